@@ -1,0 +1,1 @@
+"""FinTrack tasks: a market-data ETL on Celery workers."""

@@ -1,0 +1,408 @@
+"""The values that everything passes about: frozen, exact, in aware UTC.
+
+A provider's decimal travels as its own text (``"246.28000000"``, ``"75.0875015258789"``) from ``parse`` to the
+NUMERIC column, so that nothing on the way can bend it. Checks and indicators compute on floats made from that
+text; what is stored is the text.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Final, Self
+from uuid import UUID
+
+__all__ = [
+    "BAR_COLUMNS",
+    "BATCH_LIMIT",
+    "QUOTE_COLUMNS",
+    "AssetClass",
+    "Bar",
+    "Batch",
+    "Event",
+    "Finding",
+    "FxRate",
+    "Instrument",
+    "Interval",
+    "Item",
+    "ItemState",
+    "Kind",
+    "Quote",
+    "Window",
+    "decimal_text",
+    "from_micros",
+    "to_micros",
+    "uuid7",
+]
+
+BATCH_LIMIT: Final = 1_000
+"""The most rows that one message of the chain may carry."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SYMBOL: Final = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^/]{0,31}")
+
+
+class AssetClass(StrEnum):
+    """What kind of thing an instrument is; routes, calendars and thresholds hang on it."""
+
+    STOCK = "stock"
+    CRYPTO = "crypto"
+    FOREX = "forex"
+    INDEX = "index"
+
+    @classmethod
+    def by_form(cls, symbol: str) -> Self:
+        """The asset class that a symbol's form says: ``^GSPC``, ``BTC-USD``, ``EURUSD=X`` or ``EUR/USD``, else stock."""
+        if symbol.startswith("^"):
+            return cls("index")
+        if symbol.endswith("=X") or re.fullmatch(r"[A-Z]{3}/[A-Z]{3}", symbol):
+            return cls("forex")
+        if re.fullmatch(r"[A-Z0-9]{2,10}-(USD|USDT|USDC|EUR|GBP|JPY|BTC|ETH)", symbol):
+            return cls("crypto")
+        return cls("stock")
+
+
+class Interval(StrEnum):
+    """The length of a bar."""
+
+    D1 = "1d"
+    H1 = "1h"
+    M15 = "15m"
+
+    @property
+    def delta(self) -> timedelta:
+        return {"1d": timedelta(days=1), "1h": timedelta(hours=1), "15m": timedelta(minutes=15)}[self.value]
+
+
+class Kind(StrEnum):
+    """What an item asks for."""
+
+    QUOTE = "quote"
+    BARS = "bars"
+    INDEX = "index"
+    """Bars of an index whose indicators are stored with them."""
+
+
+class ItemState(StrEnum):
+    """The states of a ``run_items`` row. The last three are ends."""
+
+    QUEUED = "queued"
+    FETCHED = "fetched"
+    LOADED = "loaded"
+    EMPTY = "empty"
+    FAILED = "failed"
+
+    @property
+    def is_end(self) -> bool:
+        return self in (ItemState.LOADED, ItemState.EMPTY, ItemState.FAILED)
+
+
+def uuid7(now: float | None = None) -> UUID:
+    """A UUID version 7 (RFC 9562): 48 bits of Unix milliseconds, then random bits; sorts by time of creation."""
+    millis = int((time.time() if now is None else now) * 1000) & 0xFFFF_FFFF_FFFF
+    random = int.from_bytes(os.urandom(10), "big")
+    return UUID(
+        int=millis << 80 | 0x7 << 76 | (random >> 62 & 0xFFF) << 64 | 0b10 << 62 | random & 0x3FFF_FFFF_FFFF_FFFF
+    )
+
+
+def to_micros(moment: datetime) -> int:
+    """Microseconds since 1970-01-01 UTC.
+
+    :raises ValueError: when ``moment`` has no zone.
+    """
+    if moment.tzinfo is None:
+        raise ValueError(f"a time without a zone: {moment!r}")
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_micros(micros: int) -> datetime:
+    """The aware UTC time of microseconds since 1970-01-01 UTC; exact, also before 1970."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def decimal_text(value: object) -> str | None:
+    """The exact decimal text of a JSON number or numeric string, ``None`` for null and empty text.
+
+    ``repr`` of a float is its shortest round-trip text, so a decimal of up to 15 significant digits comes out as the
+    provider wrote it.
+
+    :raises ValueError: for anything that is not a finite decimal number (bools, text, NaN, infinity).
+    """
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        raise ValueError(f"not a number: {value!r:.60}")
+    text = repr(value) if isinstance(value, float) else str(value).strip()
+    try:
+        number = Decimal(text)
+    except ArithmeticError:
+        raise ValueError(f"not a number: {value!r:.60}") from None
+    if not number.is_finite() or not text.isascii() or "_" in text:
+        raise ValueError(f"not a finite number: {value!r:.60}")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """Something that has a price.
+
+    :param symbol: the canonical symbol (Yahoo's form: ``AAPL``, ``^GSPC``, ``BTC-USD``, ``EURUSD=X``).
+    :param currency: ISO 4217 code of its prices, when known.
+    :param calendar: exchange_calendars' name of its sessions, when it is not the asset class' default.
+    """
+
+    symbol: str
+    asset_class: AssetClass
+    currency: str | None = None
+    calendar: str | None = None
+    name: str | None = None
+
+    @classmethod
+    def of(cls, symbol: str, asset_class: AssetClass | str | None = None) -> Self:
+        """An instrument from what a person typed; ``EUR/USD`` becomes ``EURUSD=X``.
+
+        :raises ValueError: when the text cannot be a symbol.
+        """
+        text = symbol.strip().upper()
+        if not _SYMBOL.fullmatch(text):
+            raise ValueError(f"not a symbol: {symbol!r:.60}")
+        kind = AssetClass(asset_class) if asset_class else AssetClass.by_form(text)
+        if kind is AssetClass.FOREX and "/" in text:
+            text = text.replace("/", "") + "=X"
+        return cls(text, kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A half-open span of time ``[start, end)``, both aware UTC."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        if self.start.tzinfo is None or self.end.tzinfo is None:
+            raise ValueError("a window needs aware times")
+        if self.end <= self.start:
+            raise ValueError(f"the window ends ({self.end.isoformat()}) before it starts ({self.start.isoformat()})")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One instrument x interval x window of a run: the unit that is fetched, loaded and accounted for.
+
+    ``generation`` counts how often it was enqueued again; a message of an older generation is stale and does nothing.
+    ``resume`` says that a raw response may already be kept, so that the provider need not be asked again.
+    """
+
+    id: UUID
+    run_id: UUID
+    kind: Kind
+    instrument: Instrument
+    instrument_id: int
+    interval: Interval | None = None
+    window: Window | None = None
+    generation: int = 0
+    resume: bool = False
+
+    def to_message(self) -> dict[str, Any]:
+        """The item as the JSON object that travels through the broker."""
+        message: dict[str, Any] = {
+            "id": str(self.id),
+            "run_id": str(self.run_id),
+            "kind": self.kind.value,
+            "symbol": self.instrument.symbol,
+            "asset_class": self.instrument.asset_class.value,
+            "instrument_id": self.instrument_id,
+            "generation": self.generation,
+        }
+        if self.instrument.currency:
+            message["currency"] = self.instrument.currency
+        if self.instrument.calendar:
+            message["calendar"] = self.instrument.calendar
+        if self.interval:
+            message["interval"] = self.interval.value
+        if self.window:
+            message["window"] = [to_micros(self.window.start), to_micros(self.window.end)]
+        if self.resume:
+            message["resume"] = True
+        return message
+
+    @classmethod
+    def from_message(cls, message: Mapping[str, Any]) -> Self:
+        """The item of a message.
+
+        :raises ValueError: when the message is not one of ours.
+        """
+        try:
+            window = message.get("window")
+            return cls(
+                id=UUID(message["id"]),
+                run_id=UUID(message["run_id"]),
+                kind=Kind(message["kind"]),
+                instrument=Instrument(
+                    message["symbol"],
+                    AssetClass(message["asset_class"]),
+                    message.get("currency"),
+                    message.get("calendar"),
+                ),
+                instrument_id=int(message["instrument_id"]),
+                interval=Interval(message["interval"]) if message.get("interval") else None,
+                window=Window(from_micros(window[0]), from_micros(window[1])) if window else None,
+                generation=int(message.get("generation", 0)),
+                resume=bool(message.get("resume", False)),
+            )
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ValueError(f"not an item's message: {error!r}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A price now. ``timestamp`` is the provider's own time of the price, aware UTC."""
+
+    symbol: str
+    timestamp: datetime
+    price: Decimal
+    volume: Decimal | None = None
+    currency: str | None = None
+    previous_close: Decimal | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """Prices over one interval; ``timestamp`` is its opening time, aware UTC (for 1d: midnight UTC of the local session date)."""
+
+    symbol: str
+    interval: Interval
+    timestamp: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal | None = None
+    adj_close: Decimal | None = None
+    is_final: bool = True
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FxRate:
+    """``rate`` units of ``quote`` for one unit of ``base``, as of a moment."""
+
+    base: str
+    quote: str
+    timestamp: datetime
+    rate: Decimal
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A message for Kafka, kept in the outbox until the broker acknowledged it.
+
+    ``id`` travels as the header ``event_id``, so that a consumer can drop a repeat; ``key`` is the symbol, so that
+    events of one symbol keep their order; ``value`` is UTF-8 JSON.
+    """
+
+    id: UUID
+    topic: str
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found wrong with one row. ``severity`` is ``reject`` or ``flag``.
+
+    ``row`` is the position in the batch that was checked, ``None`` when the whole batch is meant (a missing column).
+    """
+
+    rule: str
+    severity: str
+    row: int | None
+    detail: str
+
+
+QUOTE_COLUMNS: Final = ("timestamp", "price", "volume", "previous_close", "open", "high", "low", "bid", "ask")
+BAR_COLUMNS: Final = ("timestamp", "open", "high", "low", "close", "adj_close", "volume")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """At most :data:`BATCH_LIMIT` rows of one instrument, by column, as they travel through the chain.
+
+    ``columns["timestamp"]`` holds integers, microseconds since 1970 UTC; every other column holds decimal text or
+    ``None`` (:func:`decimal_text`). All columns have the same length. Quotes use the names of :data:`QUOTE_COLUMNS`,
+    bars those of :data:`BAR_COLUMNS`; a transform may add columns. ``is_final`` (bars) holds booleans when present.
+
+    ``meta`` carries what the provider said beside the rows (exchange zone, splits, a synthetic series' own statement).
+    """
+
+    kind: Kind
+    symbol: str
+    source: str
+    columns: Mapping[str, Sequence[Any]]
+    currency: str | None = None
+    interval: Interval | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lengths = {len(values) for values in self.columns.values()}
+        if "timestamp" not in self.columns or len(lengths) != 1:
+            raise ValueError("a batch needs a timestamp column and columns of one length")
+        if len(self) > BATCH_LIMIT:
+            raise ValueError(f"a batch holds at most {BATCH_LIMIT} rows, not {len(self)}")
+
+    def __len__(self) -> int:
+        return len(self.columns["timestamp"])
+
+    def row(self, index: int) -> dict[str, Any]:
+        """One row as a dict of column to value."""
+        return {name: values[index] for name, values in self.columns.items()}
+
+    def take(self, indices: Iterable[int]) -> Batch:
+        """A new batch of the rows at these positions, in this order."""
+        chosen = list(indices)
+        return replace(self, columns={name: [values[i] for i in chosen] for name, values in self.columns.items()})
+
+    def with_columns(self, **columns: Sequence[Any]) -> Batch:
+        """A new batch with these columns added or replaced."""
+        return replace(self, columns={**self.columns, **columns})
+
+    def to_message(self) -> dict[str, Any]:
+        """The batch as a JSON object."""
+        return {
+            "kind": self.kind.value,
+            "symbol": self.symbol,
+            "source": self.source,
+            "currency": self.currency,
+            "interval": self.interval.value if self.interval else None,
+            "columns": {name: list(values) for name, values in self.columns.items()},
+            "meta": dict(self.meta),
+        }
+
+    @classmethod
+    def from_message(cls, message: Mapping[str, Any]) -> Self:
+        """The batch of a message.
+
+        :raises ValueError: when the message is not one of ours.
+        """
+        try:
+            return cls(
+                kind=Kind(message["kind"]),
+                symbol=message["symbol"],
+                source=message["source"],
+                columns=message["columns"],
+                currency=message.get("currency"),
+                interval=Interval(message["interval"]) if message.get("interval") else None,
+                meta=message.get("meta") or {},
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a batch's message: {error!r}") from None

@@ -1,0 +1,163 @@
+"""The tree of errors. An error's type says what happens next; nobody chooses by message text.
+
+::
+
+    FinTrackError                  exit code, one line for a person
+    ├── UsageError                 the call itself is impossible; nothing was enqueued           exit 2
+    ├── ConfigurationError         a setting is missing or wrong; names the variable             exit 2
+    │   └── MissingKeyError        a provider's key is missing                                   exit 2
+    ├── OutageError                a server of ours does not answer; names it and its address    exit 4
+    ├── StoreError                 the database refused what we sent (never a lost connection)   exit 1
+    └── ProviderError              what a provider's answer means for the item                   exit 3
+        ├── TransientError         network, time-out, 5xx                → retry, then reroute
+        ├── QuotaError             429, or a limit text inside a 200     → reroute, or wait
+        ├── EntitlementError       not in this plan                      → reroute, never retry
+        ├── KeyRejectedError       the key itself is refused             → reroute, set the key aside
+        ├── UnknownSymbolError     the provider does not know it         → reroute, then fail
+        ├── EmptyError             a right answer without rows           → the item ends as empty
+        └── MalformedError         not what the provider promises        → reroute, then fail
+
+This module imports nothing of the project.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConfigurationError",
+    "EmptyError",
+    "EntitlementError",
+    "FinTrackError",
+    "KeyRejectedError",
+    "MalformedError",
+    "MissingKeyError",
+    "OutageError",
+    "ProviderError",
+    "QuotaError",
+    "StoreError",
+    "TransientError",
+    "UnknownSymbolError",
+    "UsageError",
+]
+
+
+class FinTrackError(Exception):
+    """Any error that FinTrack raises on purpose. ``str(error)`` is one line fit for a person."""
+
+    exit_code = 1
+
+
+class UsageError(FinTrackError):
+    """The call is impossible as it stands (end before start, unknown job, no symbols)."""
+
+    exit_code = 2
+
+
+class ConfigurationError(FinTrackError):
+    """A setting is missing or wrong. The text names the environment variable."""
+
+    exit_code = 2
+
+
+class MissingKeyError(ConfigurationError):
+    """A provider needs an API key and none is set.
+
+    :param provider: the provider's name.
+    :param variable: the environment variable that would carry the key.
+    """
+
+    def __init__(self, provider: str, variable: str) -> None:
+        self.provider = provider
+        self.variable = variable
+        super().__init__(
+            f"{provider} needs an API key: set {variable} (or {variable}_FILE); "
+            "providers that need no key go on working"
+        )
+
+
+class OutageError(FinTrackError):
+    """One of our own servers (PostgreSQL, Redis, Kafka, workers) does not answer.
+
+    :param server: its name as a person says it.
+    :param address: where it was looked for, without any secret.
+    :param remedy: the command that starts it.
+    """
+
+    exit_code = 4
+
+    def __init__(self, server: str, address: str, remedy: str = "start it with: fintrack up --detach") -> None:
+        self.server = server
+        self.address = address
+        self.remedy = remedy
+        super().__init__(f"{server} does not answer at {address}; {remedy}")
+
+    def __reduce__(self) -> tuple[type[OutageError], tuple[str, str, str]]:
+        return type(self), (self.server, self.address, self.remedy)
+
+
+class StoreError(FinTrackError):
+    """The database refused a statement for a reason that trying again will not mend."""
+
+
+class ProviderError(FinTrackError):
+    """What a provider's answer (or its silence) means for an item.
+
+    :param detail: one line, free of secrets, about what was seen.
+    :cvar reason: the item's ``reason`` when it ends because of this error.
+    :cvar retryable: the same provider may answer better in a moment.
+    :cvar reroute: another provider may answer.
+    """
+
+    exit_code = 3
+    reason = "provider_error"
+    retryable = False
+    reroute = True
+
+    def __init__(self, detail: str = "", *, retry_after: float | None = None) -> None:
+        self.detail = detail
+        self.retry_after = retry_after
+        super().__init__(detail or self.reason)
+
+
+class TransientError(ProviderError):
+    """The network, a time-out or a 5xx: the same request may succeed in a moment."""
+
+    reason = "transient"
+    retryable = True
+
+
+class QuotaError(ProviderError):
+    """The provider's quota is used up. ``retry_after`` is in seconds, ``None`` when it did not say."""
+
+    reason = "quota"
+    retryable = True
+
+
+class EntitlementError(ProviderError):
+    """The plan behind the key does not include this endpoint."""
+
+    reason = "entitlement"
+
+
+class KeyRejectedError(ProviderError):
+    """The provider does not accept the key (or wants one that it was not given)."""
+
+    reason = "key_rejected"
+
+
+class UnknownSymbolError(ProviderError):
+    """The provider does not know the symbol."""
+
+    reason = "unknown_symbol"
+
+
+class EmptyError(ProviderError):
+    """A right and complete answer that holds no rows for what was asked."""
+
+    reason = "empty"
+    reroute = False
+
+
+class MalformedError(ProviderError):
+    """The answer is not what the provider promises: cut, of another type, HTML in place of JSON."""
+
+    reason = "malformed"
