@@ -58,7 +58,7 @@ class AssetClass(StrEnum):
 
     @classmethod
     def by_form(cls, symbol: str) -> Self:
-        """The asset class that a symbol's form says: ``^GSPC``, ``BTC-USD``, ``EURUSD=X`` or ``EUR/USD``, else stock."""
+        """By the symbol's form: ``^GSPC`` index, ``BTC-USD`` crypto, ``EURUSD=X`` or ``EUR/USD`` forex, else stock."""
         if symbol.startswith("^"):
             return cls("index")
         if symbol.endswith("=X") or re.fullmatch(r"[A-Z]{3}/[A-Z]{3}", symbol):
@@ -138,7 +138,7 @@ def decimal_text(value: object) -> str | None:
     if value is None or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
-        raise ValueError(f"not a number: {value!r:.60}")
+        raise ValueError(f"not a number: {value!r:.60}")  # noqa: TRY004  one error for all that is no number
     text = repr(value) if isinstance(value, float) else str(value).strip()
     try:
         number = Decimal(text)
@@ -277,7 +277,10 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """Prices over one interval; ``timestamp`` is its opening time, aware UTC (for 1d: midnight UTC of the local session date)."""
+    """Prices over one interval.
+
+    ``timestamp`` is its opening time, aware UTC; for ``1d`` midnight UTC of the local session date.
+    """
 
     symbol: str
     interval: Interval

@@ -1,0 +1,5 @@
+"""``python -m fintrack_tasks.cli``: the same as ``fintrack``."""
+
+from fintrack_tasks.cli import main
+
+main()

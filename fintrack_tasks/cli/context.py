@@ -1,0 +1,46 @@
+"""What commands need to begin: settings of the running stack, connections, and errors in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import kombu.exceptions
+import redis.exceptions
+
+from fintrack_tasks.connections import Connections
+from fintrack_tasks.errors import OutageError
+from fintrack_tasks.settings import Settings, load_settings, redact_url
+
+__all__ = ["opened", "redis_outage"]
+
+
+@contextmanager
+def opened(settings: Settings | None = None) -> Iterator[Connections]:
+    """The connections of one command, closed at its end.
+
+    :raises OutageError: when Redis does not answer; PostgreSQL's and Kafka's outages are raised where they are used.
+    """
+    made = Connections(settings or load_settings())
+    try:
+        with redis_outage(made.settings):
+            yield made
+    finally:
+        made.close()
+
+
+@contextmanager
+def redis_outage(settings: Settings) -> Iterator[None]:
+    """Name Redis and its address where its client only says that a connection failed."""
+    try:
+        yield
+    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, kombu.exceptions.OperationalError):
+        raise OutageError("Redis", redact_url(settings.redis_url.get_secret_value())) from None
+
+
+def as_environment(values: Mapping[str, str]) -> list[str]:
+    """``export NAME='value'`` lines for a POSIX shell."""
+    return [
+        f"export {name}='{value.replace(chr(39), chr(39) + chr(92) + chr(39) * 2)}'"
+        for name, value in sorted(values.items())
+    ]

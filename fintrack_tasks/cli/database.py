@@ -1,0 +1,41 @@
+"""``fintrack db``: the schema."""
+
+from __future__ import annotations
+
+import typer
+
+from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.output import console
+from fintrack_tasks.domain import Instrument
+from fintrack_tasks.planning import DEFAULT_INSTRUMENTS
+from fintrack_tasks.settings import Settings, load_settings
+from fintrack_tasks.store import instruments, migrate
+
+__all__ = ["app", "prepare"]
+
+app = typer.Typer(help="The database's schema.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """The database's schema."""
+
+
+@app.command("upgrade")
+def upgrade() -> None:
+    """Bring the schema to the newest migration; safe to run at any time and by several at once."""
+    settings = load_settings()
+    revision = prepare(settings)
+    console.print(f"schema is at {revision} on {settings.db_host}:{settings.db_port}/{settings.db_name}")
+
+
+def prepare(settings: Settings) -> str:
+    """Migrate, and register the default instruments where none is registered; returns the schema's revision."""
+    with opened(settings) as connections:
+        with connections.database.connection():
+            pass  # a server that is down is named here, in one line, before Alembic meets it
+        revision = migrate.upgrade(settings.sqlalchemy_url)
+        with connections.database.connection() as conn:
+            if not instruments.active(conn):
+                instruments.add(conn, [Instrument.of(symbol) for symbol in DEFAULT_INSTRUMENTS])
+    return revision

@@ -1,0 +1,150 @@
+"""``fintrack demo``: the three jobs once, on real servers and real prices, shown and stopped."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import typer
+
+from fintrack_tasks.cli import stack as stacks
+from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.output import console, errors, print_json, table
+from fintrack_tasks.cli.run import enqueue_job, events
+from fintrack_tasks.cli.watch import counts, follow
+from fintrack_tasks.connections import Connections
+from fintrack_tasks.embedded import Stack
+from fintrack_tasks.errors import FinTrackError
+from fintrack_tasks.sandbox import real_daily_bars
+from fintrack_tasks.settings import Settings, load_settings
+from fintrack_tasks.store import report
+from fintrack_tasks.store.ledger import RunSummary
+
+__all__ = ["demo"]
+
+_JOBS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
+    ("fetch_market_data", {}),
+    ("fetch_historical_market_data", {"start": "2010-01-01", "end": "2013-03-02"}),
+    ("fetch_market_index_data", {"end": "2019-01-01"}),
+)
+"""The spans lie where the bundled real prices do."""
+
+
+class IncompleteError(FinTrackError):
+    """The demo ended with items that were not accounted for."""
+
+
+def demo(
+    live: Annotated[bool, typer.Option("--live", help="Ask the real providers instead of the sandbox.")] = False,
+    seed: Annotated[int, typer.Option(help="The sandbox's seed.")] = 7,
+    timeout: Annotated[float, typer.Option(help="Seconds for the three jobs.", min=1)] = 240.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
+) -> None:
+    """Start everything, run the three jobs once, show what is in PostgreSQL and Kafka, stop everything."""
+    began = time.monotonic()
+    stack = Stack(load_settings().fintrack_home)
+    ours = not any(server.running for server in stack.health().values())
+    try:
+        environment = stacks.boot(stack, live=live, seed=seed)
+        if ours or not stack.processes():
+            errors.print("starting the workers", markup=False)
+            stacks.start_workers(stack, environment, workers=1)
+        stacks.wait_for_workers(stack)
+        with opened(Settings.from_mapping(environment)) as connections:
+            runs = [enqueue_job(name, **named) for name, named in _jobs(live=live)]
+            summaries = follow(connections.database, runs, timeout=timeout)
+            result = _result(connections, runs, summaries)
+            details = _details(connections, live=live)
+    finally:
+        if ours:
+            errors.print("stopping everything", markup=False)
+            stack.stop()
+    result["seconds"] = round(time.monotonic() - began, 3)
+    if as_json:
+        print_json(result)
+    else:
+        _show(result, details, kept=str(stack.home) if ours else None)
+    _judge(result, details, runs, summaries)
+
+
+def _jobs(*, live: bool) -> list[tuple[str, dict[str, Any]]]:
+    return [(name, {} if live else named) for name, named in _JOBS]
+
+
+def _result(connections: Connections, runs: list[UUID], summaries: dict[UUID, RunSummary]) -> dict[str, Any]:
+    with connections.database.connection() as conn:
+        rows = report.totals(conn)
+    found = [summaries[run] for run in runs if run in summaries]
+    return {"jobs": {s.job: counts(s) for s in found}, "rows": rows, "events": events(connections)}
+
+
+def _details(connections: Connections, *, live: bool) -> dict[str, Any]:
+    with connections.database.connection() as conn:
+        instruments = report.by_instrument(conn)
+        compared, different = (0, 0) if live else _compare(conn)
+    return {"instruments": instruments, "compared": compared, "different": different}
+
+
+def _compare(conn: Any) -> tuple[int, int]:
+    """How many stored daily bars have a bundled real price, and how many of these differ from it in any field."""
+    compared = different = 0
+    for symbol, bars in real_daily_bars().items():
+        for stored in report.daily_bars(conn, symbol):
+            real = bars.get(stored["timestamp"].date())
+            if real is None:
+                continue
+            compared += 1
+            different += any(stored[field] != value for field, value in real.items() if value is not None)
+    return compared, different
+
+
+def _show(result: dict[str, Any], details: dict[str, Any], kept: str | None) -> None:
+    columns = [
+        "symbol",
+        "asset_class",
+        "price",
+        "currency",
+        "quoted_at",
+        "source",
+        "daily_bars",
+        "first_bar",
+        "last_bar",
+        "indicators",
+    ]
+    rows = [[_cell(row[c]) for c in columns] for row in details["instruments"]]
+    console.print(table("in PostgreSQL now", [c.replace("_", " ") for c in columns], rows))
+    names = ["items", "loaded", "empty", "failed", "quarantined_rows"]
+    console.print(table("jobs", ["job", *names], [[job, *(c[n] for n in names)] for job, c in result["jobs"].items()]))
+    console.print(table("in Kafka now", ["topic", "events"], list(result["events"].items())))
+    if details["compared"]:
+        console.print(
+            f"{details['compared']:,} daily bars compared with the bundled real prices: {details['different']} differ"
+        )
+    console.print(
+        f"{result['seconds']:.1f} s"
+        + (f"; the data stays in {kept}; keep it on schedule with: fintrack up" if kept else "")
+    )
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, datetime):
+        value = value.astimezone(UTC)
+        return f"{value:%Y-%m-%d}" if value.time().isoformat() == "00:00:00" else f"{value:%Y-%m-%d %H:%M:%S}"
+    return value
+
+
+def _judge(
+    result: dict[str, Any], details: dict[str, Any], runs: list[UUID], summaries: dict[UUID, RunSummary]
+) -> None:
+    """Exit 0 only when every item is accounted for and no stored bar differs from its real price."""
+    lost = [c["items"] - c["loaded"] - c["empty"] - c["failed"] for c in result["jobs"].values()]
+    if len(summaries) < len(runs) or any(lost):
+        raise IncompleteError(
+            f"not all items ended: {sum(lost)} are missing; see the logs in the folder logs of FINTRACK_HOME"
+        )
+    if details["different"]:
+        raise IncompleteError(f"{details['different']} stored bars differ from the bundled prices")
+    if any(c["failed"] for c in result["jobs"].values()):
+        raise typer.Exit(3)

@@ -1,0 +1,86 @@
+"""``fintrack instruments``: what the schedule fetches."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.output import console, print_json, table
+from fintrack_tasks.domain import AssetClass, Instrument
+from fintrack_tasks.errors import UsageError
+from fintrack_tasks.store import instruments
+
+app = typer.Typer(help="Registered instruments.", no_args_is_help=True)
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
+Class = Annotated[AssetClass | None, typer.Option("--asset-class", help="Overrules what the symbol's form says.")]
+
+
+def _instrument(symbol: str, asset_class: AssetClass | str | None) -> Instrument:
+    try:
+        return Instrument.of(symbol, asset_class)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+@app.command("add")
+def add(
+    symbols: Annotated[list[str], typer.Argument(help="Such as AAPL BTC-USD ^GSPC EUR/USD.")], asset_class: Class = None
+) -> None:
+    """Register instruments: the schedule fetches them from now on."""
+    chosen = [_instrument(symbol, asset_class) for symbol in symbols]
+    with opened() as connections, connections.database.connection() as conn:
+        instruments.add(conn, chosen)
+    console.print(f"registered: {', '.join(i.symbol for i in chosen)}")
+
+
+@app.command("list")
+def list_instruments(as_json: AsJson = False) -> None:
+    """The registered instruments."""
+    with opened() as connections, connections.database.connection() as conn:
+        found = instruments.active(conn)
+    if as_json:
+        print_json(
+            {
+                "instruments": [
+                    {"symbol": i.symbol, "asset_class": i.asset_class, "currency": i.currency, "name": i.name}
+                    for _, i in found
+                ]
+            }
+        )
+        return
+    console.print(
+        table(
+            "instruments",
+            ["symbol", "class", "currency", "name"],
+            [[i.symbol, i.asset_class, i.currency, i.name] for _, i in found],
+        )
+    )
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="CSV with a header: symbol[,asset_class,currency,calendar,name].")],
+) -> None:
+    """Register every instrument of a CSV file, or none of them when a line is wrong."""
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            rows = list(csv.DictReader(lines))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from None
+    if not rows or "symbol" not in rows[0]:
+        raise UsageError(f"{file} has no column 'symbol' or no rows")
+    chosen = []
+    for number, row in enumerate(rows, start=2):
+        try:
+            made = Instrument.of(row["symbol"] or "", row.get("asset_class") or None)
+        except ValueError as error:
+            raise UsageError(f"{file}, line {number}: {error}; nothing was imported") from None
+        extra = {name: row.get(name) or None for name in ("currency", "calendar", "name")}
+        chosen.append(Instrument(made.symbol, made.asset_class, **extra))
+    with opened() as connections, connections.database.connection() as conn:
+        instruments.add(conn, chosen)
+    console.print(f"registered: {len(chosen)} instruments of {file}")

@@ -1,0 +1,168 @@
+"""``fintrack run JOB``: enqueue a job as beat would and follow it to its end."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import typer
+
+from fintrack_tasks.app import app as celery
+from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.output import console, print_json, table
+from fintrack_tasks.cli.watch import counts, follow
+from fintrack_tasks.connections import Connections
+from fintrack_tasks.domain import uuid7
+from fintrack_tasks.errors import OutageError
+from fintrack_tasks.planning import check_arguments
+from fintrack_tasks.publish.kafka import count_messages
+from fintrack_tasks.store import ledger, report
+from fintrack_tasks.store.ledger import RunSummary
+
+__all__ = ["enqueue_job", "events", "register", "require_workers"]
+
+
+class Job(StrEnum):
+    """The jobs by the names that people type."""
+
+    MARKET_DATA = "market-data"
+    HISTORICAL = "historical"
+    INDEX_DATA = "index-data"
+
+
+NAMES: Final = {
+    Job.MARKET_DATA: "fetch_market_data",
+    Job.HISTORICAL: "fetch_historical_market_data",
+    Job.INDEX_DATA: "fetch_market_index_data",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("run")(run)
+
+
+def run(
+    job: Annotated[Job, typer.Argument(help="Which job.")],
+    symbols: Annotated[str | None, typer.Option(help="Such as AAPL,BTC-USD; default: all registered.")] = None,
+    intervals: Annotated[str | None, typer.Option(help="historical: of 1d,1h,15m; default 1d.")] = None,
+    start: Annotated[str | None, typer.Option(help="historical, index-data: first date, such as 2024-01-31.")] = None,
+    end: Annotated[str | None, typer.Option(help="historical, index-data: the date after the last one.")] = None,
+    asset_class: Annotated[str | None, typer.Option(help="stock, crypto, forex or index.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for the run's end.", min=1)] = 900.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
+) -> None:
+    """Run a job once on the running workers and wait for it."""
+    named: dict[str, Any] = {
+        "symbols": _listed(symbols),
+        "intervals": _listed(intervals),
+        "start": start,
+        "end": end,
+        "asset_class": asset_class,
+    }
+    named = {name: value for name, value in named.items() if value is not None}
+    check_arguments(NAMES[job], **named)
+    began = time.monotonic()
+    with opened() as connections:
+        with connections.database.connection() as conn:
+            report.require_schema(conn)
+        before = events(connections)
+        require_workers()
+        run_id = enqueue_job(NAMES[job], **named)
+        summaries = follow(connections.database, [run_id], timeout=timeout)
+        summary = summaries.get(run_id)
+        if summary is None:
+            raise OutageError(
+                "Celery workers (queue ops)",
+                "Redis",
+                f"the run {run_id} was enqueued but not begun; see: fintrack health",
+            )
+        with connections.database.connection() as conn:
+            rows = report.rows_of_run(conn, run_id)
+            failures = ledger.items(conn, run_id, states=("failed",))
+        after = events(connections)
+    _show(
+        summary,
+        rows,
+        {t: after[t] - before.get(t, 0) for t in after},
+        failures,
+        time.monotonic() - began,
+        as_json=as_json,
+    )
+    if summary.finished_at is None or summary.failed:
+        raise typer.Exit(3)
+
+
+def _listed(text: str | None) -> list[str] | None:
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def enqueue_job(name: str, **named: Any) -> UUID:
+    """Send a job's task with a run id of our choosing, to follow it in the ledger."""
+    from fintrack_tasks import tasks  # noqa: PLC0415  registers every task; the other commands do not need them
+
+    run_id = uuid7()
+    getattr(tasks, name).apply_async(kwargs={**named, "run_id": str(run_id)})
+    return run_id
+
+
+def require_workers() -> None:
+    """Refuse to enqueue what nobody would work on.
+
+    :raises OutageError: when no worker answers a ping.
+    """
+    replies = celery.control.broadcast("ping", reply=True, timeout=3.0, limit=1)
+    if not replies:
+        raise OutageError("Celery workers", "the queues fetch.*, etl and ops")
+
+
+def events(connections: Connections) -> dict[str, int]:
+    """How many messages each topic of ours holds now."""
+    settings = connections.settings
+    topics = (settings.kafka_topic_market_data, settings.kafka_topic_notifications)
+    return {topic: count_messages(settings.kafka_bootstrap_servers, topic) for topic in topics}
+
+
+def _show(
+    summary: RunSummary,
+    rows: dict[str, int],
+    sent: dict[str, int],
+    failures: list[dict[str, Any]],
+    seconds: float,
+    *,
+    as_json: bool,
+) -> None:
+    if as_json:
+        print_json(
+            {
+                "jobs": {summary.job: counts(summary)},
+                "rows": rows,
+                "events": sent,
+                "seconds": round(seconds, 3),
+                "run_id": str(summary.run_id),
+                "state": summary.state,
+                "failures": [{k: item[k] for k in ("symbol", "reason", "detail")} for item in failures],
+            }
+        )
+        return
+    console.print(
+        table(
+            f"run {summary.run_id}",
+            ["job", *counts(summary), "seconds"],
+            [[summary.job, *counts(summary).values(), round(seconds, 1)]],
+        )
+    )
+    console.print(table("written", [*rows, *(f"events in {t}" for t in sent)], [[*rows.values(), *sent.values()]]))
+    if failures:
+        console.print(
+            table(
+                "failed items",
+                ["symbol", "interval", "reason", "detail"],
+                [[i["symbol"], i["interval"], i["reason"], i["detail"]] for i in failures[:20]],
+            )
+        )
+    if summary.finished_at is None:
+        waiting = summary.items - summary.loaded - summary.empty - summary.failed
+        console.print(f"{waiting} items are still on their way; follow them with: fintrack runs show {summary.run_id}")

@@ -1,0 +1,91 @@
+"""``fintrack runs``: what the ledger says."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.output import console, print_json, table
+from fintrack_tasks.cli.watch import counts
+from fintrack_tasks.errors import UsageError
+from fintrack_tasks.store import ledger
+
+app = typer.Typer(help="Runs and their items.", no_args_is_help=True)
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
+
+
+@app.command("list")
+def list_runs(
+    limit: Annotated[int, typer.Option(help="How many, newest first.", min=1, max=1000)] = 20, as_json: AsJson = False
+) -> None:
+    """The newest runs."""
+    with opened() as connections, connections.database.connection() as conn:
+        found = ledger.runs(conn, limit)
+    if as_json:
+        print_json(
+            {
+                "runs": [
+                    {
+                        "run_id": r.run_id,
+                        "job": r.job,
+                        "state": r.state,
+                        **counts(r),
+                        "created_at": r.created_at,
+                        "finished_at": r.finished_at,
+                    }
+                    for r in found
+                ]
+            }
+        )
+        return
+    names = ["items", "loaded", "empty", "failed", "quarantined_rows"]
+    rows = [
+        [str(r.run_id), r.job, r.state, *(counts(r)[n] for n in names), f"{r.created_at:%Y-%m-%d %H:%M:%S}"]
+        for r in found
+    ]
+    console.print(table("runs", ["run", "job", "state", *names, "created (UTC)"], rows))
+
+
+@app.command("show")
+def show(
+    run: Annotated[str, typer.Argument(help="The run's id.")],
+    state: Annotated[str | None, typer.Option(help="Only items in this state.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """One run, item by item: what became of it, where from, and why."""
+    try:
+        run_id = UUID(run)
+    except ValueError:
+        raise UsageError(f"not a run's id: {run!r:.60}; see: fintrack runs list") from None
+    with opened() as connections, connections.database.connection() as conn:
+        summary = ledger.run_summary(conn, run_id)
+        if summary is None:
+            raise UsageError(f"no run {run_id}; see: fintrack runs list")
+        found = ledger.items(conn, run_id, states=(state,) if state else None)
+    if as_json:
+        print_json(
+            {"run_id": run_id, "job": summary.job, "state": summary.state, **counts(summary), "item_list": found}
+        )
+        return
+    console.print(
+        table(
+            f"run {run_id}",
+            ["job", "state", *counts(summary)],
+            [[summary.job, summary.state, *counts(summary).values()]],
+        )
+    )
+    columns = [
+        "symbol",
+        "interval",
+        "state",
+        "provider",
+        "attempts",
+        "rows_loaded",
+        "rows_quarantined",
+        "reason",
+        "detail",
+    ]
+    console.print(table("items", columns, [[item.get(c) for c in columns] for item in found]))

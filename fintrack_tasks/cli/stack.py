@@ -1,0 +1,245 @@
+"""``fintrack up``, ``down``, ``env`` and ``sandbox``: the whole pipeline on one machine.
+
+``up`` starts plain ``celery -A fintrack_tasks worker|beat|flower`` processes, so that what runs on one machine is what
+runs on fifty.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final
+
+import typer
+
+from fintrack_tasks.app import app as celery
+from fintrack_tasks.cli import demo as demonstration
+from fintrack_tasks.cli.context import as_environment
+from fintrack_tasks.cli.database import prepare
+from fintrack_tasks.cli.output import console, errors, print_json
+from fintrack_tasks.embedded import Stack
+from fintrack_tasks.errors import OutageError, UsageError
+from fintrack_tasks.fetch import providers
+from fintrack_tasks.publish.kafka import ensure_topics
+from fintrack_tasks.sandbox import base_urls
+from fintrack_tasks.settings import Settings, load_settings
+
+__all__ = ["boot", "register", "start_workers"]
+
+SANDBOX_HISTORY: Final = {"FINTRACK_HISTORY_START": "2010-01-01", "FINTRACK_HISTORY_END": "2019-01-01"}
+"""The bundled prices end in 2013 (stocks) and 2018 (indices): asking for later days would only find them absent."""
+
+_FETCH_THREADS: Final = 16
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("demo")(demonstration.demo)
+    app.command("up")(up)
+    app.command("down")(down)
+    app.command("env")(env)
+    app.command("sandbox")(sandbox)
+
+
+def up(
+    detach: Annotated[bool, typer.Option("--detach", help="Leave it running and return.")] = False,
+    workers: Annotated[int, typer.Option(help="How many etl workers and fetch workers.", min=1, max=64)] = 1,
+    live: Annotated[bool, typer.Option("--live", help="Ask the real providers instead of the sandbox.")] = False,
+    seed: Annotated[int, typer.Option(help="The sandbox's seed.")] = 7,
+) -> None:
+    """Start the servers, the workers, beat and Flower, and keep the pipeline on schedule."""
+    stack = Stack(load_settings().fintrack_home)
+    ours = not any(process.running for process in stack.processes())
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        environment = boot(stack, live=live, seed=seed)
+        start_workers(stack, environment, workers=workers)
+        flower = _start_schedule(stack, environment)
+        wait_for_workers(stack)
+        console.print(f"running; Flower: {flower}; stop it with: fintrack down")
+        if detach:
+            return
+        console.print("press Ctrl-C to stop")
+        _watch(stack)
+    except BaseException:
+        if ours:
+            stack.stop()
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _watch(stack: Stack) -> None:
+    """Stay until Ctrl-C; say when a process of the stack has ended by itself."""
+    told: set[str] = set()
+    while True:
+        time.sleep(2.0)  # nothing waits on this: Ctrl-C interrupts it
+        for process in stack.processes():
+            if not process.running and process.name not in told:
+                told.add(process.name)
+                errors.print(f"{process.name} has ended; its log: {process.log}", markup=False)
+
+
+def boot(stack: Stack, *, live: bool, seed: int, quiet: bool = False) -> dict[str, str]:
+    """Servers, schema, topics and the sandbox; returns the environment of everything that belongs to the stack."""
+    tell: Callable[[str], None] = (lambda _: None) if quiet else (lambda text: errors.print(text, markup=False))
+    stack.start(tell)
+    if not live:
+        stack.add_environment({**_start_sandbox(stack, seed), **SANDBOX_HISTORY})
+    environment = stack.environment()
+    settings = Settings.from_mapping({**os.environ, **environment})
+    tell("migrating the database")
+    prepare(settings)
+    ensure_topics(
+        settings.kafka_bootstrap_servers, (settings.kafka_topic_market_data, settings.kafka_topic_notifications)
+    )
+    _use(environment)
+    return environment
+
+
+def _use(environment: Mapping[str, str]) -> None:
+    """Point this process at the stack: Celery's configuration and the settings are read after this."""
+    os.environ.update(environment)
+    celery.conf.update(broker_url=environment["REDIS_URL"], result_backend=environment["REDIS_URL"])
+
+
+def _start_sandbox(stack: Stack, seed: int) -> dict[str, str]:
+    known = stack.environment()
+    if any(p.name == "sandbox" and p.running for p in stack.processes()) and any(
+        n.endswith("_BASE_URL") for n in known
+    ):
+        return {}
+    port_file = stack.home / "sandbox.port"
+    port_file.unlink(missing_ok=True)
+    argv = [
+        sys.executable,
+        "-m",
+        "fintrack_tasks.sandbox",
+        "--port",
+        "0",
+        "--port-file",
+        str(port_file),
+        "--seed",
+        str(seed),
+    ]
+    process = stack.spawn("sandbox", argv, env=dict(os.environ))
+    deadline = time.monotonic() + 20
+    while not port_file.exists():
+        if time.monotonic() > deadline:
+            raise OutageError("the sandbox", "127.0.0.1", f"it did not start; its log: {process.log}")
+        time.sleep(0.02)  # a process start has no event to wait on
+    return base_urls(int(port_file.read_text()))
+
+
+def start_workers(stack: Stack, environment: Mapping[str, str], *, workers: int) -> None:
+    """Worker processes as ``celery -A fintrack_tasks worker`` starts them anywhere."""
+    full = {**os.environ, **environment}
+    queues = ",".join(f"fetch.{name}" for name in providers.names())
+    for number in range(1, workers + 1):
+        _celery(
+            stack,
+            full,
+            f"fetch{number}",
+            "worker",
+            "-Q",
+            queues,
+            "-P",
+            "threads",
+            "-c",
+            str(_FETCH_THREADS),
+            "-n",
+            f"fetch{number}@%h",
+        )
+        _celery(stack, full, f"etl{number}", "worker", "-Q", "etl", "-P", "prefork", "-c", "2", "-n", f"etl{number}@%h")
+    _celery(stack, full, "ops", "worker", "-Q", "ops", "-P", "threads", "-c", "2", "-n", "ops@%h")
+
+
+def _start_schedule(stack: Stack, environment: Mapping[str, str]) -> str:
+    full = {**os.environ, **environment}
+    _celery(stack, full, "beat", "beat")
+    settings = load_settings(full)
+    port = _free_port(settings.flower_port)
+    stack.add_environment({"FLOWER_PORT": str(port)})
+    _celery(stack, full, "flower", "flower", f"--address={settings.flower_address}", f"--port={port}")
+    return f"http://{settings.flower_address}:{port}"
+
+
+def _celery(stack: Stack, environment: Mapping[str, str], name: str, command: str, *options: str) -> None:
+    argv = [sys.executable, "-m", "celery", "-A", "fintrack_tasks", command, *options]
+    if command != "flower":
+        argv += ["--loglevel", environment.get("LOG_LEVEL", "INFO")]
+    stack.spawn(name, argv, env=dict(environment))
+
+
+def _free_port(wanted: int) -> int:
+    """The wanted port, or a free one when somebody has it."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise OutageError("Flower", "127.0.0.1", "no free port was found")
+
+
+def wait_for_workers(stack: Stack, timeout: float = 60.0) -> None:
+    """Wait until every worker of the stack answers.
+
+    :raises OutageError: names the log of the one that does not.
+    """
+    wanted = {p.name for p in stack.processes() if p.name.startswith(("fetch", "etl", "ops"))}
+    deadline = time.monotonic() + timeout
+    while True:
+        replies = celery.control.broadcast("ping", reply=True, timeout=1.0, limit=len(wanted)) or []
+        present = {name.split("@")[0] for reply in replies for name in reply}
+        if wanted <= present:
+            return
+        dead = [p for p in stack.processes() if p.name in wanted and not p.running]
+        if dead or time.monotonic() > deadline:
+            missing = dead[0].name if dead else sorted(wanted - present)[0]
+            raise OutageError(f"worker {missing}", "its queue", f"see {stack.home / 'logs' / missing}.log")
+
+
+def down(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """Stop everything that ``up`` started; the data stays."""
+    stack = Stack(load_settings().fintrack_home)
+    stopped = [p.name for p in stack.processes() if p.running] + [n for n, h in stack.health().items() if h.running]
+    stack.stop()
+    if as_json:
+        print_json({"stopped": stopped})
+    else:
+        console.print(f"stopped: {', '.join(stopped)}" if stopped else f"nothing runs in {stack.home}")
+
+
+def env() -> None:
+    """Print ``export NAME=value`` lines: eval "$(fintrack env)" points any program at the running stack."""
+    stack = Stack(load_settings().fintrack_home)
+    environment = stack.environment()
+    if not environment:
+        raise OutageError("the local stack", str(stack.home))
+    sys.stdout.write("\n".join(as_environment(environment)) + "\n")
+
+
+def sandbox(
+    port: Annotated[int, typer.Option(help="0 for a free one.", min=0, max=65535)] = 0,
+    seed: Annotated[int, typer.Option(help="The seed of synthetic prices.")] = 7,
+    quota: Annotated[list[str] | None, typer.Option(help="Such as yahoo_finance=20/s,600/m; may be repeated.")] = None,
+) -> None:
+    """Serve the local market alone, until Ctrl-C: it answers as the providers do."""
+    argv = [sys.executable, "-m", "fintrack_tasks.sandbox", "--port", str(port), "--seed", str(seed)]
+    for text in quota or ():
+        name, _, limits = text.partition("=")
+        if name not in providers.names() or not limits:
+            raise UsageError(f"not a quota: {text!r:.60}; write it as yahoo_finance=20/s")
+        argv += ["--quota", text]
+    os.execv(sys.executable, argv)  # noqa: S606  the same interpreter, a fixed module, no shell

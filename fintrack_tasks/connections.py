@@ -1,0 +1,66 @@
+"""The connections of one process, opened when first used.
+
+A prefork child must not use what its parent opened: it calls :meth:`Connections.forget` right after the fork and
+opens its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+
+import redis
+
+from fintrack_tasks.fetch.client import HttpClient
+from fintrack_tasks.fetch.keys import KeyRing
+from fintrack_tasks.publish.kafka import Producer
+from fintrack_tasks.settings import Settings
+from fintrack_tasks.store.connection import Database
+
+__all__ = ["Connections"]
+
+
+class Connections:
+    """PostgreSQL, provider HTTP, Kafka and Redis for one process. Safe to share between threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._lock = threading.RLock()
+
+    @cached_property
+    def database(self) -> Database:
+        with self._lock:
+            return Database(self.settings)
+
+    @cached_property
+    def http(self) -> HttpClient:
+        with self._lock:
+            return HttpClient(
+                base_urls=self.settings.provider_base_urls,
+                keys=KeyRing(self.settings),
+                timeout=self.settings.fintrack_http_timeout_seconds,
+            )
+
+    @cached_property
+    def producer(self) -> Producer:
+        with self._lock:
+            return Producer(self.settings.kafka_bootstrap_servers)
+
+    @cached_property
+    def redis(self) -> redis.Redis:
+        with self._lock:
+            return redis.Redis.from_url(
+                self.settings.redis_url.get_secret_value(), socket_timeout=5, socket_connect_timeout=5
+            )
+
+    def forget(self) -> None:
+        """Drop everything without closing it: after a fork the sockets belong to the parent."""
+        for name in ("database", "http", "producer", "redis"):
+            self.__dict__.pop(name, None)
+
+    def close(self) -> None:
+        """Close what was opened. A later use opens it anew."""
+        for name in ("producer", "http", "database", "redis"):
+            opened = self.__dict__.pop(name, None)
+            if opened is not None:
+                opened.close()

@@ -1,0 +1,235 @@
+"""The stages in order, without Celery: fetch, validate, transform, load, publish, and the two that mend.
+
+Every stage takes its item and what it needs, and gives the next stage's batch or :class:`Ended`. A stage may run
+twice for the same item; the ledger makes the second time harmless.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import psycopg
+
+from fintrack_tasks import sessions
+from fintrack_tasks.domain import Batch, Event, Interval, Item, ItemState, Kind, uuid7
+from fintrack_tasks.errors import EmptyError, ProviderError, QuotaError
+from fintrack_tasks.fetch import providers, route
+from fintrack_tasks.fetch.client import HttpClient
+from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
+from fintrack_tasks.planning import Plan
+from fintrack_tasks.publish import messages, relay
+from fintrack_tasks.publish.kafka import Producer
+from fintrack_tasks.settings import Settings
+from fintrack_tasks.store import coverage, ledger, outbox, quarantine
+from fintrack_tasks.store import load as loading
+from fintrack_tasks.store.connection import Database
+from fintrack_tasks.store.payloads import Payload
+from fintrack_tasks.transform import clean_batch
+from fintrack_tasks.transform.indicators import with_indicators
+from fintrack_tasks.validate import check_batch, split
+
+__all__ = ["Ended", "Retry", "fail", "fetch", "load", "publish", "reconcile", "record", "transform", "validate"]
+
+RETRIES: Final = 3
+"""How often one provider is asked again after a transient error before the next one of the route is."""
+LONGEST_COUNTDOWN: Final = 900.0
+"""Seconds; below the broker's visibility timeout, or a waiting message would be delivered twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The chain stops here: the item is in this state for this reason (``stale``: another message owns it)."""
+
+    state: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The item goes on later, or with another provider."""
+
+    provider: str
+    countdown: float
+    retries: int
+
+
+def record(conn: psycopg.Connection, plan: Plan, settings: Settings, now: datetime) -> None:
+    """Write a run and its items to the ledger; only then may they be enqueued."""
+    deadline = now.timestamp() + settings.fintrack_item_deadline_seconds + route.drain_seconds(plan.items, settings)
+    ledger.create_run(
+        conn,
+        plan.run_id,
+        plan.job,
+        plan.arguments,
+        plan.items,
+        datetime.fromtimestamp(deadline, tz=now.tzinfo),
+        now,
+    )
+
+
+def fetch(
+    item: Item,
+    provider_name: str,
+    *,
+    retries: int,
+    database: Database,
+    http: HttpClient,
+    settings: Settings,
+    now: datetime,
+) -> Batch | Retry | Ended:
+    """Ask a provider, keep its raw answer, then interpret it.
+
+    An answer that was kept by an earlier, interrupted attempt is interpreted without asking again.
+    """
+    with database.connection() as conn:
+        begin = ledger.begin(conn, item, now)
+    if begin.stale:
+        return Ended("stale")
+    name = begin.provider or provider_name
+    provider = providers.provider(name)
+    ask = Ask(item.kind, item.instrument, now, item.interval, item.window)
+    try:
+        if begin.payload:
+            response = HttpResponse(begin.payload.status, begin.payload.body, begin.payload.headers)
+        else:
+            request = provider.request(ask)
+            response = http.get(provider.facts, request)
+            kept = Payload.of(name, request.path, response.status, response.headers, response.body, now)
+            with database.connection() as conn:
+                ledger.fetched(conn, item, name, kept, now)
+        return provider.parse(ask, response)
+    except ProviderError as error:
+        return _after(item, name, error, retries=retries, database=database, settings=settings, now=now)
+
+
+def _after(
+    item: Item,
+    provider: str,
+    error: ProviderError,
+    *,
+    retries: int,
+    database: Database,
+    settings: Settings,
+    now: datetime,
+) -> Retry | Ended:
+    """What an error means for its item: again, elsewhere, or the end."""
+    if isinstance(error, EmptyError):
+        with database.connection() as conn:
+            ledger.finish(conn, item, ItemState.EMPTY, error.reason, error.detail, provider, now)
+        return Ended(ItemState.EMPTY, error.reason)
+    with database.connection() as conn:
+        ledger.attempt(conn, item, provider, error.reason, error.detail, now)
+    if error.retryable and retries < RETRIES and not isinstance(error, QuotaError):
+        return Retry(provider, 2.0**retries, retries + 1)
+    if error.reroute and (following := route.next_provider(item.instrument, item.kind, item.interval, provider)):
+        return Retry(following, 0.0, 0)
+    if isinstance(error, QuotaError) and retries < RETRIES:
+        return Retry(provider, min(error.retry_after or 30.0 * 2**retries, LONGEST_COUNTDOWN), retries + 1)
+    return fail(item, error.reason, error.detail, provider=provider, database=database, settings=settings, now=now)
+
+
+def fail(
+    item: Item,
+    reason: str,
+    detail: str,
+    *,
+    database: Database,
+    settings: Settings,
+    now: datetime,
+    provider: str | None = None,
+) -> Ended:
+    """End an item as failed: dead letter and notification in one transaction."""
+    event = messages.item_failed(item, reason, detail, settings.kafka_topic_notifications, now, uuid7(now.timestamp()))
+    with database.connection() as conn:
+        ledger.finish(conn, item, ItemState.FAILED, reason, detail, provider, now, event)
+    return Ended(ItemState.FAILED, reason)
+
+
+def validate(item: Item, batch: Batch, *, database: Database, settings: Settings, now: datetime) -> Batch | Ended:
+    """The good rows go on; rejected ones are kept in quarantine with their findings."""
+    findings = check_batch(batch, now)
+    if not findings:
+        return batch
+    good, rejected = split(batch, findings)
+    if rejected:
+        with database.connection() as conn:
+            quarantine.add(conn, item, batch, findings, now)
+    if len(good):
+        return good
+    detail = f"all {len(batch)} rows rejected: {', '.join(sorted({f.rule for f in findings}))}"
+    return fail(item, "rejected", detail, provider=batch.source, database=database, settings=settings, now=now)
+
+
+def transform(item: Item, batch: Batch) -> Batch:
+    """Clean rows in standard units; an index also gets its indicators."""
+    cleaned = clean_batch(batch)
+    return with_indicators(cleaned) if item.kind is Kind.INDEX else cleaned
+
+
+def load(item: Item, batch: Batch, *, database: Database, settings: Settings, now: datetime) -> Ended:
+    """Rows, revisions, ledger and outbox in one transaction; nothing when the item has ended before."""
+    event = messages.item_loaded(item, batch, settings.kafka_topic_market_data, now, uuid7(now.timestamp()))
+    with database.connection() as conn:
+        if item.kind is Kind.QUOTE:
+            done = loading.load_quote(conn, item, batch, event, now)
+        else:
+            done = _load_bars(conn, item, batch, event, now)
+    return Ended(ItemState.LOADED) if done else Ended("stale")
+
+
+def _load_bars(conn: psycopg.Connection, item: Item, batch: Batch, event: Event, now: datetime) -> bool:
+    interval = item.interval or Interval.D1
+    stamps = [int(stamp) for stamp in batch.columns["timestamp"]]
+    finals = sessions.finals(item.instrument, interval, stamps, now)
+    with conn.transaction():
+        done = loading.load_bars(conn, item, batch, event, now, finals)
+        if done and item.window:
+            # What a provider leaves out of a closed window will not come: asking again every night would not help.
+            expected = sessions.expected_bars(item.instrument, interval, item.window)
+            absent = sorted(set(expected) - set(stamps))
+            closed = [
+                m
+                for m, final in zip(absent, sessions.finals(item.instrument, interval, absent, now), strict=True)
+                if final
+            ]
+            coverage.record_absent(conn, item, closed, now)
+    return done
+
+
+def publish(*, database: Database, producer: Producer, settings: Settings, now: datetime) -> int:
+    """Close the runs that are complete and bring the outbox to Kafka; returns the number of acknowledged events.
+
+    One drain works at a time in the whole fleet, so that events of one symbol keep their order.
+    """
+    with database.connection() as conn, outbox.exclusive(conn):
+        with conn.transaction():
+            for run in ledger.finish_runs(conn, now):
+                event = messages.run_finished(
+                    run_id=run.run_id,
+                    job=run.job,
+                    state=run.state,
+                    counts={
+                        "items": run.items,
+                        "loaded": run.loaded,
+                        "empty": run.empty,
+                        "failed": run.failed,
+                        "quarantined_rows": run.quarantined_rows,
+                    },
+                    topic=settings.kafka_topic_notifications,
+                    now=now,
+                    event_id=uuid7(now.timestamp()),
+                )
+                outbox.add(conn, event, now)
+        return relay.drain(
+            lambda limit: outbox.pending(conn, limit),
+            lambda ids: outbox.mark_published(conn, ids, now),
+            producer,
+        )
+
+
+def reconcile(*, database: Database, settings: Settings, now: datetime, limit: int = 1000) -> list[Item]:
+    """The items that have neither ended nor moved until their deadline, to be enqueued again."""
+    with database.connection() as conn:
+        return ledger.overdue(conn, now, settings.fintrack_item_deadline_seconds, limit)

@@ -1,0 +1,264 @@
+"""What a run consists of: instruments, windows and items. Nothing is asked of a provider here.
+
+A plan checks its arguments before anything is written, registers symbols given ad hoc, finds what is missing by the
+exchange's calendar, and cuts it into windows that one request can answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+
+from fintrack_tasks import sessions
+from fintrack_tasks.domain import (
+    BATCH_LIMIT,
+    AssetClass,
+    Instrument,
+    Interval,
+    Item,
+    Kind,
+    Window,
+    from_micros,
+    to_micros,
+    uuid7,
+)
+from fintrack_tasks.errors import UsageError
+from fintrack_tasks.fetch import route
+from fintrack_tasks.settings import Settings
+from fintrack_tasks.store import coverage, instruments
+
+__all__ = ["DEFAULT_INSTRUMENTS", "JOBS", "Arguments", "Plan", "check_arguments", "plan"]
+
+JOBS: Final = ("fetch_market_data", "fetch_historical_market_data", "fetch_market_index_data")
+
+DEFAULT_INSTRUMENTS: Final = (
+    "AAPL", "GOOG", "IBM", "MSFT",
+    "BTC-USD", "ETH-USD",
+    "EURUSD=X", "GBPUSD=X",
+    "^GSPC", "^DJI", "^IXIC", "^VIX",
+)  # fmt: skip
+"""Registered on a new database, so that the schedule has something to do."""
+
+_LOOKBACK: Final = {Interval.D1: None, Interval.H1: timedelta(days=720), Interval.M15: timedelta(days=58)}
+"""How far back intraday bars are asked for when no start is given: providers keep 730 and 60 days of them."""
+
+_INDEX_LOOKBACK: Final = timedelta(days=750)
+"""About 515 sessions: enough for every indicator's warm-up and below one batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """A job's arguments, checked. ``symbols`` is ``None`` for all registered instruments."""
+
+    job: str
+    symbols: tuple[Instrument, ...] | None = None
+    asset_class: AssetClass | None = None
+    intervals: tuple[Interval, ...] = (Interval.D1,)
+    start: datetime | None = None
+    end: datetime | None = None
+
+    def recorded(self) -> dict[str, Any]:
+        """As the ledger keeps them: JSON, what was not given left out."""
+        values: dict[str, Any] = {
+            "symbols": [i.symbol for i in self.symbols] if self.symbols is not None else None,
+            "asset_class": self.asset_class,
+            "intervals": list(self.intervals) if self.job == "fetch_historical_market_data" else None,
+            "start": self.start.isoformat() if self.start else None,
+            "end": self.end.isoformat() if self.end else None,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run before it is written to the ledger."""
+
+    run_id: UUID
+    job: str
+    arguments: dict[str, Any]
+    items: tuple[Item, ...]
+
+
+def check_arguments(
+    job: str,
+    symbols: Sequence[str] | None = None,
+    *,
+    asset_class: str | None = None,
+    intervals: Sequence[str] | None = None,
+    start: str | None = None,
+    end: str | None = None,
+) -> Arguments:
+    """A job's arguments as typed values; touches nothing.
+
+    :raises UsageError: for an unknown job, an empty or wrong symbol list, an unknown interval or class, a date that is
+        none, an end that is not after the start.
+    """
+    if job not in JOBS:
+        raise UsageError(f"unknown job {job!r}; the jobs are {', '.join(JOBS)}")
+    if isinstance(symbols, str | bytes) or (symbols is not None and not isinstance(symbols, list | tuple)):
+        raise UsageError("symbols must be a list such as ['AAPL', 'BTC-USD']")
+    if symbols is not None and not symbols:
+        raise UsageError("the list of symbols is empty; leave it out for all registered instruments")
+    if intervals is not None and not intervals:
+        raise UsageError("the list of intervals is empty; the intervals are 1d, 1h, 15m")
+    try:
+        chosen_class = AssetClass(asset_class) if asset_class else None
+        chosen_intervals = tuple(dict.fromkeys(Interval(i) for i in intervals)) if intervals else (Interval.D1,)
+        chosen = None
+        if symbols is not None:
+            chosen = tuple({i.symbol: i for i in (Instrument.of(_text(s), chosen_class) for s in symbols)}.values())
+        first, last = _moment("start", start), _moment("end", end)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if first and last and last <= first:
+        raise UsageError(f"the end ({end}) must be after the start ({start})")
+    return Arguments(job, chosen, chosen_class, chosen_intervals, first, last)
+
+
+def plan(
+    conn: psycopg.Connection, arguments: Arguments, settings: Settings, now: datetime, run_id: UUID | None = None
+) -> Plan:
+    """The items of one run. Symbols that nobody registered are registered, inactive, by the way.
+
+    :raises UsageError: when the span that the arguments and the settings leave is empty.
+    """
+    run = run_id or uuid7(now.timestamp())
+    makers: dict[str, Callable[..., Iterator[Item]]] = {
+        "fetch_market_data": _quotes,
+        "fetch_historical_market_data": _history,
+        "fetch_market_index_data": _indices,
+    }
+    chosen = _instruments(conn, arguments)
+    items = tuple(makers[arguments.job](conn, run, chosen, arguments, settings, now))
+    return Plan(run, arguments.job, arguments.recorded(), items)
+
+
+def _instruments(conn: psycopg.Connection, arguments: Arguments) -> list[tuple[int, Instrument]]:
+    if arguments.symbols is not None:
+        known = instruments.ensure(conn, arguments.symbols)
+        return [known[i.symbol] for i in arguments.symbols]
+    classes = (AssetClass.INDEX,) if arguments.job == "fetch_market_index_data" else None
+    if arguments.asset_class:
+        classes = (arguments.asset_class,)
+    return instruments.active(conn, classes)
+
+
+def _quotes(
+    _conn: psycopg.Connection,
+    run: UUID,
+    chosen: Sequence[tuple[int, Instrument]],
+    _arguments: Arguments,
+    _settings: Settings,
+    now: datetime,
+) -> Iterator[Item]:
+    for number, instrument in chosen:
+        yield Item(uuid7(now.timestamp()), run, Kind.QUOTE, instrument, number)
+
+
+def _history(
+    conn: psycopg.Connection,
+    run: UUID,
+    chosen: Sequence[tuple[int, Instrument]],
+    arguments: Arguments,
+    settings: Settings,
+    now: datetime,
+) -> Iterator[Item]:
+    end = min(arguments.end or _history_end(settings, now), now)
+    for interval in arguments.intervals:
+        start = arguments.start or _default_start(settings, interval, now)
+        if end <= start:
+            if arguments.start or arguments.end:
+                raise UsageError(
+                    f"nothing lies between {start.date()} and {end.date()}: the start is not before the end"
+                )
+            continue
+        span = Window(start, end)
+        for number, instrument in chosen:
+            expected = sessions.expected_bars(instrument, interval, span)
+            missing = coverage.missing(conn, number, interval, expected, now)
+            page = route.page_size(route.route(instrument, Kind.BARS, interval), interval)
+            for window in windows(expected, missing, interval, page):
+                yield Item(uuid7(now.timestamp()), run, Kind.BARS, instrument, number, interval, window)
+
+
+def _indices(
+    _conn: psycopg.Connection,
+    run: UUID,
+    chosen: Sequence[tuple[int, Instrument]],
+    arguments: Arguments,
+    settings: Settings,
+    now: datetime,
+) -> Iterator[Item]:
+    end = min(arguments.end or _history_end(settings, now), now)
+    start = arguments.start or end - _INDEX_LOOKBACK
+    if end <= start:
+        raise UsageError(f"nothing lies between {start.date()} and {end.date()}: the start is not before the end")
+    for number, instrument in chosen:
+        expected = sessions.expected_bars(instrument, Interval.D1, Window(start, end))
+        for window in windows(expected, expected, Interval.D1, BATCH_LIMIT):
+            yield Item(uuid7(now.timestamp()), run, Kind.INDEX, instrument, number, Interval.D1, window)
+
+
+def windows(expected: Sequence[int], missing: Sequence[int], interval: Interval, page: int) -> Iterator[Window]:
+    """The fewest windows, each of at most ``page`` expected bars, that cover every missing bar.
+
+    :param expected: opening times of all expected bars, microseconds, ascending.
+    :param missing: those of them that are missing, ascending.
+    """
+    position = {moment: index for index, moment in enumerate(expected)}
+    begin = 0
+    while begin < len(missing):
+        limit = position[missing[begin]] + page
+        last = begin
+        while last + 1 < len(missing) and position[missing[last + 1]] < limit:
+            last += 1
+        yield Window(from_micros(missing[begin]), from_micros(missing[last]) + interval.delta)
+        begin = last + 1
+
+
+def _default_start(settings: Settings, interval: Interval, now: datetime) -> datetime:
+    start = _moment("FINTRACK_HISTORY_START", settings.fintrack_history_start)
+    if start is None:
+        raise UsageError("FINTRACK_HISTORY_START is empty; set it to a date such as 2020-01-01")
+    lookback = _LOOKBACK[interval]
+    return max(start, _midnight(now - lookback)) if lookback else start
+
+
+def _history_end(settings: Settings, now: datetime) -> datetime:
+    return _moment("FINTRACK_HISTORY_END", settings.fintrack_history_end) or now
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"not a symbol: {value!r:.60}")  # noqa: TRY004  the caller maps ValueError to a usage error
+    return value
+
+
+def _moment(name: str, text: object) -> datetime | None:
+    """An ISO date (midnight UTC) or an ISO time with a zone; ``None`` for nothing."""
+    if text is None or text == "":
+        return None
+    if isinstance(text, datetime):
+        moment = text
+    elif isinstance(text, date):
+        moment = datetime(text.year, text.month, text.day, tzinfo=UTC)
+    else:
+        try:
+            moment = datetime.fromisoformat(str(text))
+        except ValueError:
+            raise ValueError(f"{name} is no date: {text!r:.40}; write it as 2024-01-31") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    moment = moment.astimezone(UTC)
+    if to_micros(moment) < to_micros(datetime(1900, 1, 1, tzinfo=UTC)):
+        raise ValueError(f"{name} lies before 1900: {text!r:.40}")
+    return moment

@@ -1,0 +1,85 @@
+"""What a person asks the database: totals, one line per instrument, the rows of one run. Reading only."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import dict_row
+
+from fintrack_tasks.errors import ConfigurationError
+
+__all__ = ["by_instrument", "daily_bars", "require_schema", "rows_of_run", "totals"]
+
+_BY_INSTRUMENT = """
+SELECT i.symbol, i.asset_class, q.price, q.currency, q.timestamp AS quoted_at, coalesce(q.source, b.source) AS source,
+       coalesce(b.bars, 0) AS daily_bars, b.first_bar, b.last_bar, coalesce(x.indicators, 0) AS indicators
+FROM fintrack.instruments i
+LEFT JOIN LATERAL (
+    SELECT price, currency, timestamp, source FROM fintrack.quotes
+    WHERE instrument_id = i.id ORDER BY timestamp DESC LIMIT 1
+) q ON true
+LEFT JOIN LATERAL (
+    SELECT count(*) AS bars, min(timestamp) AS first_bar, max(timestamp) AS last_bar, max(source) AS source
+    FROM fintrack.bars WHERE instrument_id = i.id AND interval = '1d'
+) b ON true
+LEFT JOIN LATERAL (
+    SELECT count(*) AS indicators FROM fintrack.index_indicators WHERE instrument_id = i.id
+) x ON true
+WHERE q.price IS NOT NULL OR b.bars > 0
+ORDER BY i.asset_class, i.symbol
+LIMIT 200
+"""
+
+_DAILY = """
+SELECT b.timestamp, b.open, b.high, b.low, b.close, b.adj_close, b.volume
+FROM fintrack.bars b JOIN fintrack.instruments i ON i.id = b.instrument_id
+WHERE i.symbol = %s AND b.interval = '1d'
+ORDER BY b.timestamp
+"""
+
+
+def totals(conn: psycopg.Connection) -> dict[str, int]:
+    """How many quotes, bars and index indicator rows there are."""
+    row = conn.execute(
+        "SELECT (SELECT count(*) FROM fintrack.quotes), (SELECT count(*) FROM fintrack.bars),"
+        " (SELECT count(*) FROM fintrack.index_indicators)"
+    ).fetchone()
+    return dict(zip(("quotes", "bars", "index_indicators"), row or (0, 0, 0), strict=True))
+
+
+def rows_of_run(conn: psycopg.Connection, run_id: UUID) -> dict[str, int]:
+    """How many rows the items of one run wrote, by table."""
+    row = conn.execute(
+        "SELECT coalesce(sum(rows_loaded) FILTER (WHERE kind = 'quote'), 0),"
+        " coalesce(sum(rows_loaded) FILTER (WHERE kind <> 'quote'), 0),"
+        " coalesce(sum(rows_loaded) FILTER (WHERE kind = 'index'), 0)"
+        " FROM fintrack.run_items WHERE run_id = %s AND state = 'loaded'",
+        (run_id,),
+    ).fetchone()
+    return {
+        name: int(count) for name, count in zip(("quotes", "bars", "index_indicators"), row or (0, 0, 0), strict=True)
+    }
+
+
+def by_instrument(conn: psycopg.Connection) -> list[dict[str, Any]]:
+    """One row per instrument that has data: newest quote, daily bars and their span, indicator rows; at most 200."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(_BY_INSTRUMENT).fetchall()
+
+
+def daily_bars(conn: psycopg.Connection, symbol: str) -> list[dict[str, Any]]:
+    """The stored daily bars of a symbol, oldest first, prices as ``Decimal``."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(_DAILY, (symbol,)).fetchall()
+
+
+def require_schema(conn: psycopg.Connection) -> None:
+    """Say what to do when the database was never migrated.
+
+    :raises ConfigurationError: when the schema is not there.
+    """
+    row = conn.execute("SELECT to_regclass('fintrack.run_items')").fetchone()
+    if row is None or row[0] is None:
+        raise ConfigurationError("DB_NAME: this database has no schema 'fintrack'; make it with: fintrack db upgrade")

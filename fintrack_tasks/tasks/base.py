@@ -1,0 +1,78 @@
+"""What every task has in common: timing, counters, retries on outages, and the connections of its process."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+import structlog
+from celery import Task, signals
+
+from fintrack_tasks.connections import Connections
+from fintrack_tasks.errors import OutageError, ProviderError, UsageError
+from fintrack_tasks.observability import metrics
+from fintrack_tasks.settings import settings
+
+__all__ = ["BaseTask", "connections", "utc_now"]
+
+log = structlog.get_logger("fintrack.tasks")
+
+_process: dict[str, Connections] = {}
+
+
+def connections() -> Connections:
+    """The connections of this process, made on first use."""
+    if "connections" not in _process:
+        _process.setdefault("connections", Connections(settings()))
+    return _process["connections"]
+
+
+def utc_now() -> datetime:
+    """The tasks' clock: below them, time is an argument."""
+    return datetime.now(tz=UTC)
+
+
+@signals.worker_process_init.connect
+def _forget_inherited(**_: Any) -> None:
+    """A prefork child opens its own connections; those it inherited belong to its parent."""
+    _process.clear()
+
+
+@signals.worker_process_shutdown.connect
+@signals.worker_shutdown.connect
+def _close(**_: Any) -> None:
+    if opened := _process.pop("connections", None):
+        opened.close()
+
+
+class BaseTask(Task):
+    """A server of ours that is down is waited for with growing pauses; what is left then belongs to reconcile."""
+
+    abstract = True
+    autoretry_for: ClassVar[tuple[type[Exception], ...]] = (OutageError,)
+    dont_autoretry_for: ClassVar[tuple[type[Exception], ...]] = (UsageError, ProviderError)
+    max_retries = 6
+    retry_backoff = 2
+    retry_backoff_max = 60
+    retry_jitter = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the body, timed and counted by outcome."""
+        started = time.perf_counter()
+        outcome = "success"
+        try:
+            return super().__call__(*args, **kwargs)
+        except Exception as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            metrics.task_finished(self.name, outcome, time.perf_counter() - started)
+
+    def stop_chain(self) -> None:
+        """Nothing behind this task runs: its item has ended or goes on under another message."""
+        self.request.chain = None
+
+    def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """One line for the log; the item itself is ended by the ingest tasks or picked up by reconcile."""
+        log.error("task_failed", task=self.name, task_id=task_id, error=type(exc).__name__, detail=str(exc))

@@ -1,0 +1,131 @@
+"""The chain of one item: fetch, validate, transform, load. Each body takes its message and calls the pipeline.
+
+There is one fetch task per provider, because a Celery rate limit belongs to a task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import structlog
+from psycopg import DataError, IntegrityError
+
+from fintrack_tasks import pipeline
+from fintrack_tasks.app import app
+from fintrack_tasks.domain import Batch, Item
+from fintrack_tasks.errors import StoreError
+from fintrack_tasks.fetch import providers, route
+from fintrack_tasks.settings import settings
+from fintrack_tasks.tasks.base import BaseTask, connections, utc_now
+from fintrack_tasks.tasks.publish import publish_soon
+
+__all__ = ["enqueue", "fetch_tasks", "load", "transform", "validate"]
+
+log = structlog.get_logger("fintrack.tasks")
+
+Link = list[dict[str, Any]]
+"""What one stage hands to the next: the item's message and its batch."""
+
+
+class ItemTask(BaseTask):
+    """A stage of the chain. A defect of ours ends the item with a reason that a person can read and replay."""
+
+    abstract = True
+
+    def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """An outage leaves the item to reconcile; anything else ends it as failed."""
+        super().on_failure(exc, task_id, args, kwargs, einfo)
+        if isinstance(exc, self.autoretry_for):
+            return
+        message = args[0] if isinstance(args[0], dict) else args[0][0]
+        reason = "refused_by_store" if isinstance(exc, StoreError | DataError | IntegrityError) else "internal_error"
+        pipeline.fail(
+            Item.from_message(message),
+            reason,
+            f"{self.name}: {type(exc).__name__}: {exc}",
+            database=connections().database,
+            settings=settings(),
+            now=utc_now(),
+        )
+        publish_soon()
+
+
+def _fetch(self: ItemTask, message: dict[str, Any]) -> Link | dict[str, Any]:
+    """Ask this task's provider for one item and hand the rows on."""
+    item = Item.from_message(message)
+    name = self.name.rpartition(".")[2]
+    outcome = pipeline.fetch(
+        item,
+        name,
+        retries=self.request.retries,
+        database=connections().database,
+        http=connections().http,
+        settings=settings(),
+        now=utc_now(),
+    )
+    if isinstance(outcome, Batch):
+        return [message, outcome.to_message()]
+    self.stop_chain()
+    if isinstance(outcome, pipeline.Retry):
+        _send(message, outcome.provider, countdown=outcome.countdown, retries=outcome.retries)
+        return {"item": message["id"], "again": outcome.provider, "countdown": outcome.countdown}
+    return _ended(item, outcome)
+
+
+fetch_tasks: Final = {
+    name: app.task(name=f"fintrack.fetch.{name}", base=ItemTask, bind=True)(_fetch) for name in providers.names()
+}
+
+
+@app.task(name="fintrack.validate", base=ItemTask, bind=True)
+def validate(self: ItemTask, link: Link) -> Link | dict[str, Any]:
+    """Check the rows; rejected ones go to quarantine, the rest go on."""
+    item = Item.from_message(link[0])
+    outcome = pipeline.validate(
+        item, Batch.from_message(link[1]), database=connections().database, settings=settings(), now=utc_now()
+    )
+    if isinstance(outcome, Batch):
+        return [link[0], outcome.to_message()]
+    self.stop_chain()
+    return _ended(item, outcome)
+
+
+@app.task(name="fintrack.transform", base=ItemTask, bind=True)
+def transform(self: ItemTask, link: Link) -> Link:
+    """Clean the rows and add what is derived from them."""
+    item = Item.from_message(link[0])
+    return [link[0], pipeline.transform(item, Batch.from_message(link[1])).to_message()]
+
+
+@app.task(name="fintrack.load", base=ItemTask, bind=True)
+def load(self: ItemTask, link: Link) -> dict[str, Any]:
+    """Write the rows, their revisions, the ledger and the outbox in one transaction."""
+    item = Item.from_message(link[0])
+    outcome = pipeline.load(
+        item, Batch.from_message(link[1]), database=connections().database, settings=settings(), now=utc_now()
+    )
+    return _ended(item, outcome)
+
+
+def enqueue(items: Iterable[Item]) -> int:
+    """Send one chain per item to the first provider of its route; returns how many were sent."""
+    count = 0
+    with app.producer_or_acquire() as producer:
+        for item in items:
+            first = route.route(item.instrument, item.kind, item.interval)[0]
+            _send(item.to_message(), first, producer=producer)
+            count += 1
+    return count
+
+
+def _send(message: dict[str, Any], provider: str, **options: Any) -> None:
+    """Send the chain's first message with the rest of the chain, last step first, as the protocol carries it."""
+    fetch_tasks[provider].apply_async((message,), chain=[load.s(), transform.s(), validate.s()], **options)
+
+
+def _ended(item: Item, outcome: pipeline.Ended) -> dict[str, Any]:
+    if outcome.state != "stale":
+        publish_soon()
+    log.info("item_ended", item=str(item.id), symbol=item.instrument.symbol, state=outcome.state, reason=outcome.reason)
+    return {"item": str(item.id), "state": str(outcome.state), "reason": outcome.reason}

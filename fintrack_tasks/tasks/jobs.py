@@ -1,0 +1,152 @@
+"""The jobs: each plans a run, writes it to the ledger and fans out one chain per item.
+
+A new job is one function here and one line of ``beat_schedule``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from fintrack_tasks import pipeline, planning
+from fintrack_tasks.app import app
+from fintrack_tasks.errors import UsageError
+from fintrack_tasks.settings import settings
+from fintrack_tasks.store import ledger
+from fintrack_tasks.tasks.base import BaseTask, connections, utc_now
+from fintrack_tasks.tasks.ingest import enqueue
+from fintrack_tasks.tasks.publish import publish_soon
+
+__all__ = ["fetch_historical_market_data", "fetch_market_data", "fetch_market_index_data"]
+
+log = structlog.get_logger("fintrack.tasks")
+
+
+class JobTask(BaseTask):
+    """Impossible arguments are refused where the caller stands, before anything is enqueued."""
+
+    abstract = True
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """As Celery's.
+
+        :raises UsageError: for arguments that no worker could run.
+        """
+        positional, named = tuple(args or ()), dict(kwargs or {})
+        if len(positional) > 1:
+            raise UsageError(f"{self.__name__} takes one positional argument, the list of symbols")
+        if positional:
+            named["symbols"] = positional[0]
+        named = {
+            name: list(value) if isinstance(value, tuple | set | frozenset) else value for name, value in named.items()
+        }
+        _checked(self.__name__, named)
+        return super().apply_async((), named, **options)
+
+
+def _checked(job: str, named: dict[str, Any]) -> planning.Arguments:
+    known = {name: value for name, value in named.items() if name not in ("scheduled", "run_id")}
+    try:
+        if named.get("run_id"):
+            UUID(named["run_id"])
+        return planning.check_arguments(job, **known)
+    except TypeError:
+        raise UsageError(f"{job} does not take {', '.join(sorted(known))}") from None
+    except ValueError as error:
+        raise UsageError(f"run_id: {error}") from None
+
+
+def _dispatch(task: JobTask, scheduled: bool, run_id: str | None, **named: Any) -> dict[str, Any]:
+    """Plan, record, enqueue. A tick that finds its job still running is recorded as skipped, not piled up.
+
+    The run's id is the task's, unless the caller chose one: so a redelivered dispatch finds its own run.
+    """
+    now, job = utc_now(), task.__name__
+    arguments = _checked(job, named)
+    run_id = run_id or task.request.id
+    with connections().database.connection() as conn:
+        if scheduled and (running := ledger.running_run(conn, job, now)):
+            skipped = ledger.skip_run(conn, job, f"run {running} is still going on", now)
+            log.warning("run_skipped", job=job, running=str(running))
+            return {"run_id": str(skipped), "items": 0, "skipped": True}
+        chosen = UUID(run_id) if run_id else None
+        if chosen and ledger.run_summary(conn, chosen):
+            # A redelivered dispatch: its run is in the ledger, reconcile owns what was not enqueued.
+            return {"run_id": run_id, "items": 0, "repeated": True}
+        plan = planning.plan(conn, arguments, settings(), now, chosen)
+        pipeline.record(conn, plan, settings(), now)
+    count = enqueue(plan.items)
+    if not count:
+        publish_soon()
+    log.info("run_dispatched", job=job, run=str(plan.run_id), items=count)
+    return {"run_id": str(plan.run_id), "items": count}
+
+
+@app.task(name="fintrack.fetch_market_data", base=JobTask, bind=True, ignore_result=False)
+def fetch_market_data(
+    self: JobTask,
+    symbols: Sequence[str] | None = None,
+    *,
+    asset_class: str | None = None,
+    scheduled: bool = False,
+    run_id: str | None = None,
+) -> dict[str, Any]:
+    """Fetch a quote for each symbol, or for each registered instrument.
+
+    :param symbols: such as ``["AAPL", "BTC-USD"]``; ``None`` for all registered ones.
+    :param asset_class: overrules what the symbols' form says, or narrows the registered ones.
+    :param scheduled: a tick of the schedule: skipped while the job still runs.
+    :param run_id: a UUID chosen by the caller, to follow the run in the ledger.
+    :returns: ``{"run_id": str, "items": int}``.
+    """
+    return _dispatch(self, scheduled, run_id, symbols=symbols, asset_class=asset_class)
+
+
+@app.task(name="fintrack.fetch_historical_market_data", base=JobTask, bind=True, ignore_result=False)
+def fetch_historical_market_data(
+    self: JobTask,
+    symbols: Sequence[str] | None = None,
+    *,
+    intervals: Sequence[str] | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    asset_class: str | None = None,
+    scheduled: bool = False,
+    run_id: str | None = None,
+) -> dict[str, Any]:
+    """Fetch the bars that are missing between ``start`` and ``end`` (ISO dates, the end exclusive).
+
+    :param intervals: of ``1d``, ``1h``, ``15m``; default ``["1d"]``.
+    :returns: ``{"run_id": str, "items": int}``; an item is one window of one instrument and interval.
+    """
+    return _dispatch(
+        self,
+        scheduled,
+        run_id,
+        symbols=symbols,
+        intervals=intervals,
+        start=start,
+        end=end,
+        asset_class=asset_class,
+    )
+
+
+@app.task(name="fintrack.fetch_market_index_data", base=JobTask, bind=True, ignore_result=False)
+def fetch_market_index_data(
+    self: JobTask,
+    symbols: Sequence[str] | None = None,
+    *,
+    start: str | None = None,
+    end: str | None = None,
+    asset_class: str | None = None,
+    scheduled: bool = False,
+    run_id: str | None = None,
+) -> dict[str, Any]:
+    """Fetch the recent daily bars of each index and store them with their indicators.
+
+    :returns: ``{"run_id": str, "items": int}``.
+    """
+    return _dispatch(self, scheduled, run_id, symbols=symbols, start=start, end=end, asset_class=asset_class)

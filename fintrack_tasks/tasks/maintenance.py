@@ -1,0 +1,36 @@
+"""What keeps the house in order: lost items are enqueued again, old working data is removed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from fintrack_tasks import pipeline
+from fintrack_tasks.app import app
+from fintrack_tasks.settings import settings
+from fintrack_tasks.store import cleanup as cleaning
+from fintrack_tasks.tasks.base import BaseTask, connections, utc_now
+from fintrack_tasks.tasks.ingest import enqueue
+
+__all__ = ["cleanup", "reconcile"]
+
+log = structlog.get_logger("fintrack.tasks")
+
+
+@app.task(name="fintrack.reconcile", base=BaseTask)
+def reconcile() -> dict[str, Any]:
+    """Enqueue again what has neither ended nor moved until its deadline."""
+    items = pipeline.reconcile(database=connections().database, settings=settings(), now=utc_now())
+    if items:
+        log.warning("items_enqueued_again", items=len(items))
+    return {"enqueued": enqueue(items)}
+
+
+@app.task(name="fintrack.cleanup", base=BaseTask)
+def cleanup() -> dict[str, Any]:
+    """Remove published outbox rows and unreferenced payloads past their age; make the coming partitions."""
+    with connections().database.connection() as conn:
+        removed = cleaning.clean(conn, utc_now())
+    log.info("cleaned", **removed)
+    return removed

@@ -1,0 +1,36 @@
+"""Bring the outbox to Kafka: soon after each commit, and by the schedule as a safety net."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fintrack_tasks import pipeline
+from fintrack_tasks.app import app
+from fintrack_tasks.settings import settings
+from fintrack_tasks.tasks.base import BaseTask, connections, utc_now
+
+__all__ = ["publish", "publish_soon"]
+
+_PENDING: Final = "fintrack:publish-pending"
+_PENDING_SECONDS: Final = 5
+
+
+@app.task(name="fintrack.publish", base=BaseTask, bind=True)
+def publish(self: BaseTask) -> dict[str, Any]:
+    """Close complete runs and send what the outbox holds."""
+    # The mark goes before the outbox is read: a commit that finds no mark enqueues the next drain, and a commit
+    # that finds one is early enough to be read by this drain.
+    connections().redis.delete(_PENDING)
+    sent = pipeline.publish(
+        database=connections().database, producer=connections().producer, settings=settings(), now=utc_now()
+    )
+    return {"published": sent}
+
+
+def publish_soon() -> None:
+    """Enqueue one drain unless one is waiting already: a burst of commits shares it.
+
+    The mark expires, so that a drain that was lost with its worker does not silence later ones.
+    """
+    if connections().redis.set(_PENDING, 1, nx=True, ex=_PENDING_SECONDS):
+        publish.apply_async()

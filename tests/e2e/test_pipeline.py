@@ -1,0 +1,245 @@
+"""From a job's message to rows in PostgreSQL and events in Kafka, through worker processes of their own."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from confluent_kafka import Consumer, TopicPartition
+
+from tests.e2e.harness import ROOT, Pipeline
+
+pytestmark = pytest.mark.e2e
+
+DAILY = ROOT / "fintrack_tasks" / "sandbox" / "data" / "daily.csv.gz"
+STOCKS = ("AAPL", "GOOG", "IBM", "MSFT")
+
+
+def real_bars(symbols: tuple[str, ...], start: str, end: str) -> dict[tuple[str, str], dict[str, str]]:
+    """The bundled prices as their CSV has them, read here by hand and not by the code under test."""
+    with gzip.open(DAILY, "rt", newline="") as lines:
+        return {
+            (row["symbol"], row["date"]): row
+            for row in csv.DictReader(lines)
+            if row["symbol"] in symbols and start <= row["date"] < end
+        }
+
+
+def messages(environment: Any, topic: str) -> list[dict[str, Any]]:
+    """Everything a topic holds, by a consumer of our own."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": environment["KAFKA_BOOTSTRAP_SERVERS"],
+            "group.id": f"test-{time.time_ns()}",
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+        }
+    )
+    try:
+        partitions = [
+            TopicPartition(topic, p, 0) for p in consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        ]
+        wanted = sum(consumer.get_watermark_offsets(p, timeout=10)[1] for p in partitions)
+        consumer.assign(partitions)
+        found: list[dict[str, Any]] = []
+        deadline = time.monotonic() + 30
+        while len(found) < wanted and time.monotonic() < deadline:
+            for message in consumer.consume(500, timeout=1):
+                assert message.error() is None
+                key = message.key()
+                found.append({**json.loads(message.value()), "_key": key.decode() if key else None})
+        return found
+    finally:
+        consumer.close()
+
+
+def test_delay_from_plain_python_puts_both_rows_into_the_view_within_five_seconds(pipeline: Pipeline) -> None:
+    code = "from fintrack_tasks.tasks import fetch_market_data; fetch_market_data.delay(['AAPL', 'BTC-USD'])"
+    subprocess.run(
+        [sys.executable, "-c", code], env={"PATH": "/usr/bin:/bin", **pipeline.environment}, cwd=ROOT, check=True
+    )
+    deadline = time.monotonic() + 5
+    found: set[str] = set()
+    while found != {"AAPL", "BTC-USD"} and time.monotonic() < deadline:
+        found = {
+            r["symbol"] for r in pipeline.query("SELECT symbol FROM market_data WHERE symbol IN ('AAPL', 'BTC-USD')")
+        }
+        time.sleep(0.05)
+    assert found == {"AAPL", "BTC-USD"}
+
+
+def test_the_three_jobs_load_real_prices_value_by_value_and_tell_kafka_once_each(pipeline: Pipeline) -> None:
+    quotes = pipeline.run("market-data")
+    history = pipeline.run("historical", "--symbols", ",".join(STOCKS), "--start", "2010-01-01", "--end", "2013-03-02")
+    index = pipeline.run("index-data", "--symbols", "^GSPC,^IXIC", "--end", "2019-01-01")
+
+    counts = quotes["jobs"]["fetch_market_data"]
+    assert counts["items"] == counts["loaded"] >= 10
+    assert quotes["events"]["market-data"] == counts["loaded"]
+    for result, job in ((history, "fetch_historical_market_data"), (index, "fetch_market_index_data")):
+        counts = result["jobs"][job]
+        assert counts["items"] == counts["loaded"] > 0
+        assert counts["quarantined_rows"] == 0
+        assert result["events"]["market-data"] == counts["loaded"]
+
+    real = real_bars(STOCKS, "2010-01-01", "2013-03-02")
+    stored = {
+        (row["symbol"], f"{row['timestamp'].astimezone(UTC):%Y-%m-%d}"): row
+        for row in pipeline.query(
+            "SELECT * FROM historical_market_data WHERE interval = '1d' AND symbol = ANY(%s)"
+            " AND timestamp >= '2010-01-01' AND timestamp < '2013-03-02'",
+            list(STOCKS),
+        )
+    }
+    assert stored.keys() == real.keys()
+    assert len(stored) >= 2000
+    for key, row in stored.items():
+        for field in ("open", "high", "low", "close", "adj_close", "volume"):
+            assert row[field] == Decimal(real[key][field]), (key, field)
+        assert row["is_final"] is True
+        assert row["source"] == "yahoo_finance"
+
+    indices = pipeline.query("SELECT * FROM market_index_data WHERE symbol = '^GSPC' ORDER BY timestamp")
+    gspc = real_bars(("^GSPC",), "2016-01-01", "2019-01-01")
+    closes = [Decimal(gspc["^GSPC", f"{row['timestamp']:%Y-%m-%d}"]["close"]) for row in indices]
+    assert [row["close"] for row in indices] == closes
+    assert len(indices) > 400
+    for position in (60, 200, len(indices) - 1):
+        mean = sum(closes[position - 19 : position + 1]) / 20
+        assert abs(indices[position]["sma_20"] - mean) < Decimal("1e-6") * mean
+
+
+def test_every_event_equals_the_rows_it_tells_of(pipeline: Pipeline) -> None:
+    pipeline.run("historical", "--symbols", "AAPL", "--start", "2009-11-01", "--end", "2009-12-01")
+    pipeline.run("market-data", "--symbols", "MSFT,ETH-USD")
+    events = messages(pipeline.environment, pipeline.environment.get("KAFKA_TOPIC_MARKET_DATA", "market-data"))
+    assert all(event["_key"] == event["symbol"] for event in events)
+    items = Counter(event["item_id"] for event in events)
+    loaded = {str(row["id"]) for row in pipeline.query("SELECT id FROM run_items WHERE state = 'loaded'")}
+    assert set(items) == loaded
+    assert set(items.values()) == {1}
+
+    [bars] = [
+        e
+        for e in events
+        if e["symbol"] == "AAPL" and e["type"] == "bars.loaded" and e["data"]["timestamp"][0].startswith("2009-11")
+    ]
+    stored = pipeline.query(
+        "SELECT * FROM historical_market_data WHERE symbol = 'AAPL' AND interval = '1d'"
+        " AND timestamp >= '2009-11-01' AND timestamp < '2009-12-01' ORDER BY timestamp"
+    )
+    assert [datetime.fromisoformat(t) for t in bars["data"]["timestamp"]] == [row["timestamp"] for row in stored]
+    for field in ("open", "high", "low", "close", "adj_close", "volume"):
+        assert [Decimal(value) for value in bars["data"][field]] == [row[field] for row in stored]
+
+    [quote] = [e for e in events if e["symbol"] == "ETH-USD" and e["type"] == "quote.loaded"][-1:]
+    [row] = pipeline.query(
+        "SELECT * FROM market_data WHERE symbol = 'ETH-USD' AND timestamp = %s", quote["data"]["timestamp"][0]
+    )
+    assert row["price"] == Decimal(quote["data"]["price"][0])
+
+
+def test_only_what_is_missing_is_asked_for_again(pipeline: Pipeline) -> None:
+    span = ("historical", "--symbols", "IBM", "--start", "2008-01-01", "--end", "2008-07-01")
+    first = pipeline.run(*span)["jobs"]["fetch_historical_market_data"]
+    assert first["loaded"] == 1
+    assert pipeline.run(*span)["jobs"]["fetch_historical_market_data"]["items"] == 0
+    deleted = pipeline.query(
+        "DELETE FROM bars WHERE instrument_id = (SELECT id FROM instruments WHERE symbol = 'IBM')"
+        " AND interval = '1d' AND timestamp IN ('2008-03-03', '2008-03-04') RETURNING 1 AS one"
+    )
+    assert len(deleted) == 2
+    again = pipeline.run(*span)
+    assert again["jobs"]["fetch_historical_market_data"]["items"] == 1
+    assert again["rows"]["bars"] == 2
+
+
+def test_an_unknown_symbol_fails_alone_with_its_reason_and_the_exit_code_says_so(pipeline: Pipeline) -> None:
+    finished = pipeline.fintrack("run", "market-data", "--symbols", "UNKNOWN1,IBM,UNKNOWN2-USD", "--json", check=False)
+    assert finished.returncode == 3
+    result = json.loads(finished.stdout.splitlines()[-1])
+    counts = result["jobs"]["fetch_market_data"]
+    assert (counts["items"], counts["loaded"], counts["failed"]) == (3, 1, 2)
+    assert {(f["symbol"], f["reason"]) for f in result["failures"]} == {
+        ("UNKNOWN1", "unknown_symbol"),
+        ("UNKNOWN2-USD", "unknown_symbol"),
+    }
+
+
+def test_a_span_without_trading_ends_as_empty(pipeline: Pipeline) -> None:
+    counts = pipeline.run("historical", "--symbols", "FB", "--start", "2011-01-01", "--end", "2011-03-01")["jobs"]
+    assert counts["fetch_historical_market_data"]["empty"] == 1
+    assert counts["fetch_historical_market_data"]["failed"] == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "historical", "--symbols", "AAPL", "--start", "2013-01-01", "--end", "2012-01-01"),
+        ("run", "everything"),
+        ("run", "market-data", "--symbols", ","),
+        ("run", "market-data", "--symbols", "not a symbol"),
+        ("runs", "show", "not-an-id"),
+    ],
+)
+def test_impossible_arguments_are_refused_before_anything_is_enqueued(
+    pipeline: Pipeline, words: tuple[str, ...]
+) -> None:
+    before = pipeline.query("SELECT count(*) AS runs FROM runs")
+    finished = pipeline.fintrack(*words, check=False)
+    assert finished.returncode == 2
+    assert "Traceback" not in finished.stderr + finished.stdout
+    assert pipeline.query("SELECT count(*) AS runs FROM runs") == before
+
+
+def test_celery_answers_a_ping_flower_shows_the_workers_and_beat_ticks(pipeline: Pipeline) -> None:
+    ping = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "fintrack_tasks", "inspect", "ping", "--json"],
+        env={"PATH": "/usr/bin:/bin", **pipeline.environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert {name.split("@")[0] for name in json.loads(ping.stdout)} == {"fetch1", "etl1", "ops"}
+    port = pipeline.environment["FLOWER_PORT"]
+    assert requests.get(f"http://127.0.0.1:{port}/healthcheck", timeout=10).text == "OK"
+    page = requests.get(f"http://127.0.0.1:{port}/workers?json=1", timeout=20)
+    assert page.status_code == 200
+    deadline = time.monotonic() + 90
+    log = pipeline.home / "logs" / "beat.log"
+    while "fintrack.publish" not in log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert "fintrack.publish" in log.read_text()
+
+
+def test_health_and_the_lists_answer_for_people_and_machines(pipeline: Pipeline) -> None:
+    health = json.loads(pipeline.fintrack("health", "--json").stdout.splitlines()[-1])
+    assert health["healthy"] is True
+    assert {"database", "redis", "kafka", "workers"} <= health["checks"].keys()
+    assert json.loads(pipeline.fintrack("providers", "--json").stdout.splitlines()[-1])["providers"]
+    listed = json.loads(pipeline.fintrack("instruments", "list", "--json").stdout.splitlines()[-1])["instruments"]
+    assert {"AAPL", "BTC-USD", "EURUSD=X", "^GSPC"} <= {i["symbol"] for i in listed}
+    [newest, *_] = json.loads(pipeline.fintrack("runs", "list", "--json").stdout.splitlines()[-1])["runs"]
+    shown = json.loads(pipeline.fintrack("runs", "show", newest["run_id"], "--json").stdout.splitlines()[-1])
+    assert shown["items"] == len(shown["item_list"])
+
+
+def test_no_secret_stands_in_a_log(pipeline: Pipeline) -> None:
+    password = pipeline.environment["DB_PASSWORD"]
+    assert len(password) >= 16
+    logs = list(Path(pipeline.home / "logs").glob("*.log"))
+    assert logs
+    assert [log.name for log in logs if password in log.read_text(errors="replace")] == []

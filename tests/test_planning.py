@@ -1,0 +1,88 @@
+"""Plans: arguments are refused before anything is written; windows cover what is missing and nothing twice."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fintrack_tasks.domain import AssetClass, Interval, to_micros
+from fintrack_tasks.errors import UsageError
+from fintrack_tasks.planning import check_arguments, windows
+
+DAY = 86_400_000_000
+
+
+@pytest.mark.parametrize(
+    ("job", "named", "said"),
+    [
+        ("fetch_nothing", {}, "unknown job"),
+        ("fetch_market_data", {"symbols": []}, "empty"),
+        ("fetch_market_data", {"symbols": "AAPL"}, "must be a list"),
+        ("fetch_market_data", {"symbols": [7]}, "not a symbol"),
+        ("fetch_market_data", {"symbols": ["AAPL; DROP TABLE quotes"]}, "not a symbol"),
+        ("fetch_market_data", {"symbols": ["AAPL"], "asset_class": "bond"}, "bond"),
+        ("fetch_historical_market_data", {"intervals": ["2d"]}, "2d"),
+        ("fetch_historical_market_data", {"intervals": []}, "empty"),
+        ("fetch_historical_market_data", {"start": "2024-13-01"}, "start is no date"),
+        ("fetch_historical_market_data", {"start": "2024-02-01", "end": "2024-01-01"}, "after the start"),
+        ("fetch_historical_market_data", {"start": "2024-02-01", "end": "2024-02-01"}, "after the start"),
+        ("fetch_historical_market_data", {"start": "0001-01-01"}, "1900"),
+    ],
+)
+def test_impossible_arguments_are_a_usage_error(job: str, named: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        check_arguments(job, **named)  # type: ignore[arg-type]
+
+
+def test_a_symbol_gets_its_class_by_form_and_a_given_class_overrules_it() -> None:
+    by_form = check_arguments("fetch_market_data", ["^GSPC", "BTC-USD", "EUR/USD", "eurusd=x", "aapl"]).symbols
+    assert by_form is not None
+    assert [(i.symbol, i.asset_class) for i in by_form] == [
+        ("^GSPC", AssetClass.INDEX),
+        ("BTC-USD", AssetClass.CRYPTO),
+        ("EURUSD=X", AssetClass.FOREX),
+        ("AAPL", AssetClass.STOCK),
+    ]
+    overruled = check_arguments("fetch_market_data", ["BTC-USD"], asset_class="stock").symbols
+    assert overruled is not None
+    assert overruled[0].asset_class is AssetClass.STOCK
+
+
+def test_times_without_a_zone_are_read_as_utc_and_others_are_converted() -> None:
+    arguments = check_arguments("fetch_historical_market_data", start="2024-01-31", end="2024-02-01T02:00:00+02:00")
+    assert arguments.start == datetime(2024, 1, 31, tzinfo=UTC)
+    assert arguments.end == datetime(2024, 2, 1, tzinfo=UTC)
+
+
+@given(
+    days=st.sets(st.integers(0, 400), min_size=1, max_size=200),
+    data=st.data(),
+    page=st.integers(1, 60),
+)
+def test_windows_cover_every_missing_bar_and_hold_at_most_a_page_of_expected_ones(
+    days: set[int], data: st.DataObject, page: int
+) -> None:
+    start = to_micros(datetime(2020, 1, 1, tzinfo=UTC))
+    expected = [start + day * DAY for day in sorted(days)]
+    missing = sorted(data.draw(st.sets(st.sampled_from(expected))))
+    found = list(windows(expected, missing, Interval.D1, page))
+    spans = [(to_micros(w.start), to_micros(w.end)) for w in found]
+    for moment in missing:
+        assert sum(low <= moment < high for low, high in spans) == 1
+    for low, high in spans:
+        assert 1 <= sum(low <= moment < high for moment in expected) <= page
+    assert all(first[1] <= second[0] for first, second in pairwise(spans))
+
+
+def test_nothing_missing_means_no_window() -> None:
+    assert list(windows([0, DAY], [], Interval.D1, 10)) == []
+
+
+def test_a_run_of_missing_bars_is_cut_into_full_pages() -> None:
+    expected = [day * DAY for day in range(25)]
+    found = list(windows(expected, expected, Interval.D1, 10))
+    assert [(w.end - w.start) // timedelta(days=1) for w in found] == [10, 10, 5]
