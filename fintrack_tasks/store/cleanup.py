@@ -1,0 +1,34 @@
+"""Working data that has served its time goes; prices, revisions, runs and coverage stay."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import psycopg
+
+__all__ = ["clean"]
+
+OUTBOX_AGE: Final = timedelta(days=14)
+PAYLOAD_AGE: Final = timedelta(days=90)
+
+
+def clean(conn: psycopg.Connection, now: datetime) -> dict[str, int]:
+    """Remove published outbox rows after 14 days and raw answers after 90; returns how many rows went, by table.
+
+    A raw answer behind a failed item or a quarantined row stays: it can still be replayed.
+    """
+    events = conn.execute("DELETE FROM fintrack.outbox WHERE published_at < %s", (now - OUTBOX_AGE,)).rowcount
+    with conn.transaction():
+        conn.execute(
+            "UPDATE fintrack.run_items r SET payload_sha = NULL FROM fintrack.payloads p"
+            " WHERE p.sha256 = r.payload_sha AND p.received_at < %(before)s AND r.state IN ('loaded', 'empty')"
+            " AND r.rows_quarantined = 0",
+            {"before": now - PAYLOAD_AGE},
+        )
+        answers = conn.execute(
+            "DELETE FROM fintrack.payloads p WHERE p.received_at < %s"
+            " AND NOT EXISTS (SELECT FROM fintrack.run_items r WHERE r.payload_sha = p.sha256)",
+            (now - PAYLOAD_AGE,),
+        ).rowcount
+    return {"outbox": events, "payloads": answers}

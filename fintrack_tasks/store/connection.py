@@ -1,0 +1,146 @@
+"""Connections to PostgreSQL: a pool for the pipeline, and one connection for a person's program."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from fintrack_tasks.errors import OutageError, StoreError, UsageError
+from fintrack_tasks.settings import Settings, load_settings
+
+__all__ = ["Database", "DatabaseConnection"]
+
+_NAME = "PostgreSQL"
+
+
+class Database:
+    """A pool of autocommit connections, opened when first used; transactions are explicit.
+
+    Safe to share between threads, not between processes.
+
+    :param settings: where the server is; ``db_pool_size`` bounds the pool.
+    """
+
+    def __init__(self, settings: Settings, pool_size: int | None = None) -> None:
+        self.address = f"{settings.db_host}:{settings.db_port}"
+        self._conninfo = settings.conninfo
+        self._size = pool_size or settings.db_pool_size
+        self._pool: ConnectionPool | None = None
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"Database({self.address})"
+
+    @contextmanager
+    def connection(self) -> Iterator[psycopg.Connection]:
+        """A connection of the pool, given back at the end.
+
+        :raises OutageError: when the server does not answer or goes away in the middle.
+        """
+        pool = self._pool or self._open()
+        try:
+            with pool.connection() as conn:
+                yield conn
+        except (PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise OutageError(_NAME, self.address) from error
+
+    def _open(self) -> ConnectionPool:
+        with self._lock:
+            if self._pool is None:
+                # The first connection is made here and now: a pool would try it behind our back until its time-out.
+                try:
+                    psycopg.connect(**self._conninfo).close()
+                except psycopg.OperationalError as error:
+                    raise _refused(error, self.address) from error
+                self._pool = ConnectionPool(
+                    kwargs={**self._conninfo, "autocommit": True, "prepare_threshold": 2},
+                    min_size=1,
+                    max_size=self._size,
+                    timeout=15.0,
+                    max_idle=120.0,
+                    check=ConnectionPool.check_connection,
+                    open=True,
+                    name="fintrack",
+                )
+            return self._pool
+
+    def close(self) -> None:
+        """Close every connection; a later use opens new ones."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+
+
+class DatabaseConnection:
+    """One connection for a person's program: ``query`` gives dicts.
+
+    ``DatabaseConnection()`` takes the environment's settings; ``DatabaseConnection(host=..., port=..., database=...,
+    user=..., password=...)`` overrules any of them. Each statement is committed by itself.
+
+    :raises OutageError: when the server does not answer.
+    """
+
+    def __init__(
+        self,
+        host: str | None = None,
+        port: int | None = None,
+        database: str | None = None,
+        user: str | None = None,
+        password: str | None = None,
+        *,
+        settings: Settings | None = None,
+    ) -> None:
+        conninfo = (settings or load_settings()).conninfo
+        given = {"host": host, "port": port, "dbname": database, "user": user, "password": password}
+        conninfo |= {name: value for name, value in given.items() if value is not None}
+        self.address = f"{conninfo['host']}:{conninfo['port']}"
+        try:
+            self._conn = psycopg.connect(**conninfo, autocommit=True, row_factory=dict_row)
+        except psycopg.OperationalError as error:
+            raise _refused(error, self.address) from error
+
+    def query(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Run one statement with ``%s`` or ``%(name)s`` parameters; its rows as dicts, none for a statement without.
+
+        :raises StoreError: when the server refuses the statement.
+        :raises UsageError: after :meth:`close`.
+        """
+        if self._conn.closed:
+            raise UsageError("the connection is closed")
+        try:
+            cursor = self._conn.execute(sql, params)  # type: ignore[call-overload]  # the caller's SQL is no literal
+            return list(cursor.fetchall()) if cursor.description else []
+        except psycopg.OperationalError as error:
+            raise OutageError(_NAME, self.address) from error
+        except psycopg.Error as error:
+            raise StoreError(str(error).partition("\n")[0]) from error
+
+    def close(self) -> None:
+        """Close it; a second time does nothing."""
+        self._conn.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _refused(error: psycopg.OperationalError, address: str) -> OutageError:
+    """What a failed connection means: a server that is there but refuses us wants another remedy than a dead one."""
+    text = str(error)
+    if "password authentication failed" in text or "no password supplied" in text:
+        return OutageError(_NAME, address, "it refuses the password: check DB_USER and DB_PASSWORD")
+    if "does not exist" in text:
+        return OutageError(_NAME, address, "it does not know that database or user: check DB_NAME and DB_USER")
+    return OutageError(_NAME, address)

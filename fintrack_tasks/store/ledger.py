@@ -1,0 +1,290 @@
+"""The ledger: what was asked for, where it stands, and why it ended. It outlives every process and the broker.
+
+An item belongs to the newest generation of its message: one that reconcile enqueued again makes older messages stale.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import psycopg
+from psycopg.rows import class_row, dict_row
+
+from fintrack_tasks.domain import AssetClass, Event, Instrument, Interval, Item, ItemState, Kind, Window
+from fintrack_tasks.store import coverage, outbox, payloads
+from fintrack_tasks.store.payloads import Payload
+
+__all__ = [
+    "MOST_GENERATIONS",
+    "Begin",
+    "RunSummary",
+    "attempt",
+    "begin",
+    "create_run",
+    "fetched",
+    "finish",
+    "finish_runs",
+    "items",
+    "overdue",
+    "run_summary",
+    "running_run",
+    "runs",
+    "skip_run",
+]
+
+MOST_GENERATIONS: Final = 6
+"""How often an item is enqueued again before it ends as lost. The waits double: four hours in all by default."""
+
+_RUNNING_AT_MOST: Final = timedelta(hours=12)
+"""A run that is older does not hold its job's next tick back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """What a fetch finds: ``stale`` when it has nothing to do, a ``payload`` when the answer is kept already."""
+
+    stale: bool
+    payload: Payload | None = None
+    provider: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run and how many of its items are in which state."""
+
+    run_id: UUID
+    job: str
+    state: str
+    reason: str | None
+    created_at: datetime
+    finished_at: datetime | None
+    items: int
+    queued: int
+    fetched: int
+    loaded: int
+    empty: int
+    failed: int
+    quarantined_rows: int
+
+
+_SUMMARY: Final = """
+SELECT r.id AS run_id, r.job, r.state, r.reason, r.created_at, r.finished_at, count(i.id) AS items,
+       count(*) FILTER (WHERE i.state = 'queued') AS queued, count(*) FILTER (WHERE i.state = 'fetched') AS fetched,
+       count(*) FILTER (WHERE i.state = 'loaded') AS loaded, count(*) FILTER (WHERE i.state = 'empty') AS empty,
+       count(*) FILTER (WHERE i.state = 'failed') AS failed,
+       coalesce(sum(i.rows_quarantined), 0)::bigint AS quarantined_rows
+FROM fintrack.runs r LEFT JOIN fintrack.run_items i ON i.run_id = r.id
+"""
+
+
+def create_run(
+    conn: psycopg.Connection,
+    run_id: UUID,
+    job: str,
+    arguments: dict[str, Any],
+    items: Sequence[Item],
+    deadline_at: datetime,
+    now: datetime,
+) -> None:
+    """Write a run and its items, all or none, before any of them is enqueued."""
+    with conn.transaction():
+        conn.execute(
+            "INSERT INTO fintrack.runs (id, job, arguments, state, created_at) VALUES (%s, %s, %s, 'running', %s)",
+            (run_id, job, json.dumps(arguments), now),
+        )
+        with (
+            conn.cursor() as cursor,
+            cursor.copy(
+                "COPY fintrack.run_items (id, run_id, instrument_id, kind, interval, window_start, window_end,"
+                " deadline_at, created_at) FROM STDIN"
+            ) as copy,
+        ):
+            for item in items:
+                window = (item.window.start, item.window.end) if item.window else (None, None)
+                copy.write_row(
+                    (item.id, run_id, item.instrument_id, item.kind.value, item.interval, *window, deadline_at, now)
+                )
+
+
+def skip_run(conn: psycopg.Connection, job: str, reason: str, now: datetime) -> UUID:
+    """Note a tick of the schedule that was not carried out."""
+    run_id = uuid4()
+    conn.execute(
+        "INSERT INTO fintrack.runs (id, job, arguments, state, reason, created_at, finished_at)"
+        " VALUES (%s, %s, '{}', 'skipped', %s, %s, %s)",
+        (run_id, job, reason, now, now),
+    )
+    return run_id
+
+
+def running_run(conn: psycopg.Connection, job: str, now: datetime) -> UUID | None:
+    """The newest run of a job that has not ended."""
+    row = conn.execute(
+        "SELECT id FROM fintrack.runs WHERE job = %s AND finished_at IS NULL AND created_at > %s"
+        " ORDER BY created_at DESC LIMIT 1",
+        (job, now - _RUNNING_AT_MOST),
+    ).fetchone()
+    return row[0] if row else None
+
+
+def begin(conn: psycopg.Connection, item: Item) -> Begin:
+    """Whether this message may work on its item, and what is kept of it already. Reads only."""
+    row = conn.execute(
+        "SELECT finished_at IS NOT NULL OR generation > %s, state, payload_sha, provider FROM fintrack.run_items"
+        " WHERE id = %s",
+        (item.generation, item.id),
+    ).fetchone()
+    if row is None or row[0]:
+        return Begin(stale=True)
+    _, state, sha256, provider = row
+    if item.resume and state == ItemState.FETCHED and sha256:
+        return Begin(stale=False, payload=payloads.get(conn, sha256), provider=provider)
+    return Begin(stale=False)
+
+
+def fetched(conn: psycopg.Connection, item: Item, payload: Payload) -> None:
+    """Keep a raw answer and note that the item has it, in one statement.
+
+    The commit need not reach the disk at once: losing it costs one more request, and the commit of the load, which
+    does, carries this one with it.
+    """
+    conn.execute(
+        "WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)), kept AS ("
+        " INSERT INTO fintrack.payloads (sha256, provider, path, status, headers, body, size, received_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (sha256) DO NOTHING)"
+        " UPDATE fintrack.run_items SET state = 'fetched', provider = %s, payload_sha = %s, attempts = attempts + 1"
+        " FROM quick WHERE id = %s AND finished_at IS NULL",
+        (*payload.columns(), payload.provider, payload.sha256, item.id),
+    )
+
+
+def attempt(
+    conn: psycopg.Connection, item: Item, provider: str, reason: str, detail: str, now: datetime, grace: float
+) -> None:
+    """Note an attempt that gave no rows: the item waits again, ``grace`` seconds from now at most."""
+    entry = {"provider": provider, "reason": reason, "detail": detail[:500], "at": now.isoformat()}
+    conn.execute(
+        "UPDATE fintrack.run_items SET state = 'queued', attempt_log = attempt_log || %s::jsonb || jsonb_build_array("
+        "jsonb_build_object('payload', encode(payload_sha, 'hex'))), payload_sha = NULL,"
+        " deadline_at = greatest(deadline_at, %s) WHERE id = %s AND finished_at IS NULL",
+        (json.dumps([entry]), now + timedelta(seconds=grace), item.id),
+    )
+
+
+def finish(
+    conn: psycopg.Connection,
+    item: Item,
+    state: ItemState,
+    reason: str,
+    detail: str,
+    provider: str | None,
+    now: datetime,
+    event: Event | None = None,
+) -> bool:
+    """End an item as empty or failed, once; returns whether this call did it.
+
+    A failed item becomes a dead letter; an empty one confirms its window; an event goes to the outbox with it.
+    """
+    with conn.transaction():
+        ended = conn.execute(
+            "UPDATE fintrack.run_items SET state = %s, reason = %s, detail = %s, provider = coalesce(%s, provider),"
+            " finished_at = %s WHERE id = %s AND finished_at IS NULL",
+            (state.value, reason, detail[:2000], provider, now, item.id),
+        ).rowcount
+        if not ended:
+            return False
+        if state is ItemState.FAILED:
+            conn.execute(
+                "INSERT INTO fintrack.dead_letters (item_id, reason, detail, created_at) VALUES (%s, %s, %s, %s)"
+                " ON CONFLICT (item_id) DO NOTHING",
+                (item.id, reason, detail[:2000], now),
+            )
+        elif item.window and item.interval:
+            coverage.record_empty(conn, item, now)
+        if event is not None:
+            outbox.add(conn, event, now)
+    return True
+
+
+def overdue(conn: psycopg.Connection, now: datetime, grace: float, limit: int) -> tuple[list[Item], list[Item]]:
+    """The items whose deadline has passed: those to enqueue again, as a new generation, and those given up.
+
+    Two callers at once get different items. The next deadline is ``grace`` seconds from now, doubled each time.
+    """
+    with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(
+            "UPDATE fintrack.run_items r SET generation = r.generation + 1,"
+            " deadline_at = %(now)s + make_interval(secs => %(grace)s * 2 ^ least(r.generation + 1, 12))"
+            " FROM fintrack.instruments i WHERE i.id = r.instrument_id AND r.id IN ("
+            " SELECT id FROM fintrack.run_items WHERE finished_at IS NULL AND deadline_at < %(now)s"
+            " ORDER BY deadline_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)"
+            " RETURNING r.*, i.symbol, i.asset_class, i.currency, i.calendar",
+            {"now": now, "grace": grace, "limit": limit},
+        ).fetchall()
+    found = [_item(row) for row in rows]
+    return (
+        [item for item in found if item.generation <= MOST_GENERATIONS],
+        [item for item in found if item.generation > MOST_GENERATIONS],
+    )
+
+
+def _item(row: dict[str, Any]) -> Item:
+    window = Window(row["window_start"], row["window_end"]) if row["window_start"] else None
+    return Item(
+        row["id"],
+        row["run_id"],
+        Kind(row["kind"]),
+        Instrument(row["symbol"], AssetClass(row["asset_class"]), row["currency"], row["calendar"]),
+        row["instrument_id"],
+        Interval(row["interval"]) if row["interval"] else None,
+        window,
+        row["generation"],
+        resume=True,
+    )
+
+
+def finish_runs(conn: psycopg.Connection, now: datetime) -> list[RunSummary]:
+    """Close the runs all of whose items have ended; returns those that this call closed."""
+    closed = conn.execute(
+        "UPDATE fintrack.runs r SET finished_at = %s, state = (SELECT CASE WHEN count(*) FILTER (WHERE i.state = 'failed')"
+        " = 0 THEN 'finished' WHEN bool_and(i.state = 'failed') THEN 'failed' ELSE 'partial' END"
+        " FROM fintrack.run_items i WHERE i.run_id = r.id) WHERE r.id IN (SELECT id FROM fintrack.runs o"
+        " WHERE o.finished_at IS NULL AND NOT EXISTS (SELECT FROM fintrack.run_items i WHERE i.run_id = o.id"
+        " AND i.finished_at IS NULL) FOR UPDATE SKIP LOCKED) RETURNING r.id",
+        (now,),
+    ).fetchall()
+    return [summary for (run_id,) in closed if (summary := run_summary(conn, run_id))]
+
+
+def run_summary(conn: psycopg.Connection, run_id: UUID) -> RunSummary | None:
+    """One run, ``None`` when there is none of that id."""
+    with conn.cursor(row_factory=class_row(RunSummary)) as cursor:
+        return cursor.execute(f"{_SUMMARY} WHERE r.id = %s GROUP BY r.id", (run_id,)).fetchone()  # type: ignore[arg-type]
+
+
+def runs(conn: psycopg.Connection, limit: int) -> list[RunSummary]:
+    """The newest runs, newest first."""
+    newest = "WHERE r.id IN (SELECT id FROM fintrack.runs ORDER BY created_at DESC LIMIT %s)"
+    with conn.cursor(row_factory=class_row(RunSummary)) as cursor:
+        return cursor.execute(
+            f"{_SUMMARY} {newest} GROUP BY r.id ORDER BY r.created_at DESC",  # type: ignore[arg-type]
+            (limit,),
+        ).fetchall()
+
+
+def items(conn: psycopg.Connection, run_id: UUID, states: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """The items of a run as dicts: identity, state, provider, attempts and reason."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            "SELECT r.id, i.symbol, i.asset_class, r.kind, r.interval, r.window_start, r.window_end, r.state,"
+            " r.generation, r.provider, r.attempts, r.attempt_log, r.reason, r.detail, r.rows_loaded,"
+            " r.rows_quarantined, encode(r.payload_sha, 'hex') AS payload, r.created_at, r.finished_at"
+            " FROM fintrack.run_items r JOIN fintrack.instruments i ON i.id = r.instrument_id"
+            " WHERE r.run_id = %s AND (%s::text[] IS NULL OR r.state = ANY(%s)) ORDER BY i.symbol, r.window_start",
+            (run_id, list(states) if states else None, list(states) if states else None),
+        ).fetchall()

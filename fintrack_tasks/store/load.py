@@ -1,0 +1,171 @@
+"""Rows, revisions, ledger and outbox in one transaction. Loading an item twice changes nothing.
+
+Decimals go in as the provider's own text; times as integers of microseconds, which SQL turns into exact instants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import psycopg
+
+from fintrack_tasks.domain import Batch, Event, Item, from_micros
+
+__all__ = ["load_bars", "load_quote"]
+
+_ORDER_LOCK: Final = 7_246_313
+"""With an instrument's number: its loads follow each other, so that its events stand in the order of its commits."""
+
+_QUOTE_COLUMNS: Final = (
+    "price", "volume", "previous_close", "price_change", "price_change_pct", "open", "high", "low", "bid", "ask",
+)  # fmt: skip
+_BAR_COLUMNS: Final = ("open", "high", "low", "close", "adj_close", "volume")
+_INDICATORS: Final = ("sma_20", "sma_50", "rsi_14", "macd", "macd_signal", "macd_histogram", "volatility_20")
+
+_QUOTE: Final = f"""
+WITH item AS (
+    SELECT id, pg_advisory_xact_lock({_ORDER_LOCK}, instrument_id) FROM fintrack.run_items
+    WHERE id = %(item)s AND finished_at IS NULL FOR UPDATE
+), written AS (
+    INSERT INTO fintrack.quotes AS q (instrument_id, timestamp, source, currency, item_id, received_at,
+                                      {", ".join(_QUOTE_COLUMNS)})
+    SELECT %(instrument)s, %(timestamp)s, %(source)s, %(currency)s, %(item)s, %(now)s,
+           {", ".join(f"%({name})s::numeric" for name in _QUOTE_COLUMNS)} FROM item
+    ON CONFLICT (instrument_id, timestamp, source) DO UPDATE SET
+        currency = excluded.currency, item_id = excluded.item_id, received_at = excluded.received_at,
+        {", ".join(f"{name} = excluded.{name}" for name in _QUOTE_COLUMNS)}
+), ended AS (
+    UPDATE fintrack.run_items r SET state = 'loaded', reason = NULL, detail = NULL, provider = %(source)s,
+           rows_loaded = 1, finished_at = %(now)s
+    FROM item WHERE r.id = item.id
+), told AS (
+    INSERT INTO fintrack.outbox (event_id, topic, key, value, created_at)
+    SELECT %(event)s, %(topic)s, %(key)s, %(value)s, %(now)s FROM item
+)
+SELECT count(*) FROM item
+"""  # noqa: S608  built from the constants above
+
+_STAGE: Final = """
+CREATE TEMPORARY TABLE IF NOT EXISTS staged_bars (
+    micros bigint NOT NULL, open numeric, high numeric, low numeric, close numeric, adj_close numeric, volume numeric,
+    is_final boolean NOT NULL
+) ON COMMIT DELETE ROWS
+"""
+
+_STAMP: Final = "timestamptz 'epoch' + micros * interval '1 microsecond'"
+_VALUES: Final = ", ".join(_BAR_COLUMNS)
+_BAR_ROW: Final = ", ".join(f"b.{name}" for name in (*_BAR_COLUMNS, "currency"))
+
+_KEEP_VERSIONS: Final = f"""
+INSERT INTO fintrack.bar_versions (instrument_id, interval, timestamp, {_VALUES}, currency, is_final, source, item_id,
+                                   valid_from, valid_to, replaced_by)
+SELECT b.instrument_id, b.interval, b.timestamp, {_BAR_ROW}, b.is_final, b.source, b.item_id, b.valid_from, %(now)s,
+       %(item)s
+FROM fintrack.bars b JOIN staged_bars s ON b.timestamp = {_STAMP}
+WHERE b.instrument_id = %(instrument)s AND b.interval = %(interval)s AND b.timestamp BETWEEN %(first)s AND %(last)s
+  AND (s.is_final OR NOT b.is_final)
+  AND ({_BAR_ROW}) IS DISTINCT FROM ({", ".join(f"s.{name}" for name in _BAR_COLUMNS)}, %(currency)s::text)
+"""  # noqa: S608  built from the constants above
+
+_MERGE: Final = f"""
+INSERT INTO fintrack.bars AS b (instrument_id, interval, timestamp, {_VALUES}, currency, is_final, source, item_id,
+                                valid_from)
+SELECT %(instrument)s, %(interval)s, {_STAMP}, {_VALUES}, %(currency)s, is_final, %(source)s, %(item)s, %(now)s
+FROM staged_bars ORDER BY micros
+ON CONFLICT (instrument_id, interval, timestamp) DO UPDATE SET
+    {", ".join(f"{name} = excluded.{name}" for name in (*_BAR_COLUMNS, "currency", "is_final", "source", "item_id"))},
+    valid_from = CASE WHEN ({_BAR_ROW}) IS DISTINCT FROM ({", ".join(f"excluded.{n}" for n in (*_BAR_COLUMNS, "currency"))})
+                      THEN excluded.valid_from ELSE b.valid_from END
+WHERE (excluded.is_final OR NOT b.is_final)
+  AND ({_BAR_ROW}, b.is_final) IS DISTINCT FROM
+      ({", ".join(f"excluded.{n}" for n in (*_BAR_COLUMNS, "currency", "is_final"))})
+"""  # noqa: S608  built from the constants above
+
+_INDICATE: Final = f"""
+INSERT INTO fintrack.index_indicators (instrument_id, interval, timestamp, {", ".join(_INDICATORS)}, computed_at)
+SELECT %(instrument)s, %(interval)s, {_STAMP}, {", ".join(_INDICATORS)}, %(now)s
+FROM unnest(%(micros)s::bigint[], {", ".join(f"%({name})s::numeric[]" for name in _INDICATORS)})
+     AS given(micros, {", ".join(_INDICATORS)})
+ON CONFLICT (instrument_id, interval, timestamp) DO UPDATE SET
+    {", ".join(f"{name} = excluded.{name}" for name in _INDICATORS)}, computed_at = excluded.computed_at
+"""  # noqa: S608  built from the constants above
+
+_END: Final = """
+WITH told AS (
+    INSERT INTO fintrack.outbox (event_id, topic, key, value, created_at)
+    VALUES (%(event)s, %(topic)s, %(key)s, %(value)s, %(now)s)
+)
+UPDATE fintrack.run_items SET state = 'loaded', reason = NULL, detail = NULL, provider = %(source)s,
+       rows_loaded = %(rows)s, finished_at = %(now)s
+WHERE id = %(item)s
+"""
+
+
+def load_quote(conn: psycopg.Connection, item: Item, batch: Batch, event: Event, now: datetime) -> bool:
+    """Load the one row of a quote's batch, in one statement; returns whether this call did it."""
+    row = batch.row(0)
+    values = {name: row.get(name) for name in _QUOTE_COLUMNS}
+    done = conn.execute(
+        _QUOTE, {**_common(item, batch, event, now), **values, "timestamp": from_micros(row["timestamp"])}
+    ).fetchone()
+    return bool(done and done[0])
+
+
+def load_bars(
+    conn: psycopg.Connection, item: Item, batch: Batch, event: Event, now: datetime, finals: Sequence[bool]
+) -> bool:
+    """Load a batch of bars; returns whether this call did it.
+
+    A bar that changes leaves what it was in ``bar_versions``; a final bar is not replaced by a provisional one.
+
+    :param finals: for each row whether its bar has closed.
+    """
+    values = _common(item, batch, event, now) | {
+        "interval": item.interval.value if item.interval else None,
+        "first": from_micros(min(batch.columns["timestamp"])),
+        "last": from_micros(max(batch.columns["timestamp"])),
+        "rows": len(batch),
+    }
+    with conn.transaction():
+        conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_ORDER_LOCK, item.instrument_id))
+        open_item = conn.execute(
+            "SELECT id FROM fintrack.run_items WHERE id = %s AND finished_at IS NULL FOR UPDATE", (item.id,)
+        ).fetchone()
+        if open_item is None:
+            return False
+        _stage(conn, batch, finals)
+        conn.execute(_KEEP_VERSIONS, values)
+        conn.execute(_MERGE, values)
+        if "sma_20" in batch.columns:
+            columns = {name: list(batch.columns[name]) for name in _INDICATORS}
+            conn.execute(_INDICATE, {**values, **columns, "micros": list(batch.columns["timestamp"])})
+        conn.execute(_END, values)
+    return True
+
+
+def _common(item: Item, batch: Batch, event: Event, now: datetime) -> dict[str, Any]:
+    return {
+        "item": item.id,
+        "instrument": item.instrument_id,
+        "source": batch.source,
+        "currency": batch.currency,
+        "now": now,
+        "event": event.id,
+        "topic": event.topic,
+        "key": event.key,
+        "value": event.value,
+    }
+
+
+def _stage(conn: psycopg.Connection, batch: Batch, finals: Sequence[bool]) -> None:
+    nothing = [None] * len(batch)
+    columns = [batch.columns.get(name, nothing) for name in _BAR_COLUMNS]
+    conn.execute(_STAGE)
+    with (
+        conn.cursor() as cursor,
+        cursor.copy(f"COPY staged_bars (micros, {_VALUES}, is_final) FROM STDIN") as copy,  # type: ignore[arg-type]
+    ):
+        for row in zip(batch.columns["timestamp"], *columns, finals, strict=True):
+            copy.write_row(row)
