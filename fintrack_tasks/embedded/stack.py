@@ -7,24 +7,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 from fintrack_tasks.embedded import process
 from fintrack_tasks.embedded.kafka import Kafka
-from fintrack_tasks.embedded.ports import LOOPBACK, choose_port
+from fintrack_tasks.embedded.ports import LOOPBACK
 from fintrack_tasks.embedded.postgres import DATABASE, OWNER, Postgres
 from fintrack_tasks.embedded.process import ProcessState
-from fintrack_tasks.embedded.server import NotReadyError, PortTakenError, Server
+from fintrack_tasks.embedded.server import NotReadyError, Server
+from fintrack_tasks.embedded.start import Start, end_servers
 from fintrack_tasks.embedded.state import Keep, ServerState, StackState, locked, write_dotenv
 from fintrack_tasks.embedded.valkey import Valkey
-from fintrack_tasks.embedded.wheels import wheel_version
-from fintrack_tasks.errors import ConfigurationError, OutageError
+from fintrack_tasks.errors import ConfigurationError
 
 __all__ = ["ServerHealth", "Stack"]
-
-_START_SECONDS: Final = 60.0  # a database that was killed reads its log again before it answers
-_REUSE_SECONDS: Final = 15.0
-_ATTEMPTS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -69,8 +64,15 @@ class Stack:
                 state = StackState()
             keep = Keep.read(self._keep_file)
             if keep.fresh:
+                keep.write(self._keep_file)  # before a server learns them
+            tell = progress or (lambda _: None)
+            state = Start(self._servers(keep), state, keep, self._record, tell).run()
+            ports = {name: server.port for name, server in state.servers.items()}
+            if ports != keep.ports:
+                keep = replace(keep, ports=ports)
                 keep.write(self._keep_file)
-            return _Start(self, state, keep, progress or (lambda _: None)).run()
+            self._save(state, keep)
+            return self._environment(state, keep)
 
     def stop(self, grace: float = 15.0) -> None:
         """Stop all processes, then all servers, and forget them. The data, the passwords and the ports stay.
@@ -79,20 +81,19 @@ class Stack:
         of killed parents included. Nothing runs and nothing is wrong: does nothing.
         """
         if not self.home.is_dir():
+            self._end(StackState(), grace)  # perhaps it was removed under its servers
             return
         with self._changing():
-            state = StackState.read(self._state_file)
-            process.terminate([each for each in state.processes if not each.supports], grace)
-            process.terminate([each for each in state.processes if each.supports], grace)
-            servers = self._servers(Keep.read(self._keep_file))
-            names = {server.name for server in servers}
-            process.kill([pid for pid in process.find_marked(self.home) if pid not in self._of_servers(state, servers)])
-            signals = {server.name: server.stop_signal for server in servers}
-            process.terminate([one.process for name, one in state.servers.items() if name in names], grace, signals)
-            for server in servers:
-                _end_strays(server)
-            self._state_file.unlink(missing_ok=True)
-            self._dotenv_file.unlink(missing_ok=True)
+            self._end(StackState.read(self._state_file), grace)
+            self._forget()
+
+    def _end(self, state: StackState, grace: float) -> None:
+        servers = self._servers(Keep.read(self._keep_file))
+        process.terminate([each for each in state.processes if not each.supports], grace)
+        process.terminate([each for each in state.processes if each.supports], grace)
+        spared = {one.process.pid for one in state.servers.values()}.union(*(each.strays() for each in servers))
+        process.kill([pid for pid in process.find_marked(self.home) if pid not in spared])
+        end_servers(servers, state, grace)
 
     # --- Asking --------------------------------------------------------------------------------------------------
 
@@ -160,6 +161,7 @@ class Stack:
             for known in state.processes:
                 if known.name == name and known.running:
                     return known
+            process.kill(process.find_marked(self.home, name))  # what a killed parent left behind
             log = log or self.home / "logs" / f"{name}.log"
             try:
                 started = process.launch(name, argv, home=self.home, env=env, log=log, supports=supports)
@@ -192,13 +194,20 @@ class Stack:
             Postgres(self.home, keep.passwords["postgres"]),
         )
 
-    def _of_servers(self, state: StackState, servers: Sequence[Server]) -> set[int]:
-        recorded = {server.process.pid for server in state.servers.values()}
-        return recorded.union(*(server.strays() for server in servers))
+    def _record(self, state: StackState) -> None:
+        """Write down what runs; nothing is written of nothing."""
+        if state.servers or state.processes:
+            state.write(self._state_file)
+        else:
+            self._forget()
 
     def _save(self, state: StackState, keep: Keep) -> None:
         state.write(self._state_file)
         write_dotenv(self._dotenv_file, self._environment(state, keep))
+
+    def _forget(self) -> None:
+        self._state_file.unlink(missing_ok=True)
+        self._dotenv_file.unlink(missing_ok=True)
 
     @contextmanager
     def _changing(self, *, create: bool = False) -> Iterator[None]:
@@ -212,85 +221,3 @@ class Stack:
         except OSError as error:
             where = error.filename or self.home
             raise ConfigurationError(f"FINTRACK_HOME: {where}: {error.strerror or error}") from None
-
-
-class _Start:
-    """One start: what was there, what was launched."""
-
-    def __init__(self, stack: Stack, state: StackState, keep: Keep, tell: Callable[[str], None]) -> None:
-        self._stack = stack
-        self._state = state
-        self._keep = keep
-        self._tell = tell
-        self._launched: list[Server] = []
-
-    def run(self) -> dict[str, str]:
-        servers = self._stack._servers(self._keep)
-        try:
-            for server in servers:
-                if not self._answers(server):
-                    self._launch(server)
-            for server in self._launched:
-                self._await(server)
-        except BaseException:
-            self._undo()
-            raise
-        ports = {name: server.port for name, server in self._state.servers.items()}
-        self._keep = replace(self._keep, ports=ports)
-        self._keep.write(self._stack._keep_file)
-        self._stack._save(self._state, self._keep)
-        return self._stack._environment(self._state, self._keep)
-
-    def _answers(self, server: Server) -> bool:
-        known = self._state.servers.get(server.name)
-        if known is None or not known.process.running:
-            return False
-        try:
-            server.wait(known.process, known.port, _REUSE_SECONDS)
-        except (OutageError, PortTakenError):
-            return False  # it hangs, or answers to another password: it is started anew
-        return True
-
-    def _launch(self, server: Server, *, again: bool = False) -> None:
-        known = self._state.servers.get(server.name)
-        if known:
-            process.terminate([known.process], 10.0, {server.name: server.stop_signal})
-        _end_strays(server)
-        server.prepare(self._tell)
-        taken = frozenset(one.port for name, one in self._state.servers.items() if name != server.name)
-        preferred = None if again else self._keep.ports.get(server.name)
-        port = choose_port(preferred, taken)
-        self._tell(f"starting {server.title} on {server.address(port)}")
-        started = server.launch(port)
-        if not again:
-            self._launched.append(server)
-        state = ServerState(started, port, wheel_version(server.wheel), server.data)
-        self._state = replace(self._state, servers={**self._state.servers, server.name: state})
-        self._state.write(self._stack._state_file)
-
-    def _await(self, server: Server) -> None:
-        for attempt in range(_ATTEMPTS):
-            state = self._state.servers[server.name]
-            try:
-                server.wait(state.process, state.port, _START_SECONDS)
-                break
-            except PortTakenError:
-                if attempt + 1 == _ATTEMPTS:
-                    raise server.failure(state.port, "its port was taken each time") from None
-                self._launch(server, again=True)
-        server.settle(self._state.servers[server.name].port)
-
-    def _undo(self) -> None:
-        """Leave nothing behind of a start that failed or was interrupted."""
-        names = {server.name for server in self._launched}
-        signals = {server.name: server.stop_signal for server in self._launched}
-        mine = [one.process for name, one in self._state.servers.items() if name in names]
-        process.terminate(mine, 5.0, signals)
-        left = {name: one for name, one in self._state.servers.items() if name not in names}
-        replace(self._state, servers=left).write(self._stack._state_file)
-
-
-def _end_strays(server: Server) -> None:
-    """End servers that live although no state file knows them: in order if they can, at once if they cannot."""
-    strays = [ProcessState(server.name, pid, process.identity(pid) or "", str(server.log)) for pid in server.strays()]
-    process.terminate(strays, 5.0, {server.name: server.stop_signal})

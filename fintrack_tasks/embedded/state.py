@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from fintrack_tasks.embedded.process import ProcessState
-from fintrack_tasks.errors import OutageError
+from fintrack_tasks.errors import ConfigurationError, OutageError
 
 __all__ = ["Keep", "ServerState", "StackState", "locked", "write_dotenv", "write_private"]
 
@@ -106,6 +106,8 @@ def _read_object(path: Path) -> dict[str, Any]:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):  # ValueError: not JSON, or not text at all
         return {}
+    except OSError as error:
+        raise ConfigurationError(f"FINTRACK_HOME: {path}: {error.strerror}") from None
     return raw if isinstance(raw, dict) else {}
 
 

