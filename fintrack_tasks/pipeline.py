@@ -84,7 +84,7 @@ def fetch(
     An answer that was kept by an earlier, interrupted attempt is interpreted without asking again.
     """
     with database.connection() as conn:
-        begin = ledger.begin(conn, item, now)
+        begin = ledger.begin(conn, item)
     if begin.stale:
         return Ended("stale")
     name = begin.provider or provider_name
@@ -98,7 +98,7 @@ def fetch(
             response = http.get(provider.facts, request)
             kept = Payload.of(name, request.path, response.status, response.headers, response.body, now)
             with database.connection() as conn:
-                ledger.fetched(conn, item, name, kept, now)
+                ledger.fetched(conn, item, kept)
         return provider.parse(ask, response)
     except ProviderError as error:
         return _after(item, name, error, retries=retries, database=database, settings=settings, now=now)
@@ -119,15 +119,24 @@ def _after(
         with database.connection() as conn:
             ledger.finish(conn, item, ItemState.EMPTY, error.reason, error.detail, provider, now)
         return Ended(ItemState.EMPTY, error.reason)
+    following = _following(item, provider, error, retries)
+    grace = settings.fintrack_item_deadline_seconds + (following.countdown if following else 0.0)
     with database.connection() as conn:
-        ledger.attempt(conn, item, provider, error.reason, error.detail, now)
+        ledger.attempt(conn, item, provider, error.reason, error.detail, now, grace)
+    if following:
+        return following
+    return fail(item, error.reason, error.detail, provider=provider, database=database, settings=settings, now=now)
+
+
+def _following(item: Item, provider: str, error: ProviderError, retries: int) -> Retry | None:
+    """Where an item goes after an error: a network's blip is tried again, then the route's next provider is asked."""
     if error.retryable and retries < RETRIES and not isinstance(error, QuotaError):
         return Retry(provider, 2.0**retries, retries + 1)
-    if error.reroute and (following := route.next_provider(item.instrument, item.kind, item.interval, provider)):
-        return Retry(following, 0.0, 0)
+    if error.reroute and (name := route.next_provider(item.instrument, item.kind, item.interval, provider)):
+        return Retry(name, 0.0, 0)
     if isinstance(error, QuotaError) and retries < RETRIES:
         return Retry(provider, min(error.retry_after or 30.0 * 2**retries, LONGEST_COUNTDOWN), retries + 1)
-    return fail(item, error.reason, error.detail, provider=provider, database=database, settings=settings, now=now)
+    return None
 
 
 def fail(
@@ -230,6 +239,13 @@ def publish(*, database: Database, producer: Producer, settings: Settings, now: 
 
 
 def reconcile(*, database: Database, settings: Settings, now: datetime, limit: int = 1000) -> list[Item]:
-    """The items that have neither ended nor moved until their deadline, to be enqueued again."""
+    """The items that have neither ended nor moved until their deadline, to be enqueued again.
+
+    One that was enqueued again too often ends as failed, with the reason ``lost``.
+    """
     with database.connection() as conn:
-        return ledger.overdue(conn, now, settings.fintrack_item_deadline_seconds, limit)
+        again, given_up = ledger.overdue(conn, now, settings.fintrack_item_deadline_seconds, limit)
+    for item in given_up:
+        detail = f"enqueued {ledger.MOST_GENERATIONS + 1} times and never ended; are the workers of its queue up?"
+        fail(item, "lost", detail, database=database, settings=settings, now=now)
+    return again

@@ -1,0 +1,133 @@
+"""One symbol, now, without Celery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from fintrack_tasks.domain import AssetClass, Batch, Instrument, Kind, from_micros
+from fintrack_tasks.errors import ProviderError, UsageError
+from fintrack_tasks.fetch import providers, route
+from fintrack_tasks.fetch.client import HttpClient
+from fintrack_tasks.fetch.keys import KeyRing
+from fintrack_tasks.fetch.providers.base import Ask
+from fintrack_tasks.settings import Settings, load_settings
+
+__all__ = ["ApiClient", "MarketDataFetcher", "RoutedClient"]
+
+Data = dict[str, Any]
+
+
+class ApiClient(Protocol):
+    """What the fetcher asks; give another one to :attr:`MarketDataFetcher.api_client`."""
+
+    def get_stock_price(self, symbol: str) -> Data: ...
+
+    def get_crypto_price(self, symbol: str) -> Data: ...
+
+    def get_forex_price(self, symbol: str) -> Data: ...
+
+
+class RoutedClient:
+    """Asks the providers of a symbol's route in turn until one answers."""
+
+    def __init__(self, settings: Settings, http: HttpClient | None = None) -> None:
+        self._http = http or HttpClient(
+            settings.provider_base_urls, KeyRing(settings), settings.fintrack_http_timeout_seconds
+        )
+
+    def get_stock_price(self, symbol: str) -> Data:
+        """The quote of a stock or an index."""
+        known = AssetClass.by_form(symbol.strip().upper())
+        return self._price(symbol, known if known is AssetClass.INDEX else AssetClass.STOCK)
+
+    def get_crypto_price(self, symbol: str) -> Data:
+        """The quote of a pair such as ``BTC-USD``; a lone ``BTC`` is read as ``BTC-USD``."""
+        return self._price(symbol if "-" in symbol else f"{symbol}-USD", AssetClass.CRYPTO)
+
+    def get_forex_price(self, symbol: str) -> Data:
+        """The quote of a pair such as ``EUR/USD`` or ``EURUSD=X``."""
+        return self._price(symbol, AssetClass.FOREX)
+
+    def _price(self, symbol: str, asset_class: AssetClass) -> Data:
+        try:
+            instrument = Instrument.of(symbol, asset_class)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        names = route.route(instrument, Kind.QUOTE, None)
+        for name in names:
+            provider = providers.provider(name)
+            ask = Ask(Kind.QUOTE, instrument, datetime.now(tz=UTC))
+            try:
+                return _plain(provider.parse(ask, self._http.get(provider.facts, provider.request(ask))))
+            except ProviderError as error:
+                if name == names[-1] or not error.reroute:
+                    raise
+        raise AssertionError("a route has at least one provider")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+
+def _plain(batch: Batch) -> Data:
+    row = batch.row(0)
+    return {
+        "symbol": batch.symbol,
+        "price": float(row["price"]),
+        "volume": float(row["volume"]) if row.get("volume") is not None else None,
+        "timestamp": from_micros(row["timestamp"]),
+        "currency": batch.currency,
+        "source": batch.source,
+    }
+
+
+class MarketDataFetcher:
+    """Fetch one symbol now, in this process, over the same routes as the tasks.
+
+    :param api_client: what is asked; by default the routes' providers with the environment's settings.
+    :param save: what :meth:`save_to_database` calls; by default the pipeline's own checks and load.
+    """
+
+    def __init__(self, api_client: ApiClient | None = None, save: Callable[[Data], None] | None = None) -> None:
+        self._api_client = api_client
+        self._save = save
+
+    @property
+    def api_client(self) -> ApiClient:
+        """What is asked; made from the environment's settings on first use."""
+        if self._api_client is None:
+            self._api_client = RoutedClient(load_settings())
+        return self._api_client
+
+    @api_client.setter
+    def api_client(self, client: ApiClient) -> None:
+        self._api_client = client
+
+    def fetch_stock_data(self, symbol: str) -> Data:
+        """``symbol``, ``price``, ``volume``, ``timestamp`` (aware UTC), ``currency`` and ``source`` of a stock or index.
+
+        :raises fintrack_tasks.errors.ProviderError: when no provider of the route answers.
+        """
+        return self.api_client.get_stock_price(symbol)
+
+    def fetch_crypto_data(self, symbol: str) -> Data:
+        """The same of a crypto pair such as ``BTC-USD``."""
+        return self.api_client.get_crypto_price(symbol)
+
+    def fetch_forex_data(self, symbol: str) -> Data:
+        """The same of a currency pair such as ``EUR/USD``."""
+        return self.api_client.get_forex_price(symbol)
+
+    def save_to_database(self, data: Data) -> None:
+        """Check and store what one of the fetches returned: it then stands in the view ``market_data``.
+
+        :raises UsageError: when a value is missing or a check rejects it.
+        """
+        if self._save is None:
+            # Fetching knows nothing of storing: the pipeline joins the two, and only when asked to.
+            from importlib import import_module  # noqa: PLC0415
+
+            self._save = import_module("fintrack_tasks.pipeline").save_quote
+        self._save(data)

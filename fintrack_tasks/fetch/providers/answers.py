@@ -1,0 +1,92 @@
+"""How every provider reads an answer: JSON or a typed error, numbers as exact decimal text, statuses that mean the same.
+
+Nothing here knows a provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import orjson
+
+from fintrack_tasks.domain import decimal_text
+from fintrack_tasks.errors import MalformedError, QuotaError, TransientError
+from fintrack_tasks.fetch.providers.base import HttpResponse
+
+__all__ = ["column", "epoch_micros", "json_body", "number", "raise_for_status", "retry_after"]
+
+_LATEST_EPOCH = 4_102_444_800  # 2100-01-01: a later stamp is milliseconds or rubbish
+
+
+def raise_for_status(response: HttpResponse, now: datetime) -> None:
+    """Raise what 429 and 5xx mean everywhere; every other status is the provider's own to read."""
+    if response.status == 429:
+        raise QuotaError("429 Too Many Requests", retry_after=retry_after(response.headers, now))
+    if response.status >= 500 or response.status == 408:
+        raise TransientError(f"HTTP status {response.status}", retry_after=retry_after(response.headers, now))
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds of a ``Retry-After`` header in both its forms (RFC 9110, 10.2.3); ``None`` without a usable one."""
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(min(int(text[:9]), 31 * 86_400))
+    try:
+        moment = parsedate_to_datetime(text)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def json_body(response: HttpResponse) -> Any:
+    """The body as JSON.
+
+    :raises MalformedError: for a cut body, HTML, or bytes that are no text.
+    """
+    body = response.body.removeprefix(b"\xef\xbb\xbf")
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        start = body[:60].decode("ascii", errors="replace")
+        kind = "HTML" if body.lstrip()[:1] == b"<" else "no JSON"
+        raise MalformedError(f"{kind} where JSON was promised ({error.msg}): {start!r}") from None
+
+
+def number(value: object, name: str) -> str | None:
+    """Exact decimal text of a number.
+
+    :raises MalformedError: names the field that is none.
+    """
+    try:
+        return decimal_text(value)
+    except ValueError:
+        raise MalformedError(f"{name} is no number: {value!r:.40}") from None
+
+
+def column(values: object, length: int, name: str) -> Sequence[Any]:
+    """A list of the promised length; nulls for one that is absent.
+
+    :raises MalformedError: for another type or length.
+    """
+    if values is None:
+        return [None] * length
+    if not isinstance(values, list) or len(values) != length:
+        raise MalformedError(f"{name} is not a list of {length} values")
+    return values
+
+
+def epoch_micros(value: object, name: str) -> int:
+    """Microseconds of whole epoch seconds, also of those before 1970.
+
+    :raises MalformedError: for anything else.
+    """
+    if isinstance(value, str) and value.lstrip("-").isascii() and value.lstrip("-").isdigit():
+        value = int(value[:20])
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _LATEST_EPOCH:
+        raise MalformedError(f"{name} is no time in epoch seconds: {value!r:.40}")
+    return value * 1_000_000

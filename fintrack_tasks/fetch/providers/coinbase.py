@@ -1,0 +1,155 @@
+"""Coinbase: tickers and candles of crypto pairs, public, without a key.
+
+The Exchange API is what is asked; answers of Advanced Trade, where everything is text, are understood as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, Final
+
+from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Batch, Interval, Kind, to_micros
+from fintrack_tasks.errors import EmptyError, EntitlementError, KeyRejectedError, MalformedError, UnknownSymbolError
+from fintrack_tasks.fetch.providers.answers import epoch_micros, json_body, number, raise_for_status
+from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, Quota
+
+__all__ = ["PROVIDER", "Coinbase"]
+
+_SECONDS: Final = {Interval.D1: 86_400, Interval.H1: 3_600, Interval.M15: 900}
+_BAR: Final = ("open", "high", "low", "close", "volume")
+
+
+class Coinbase:
+    """Declared facts, :meth:`request` and :meth:`parse`."""
+
+    facts: ClassVar[Facts] = Facts(
+        name="coinbase",
+        base_url="https://api.exchange.coinbase.com",
+        asset_classes=frozenset({AssetClass.CRYPTO}),
+        kinds=frozenset({Kind.QUOTE, Kind.BARS}),
+        intervals=frozenset(Interval),
+        page_size=300,
+        quotas=(Quota(10, 1.0),),
+        headers={"User-Agent": "fintrack-tasks", "Accept": "application/json"},
+    )
+
+    def request(self, ask: Ask) -> HttpRequest:
+        """The ticker, or the window's candles; both ends of ``start`` and ``end`` are inclusive there."""
+        path = f"/products/{ask.instrument.symbol}"
+        if ask.kind is Kind.QUOTE or ask.window is None or ask.interval is None:
+            return HttpRequest(f"{path}/ticker")
+        last = ask.window.end - timedelta(seconds=1)
+        return HttpRequest(
+            f"{path}/candles",
+            {
+                "granularity": str(_SECONDS[ask.interval]),
+                "start": f"{ask.window.start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+                "end": f"{last.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            },
+        )
+
+    def parse(self, ask: Ask, response: HttpResponse) -> Batch:
+        """The quote or the bars of an answer."""
+        raise_for_status(response, ask.now)
+        body = json_body(response)
+        if isinstance(body, dict) and ("message" in body or response.status != 200):
+            _raise(str(body.get("message"))[:200], response.status)
+        if response.status != 200:
+            raise MalformedError(f"HTTP status {response.status}")
+        return _ticker(ask, body) if ask.kind is Kind.QUOTE else _candles(ask, body)
+
+
+PROVIDER: Final = Coinbase()
+
+
+def _raise(message: str, status: int) -> None:
+    if status == 404 or message.replace(" ", "").lower() == "notfound":
+        raise UnknownSymbolError(message)
+    if message.lower() in ("end is too old", "start is too old"):
+        raise EmptyError(message)
+    if status == 401:
+        raise KeyRejectedError(message)
+    if status == 403:
+        raise EntitlementError(message)
+    raise MalformedError(f"{message} (HTTP status {status})")
+
+
+def _batch(ask: Ask, columns: Mapping[str, Sequence[Any]], interval: Interval | None) -> Batch:
+    return Batch(
+        kind=ask.kind,
+        symbol=ask.instrument.symbol,
+        source=Coinbase.facts.name,
+        currency=ask.instrument.symbol.partition("-")[2] or None,
+        interval=interval,
+        columns=columns,
+    )
+
+
+def _ticker(ask: Ask, body: object) -> Batch:
+    if not isinstance(body, dict):
+        raise MalformedError("a ticker is no object")
+    if isinstance(trades := body.get("trades"), list):
+        if not trades or not isinstance(trades[0], dict):
+            raise EmptyError("no trades")
+        body = {**trades[0], "bid": body.get("best_bid"), "ask": body.get("best_ask")}
+        _same_product(ask, body)
+    price = number(body.get("price"), "price")
+    if price is None:
+        raise MalformedError("a ticker without a price")
+    columns = {name: number(body.get(name), name) for name in ("volume", "bid", "ask")}
+    return _batch(
+        ask,
+        {"timestamp": [_iso(body.get("time"))], "price": [price], **{name: [v] for name, v in columns.items()}},
+        None,
+    )
+
+
+def _same_product(ask: Ask, body: Mapping[str, Any]) -> None:
+    said = body.get("product_id")
+    if said is not None and said != ask.instrument.symbol:
+        raise MalformedError(f"an answer for {said!r:.20} where {ask.instrument.symbol} was asked for")
+
+
+def _iso(text: object) -> int:
+    if not isinstance(text, str):
+        raise MalformedError(f"time is no text: {text!r:.40}")
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise MalformedError(f"time is no ISO 8601 time: {text!r:.40}") from None
+    if moment.tzinfo is None:
+        raise MalformedError(f"time has no zone: {text!r:.40}")
+    return to_micros(moment)
+
+
+def _candles(ask: Ask, body: object) -> Batch:
+    if isinstance(body, dict) and isinstance(body.get("candles"), list):
+        body = [_listed(candle) for candle in body["candles"]]
+    if not isinstance(body, list):
+        raise MalformedError("candles are no list")
+    low, high = (to_micros(ask.window.start), to_micros(ask.window.end)) if ask.window else (-(2**63), 2**63)
+    rows: dict[int, list[str | None]] = {}
+    for candle in body:
+        if not isinstance(candle, list) or len(candle) != 6:
+            raise MalformedError(f"a candle is no list of six values: {candle!r:.60}")
+        stamp = epoch_micros(candle[0], "time")
+        if low <= stamp < high:
+            # [time, low, high, open, close, volume]
+            values = [number(candle[i], name) for name, i in zip(_BAR, (3, 2, 1, 4, 5), strict=True)]
+            if None in values[:4]:
+                raise MalformedError(f"a candle without a price: {candle!r:.60}")
+            rows[stamp] = values
+    if not rows:
+        raise EmptyError("no candles in this range")
+    order = sorted(rows)
+    if len(order) > BATCH_LIMIT:
+        raise MalformedError(f"{len(order)} bars, more than a window may hold")
+    columns = {name: [rows[stamp][i] for stamp in order] for i, name in enumerate(_BAR)}
+    return _batch(ask, {"timestamp": order, **columns, "adj_close": [None] * len(order)}, ask.interval or Interval.D1)
+
+
+def _listed(candle: object) -> list[Any]:
+    if not isinstance(candle, dict):
+        raise MalformedError(f"a candle is no object: {candle!r:.60}")
+    return [candle.get(name) for name in ("start", "low", "high", "open", "close", "volume")]

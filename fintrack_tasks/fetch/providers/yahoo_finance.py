@@ -1,0 +1,296 @@
+"""Yahoo Finance: quotes and bars of stocks, indices, currencies and crypto, without a key.
+
+``v8/finance/chart`` answers both: its ``meta`` carries the current price without the cookie and crumb that
+``v7/finance/quote`` asks for today. Bodies of ``v7`` are understood as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any, ClassVar, Final
+from urllib.parse import quote as quote_url
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Batch, Interval, Kind, from_micros, to_micros
+from fintrack_tasks.errors import (
+    EmptyError,
+    EntitlementError,
+    KeyRejectedError,
+    MalformedError,
+    QuotaError,
+    UnknownSymbolError,
+)
+from fintrack_tasks.fetch.providers.answers import column, epoch_micros, json_body, number, raise_for_status
+from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, Quota
+
+__all__ = ["PROVIDER", "YahooFinance"]
+
+_GRANULARITY: Final = {Interval.D1: "1d", Interval.H1: "1h", Interval.M15: "15m"}
+_SAID: Final = {Interval.D1: {"1d"}, Interval.H1: {"1h", "60m"}, Interval.M15: {"15m"}}
+_PRICES: Final = ("open", "high", "low", "close")
+# A plain client's User-Agent is often answered 429.
+_BROWSER: Final = (
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
+)
+
+
+class YahooFinance:
+    """Declared facts, :meth:`request` and :meth:`parse`."""
+
+    facts: ClassVar[Facts] = Facts(
+        name="yahoo_finance",
+        base_url="https://query1.finance.yahoo.com",
+        asset_classes=frozenset(AssetClass),
+        kinds=frozenset(Kind),
+        intervals=frozenset(Interval),
+        page_size=1000,
+        # Not published; a rate that is commonly held to be safe.
+        quotas=(Quota(5, 1.0), Quota(100, 60.0)),
+        headers={"User-Agent": _BROWSER, "Accept": "application/json"},
+    )
+
+    def request(self, ask: Ask) -> HttpRequest:
+        """A chart: one day for a quote, the window's bars with splits and dividends otherwise."""
+        path = f"/v8/finance/chart/{quote_url(ask.instrument.symbol, safe='')}"
+        if ask.kind is Kind.QUOTE or ask.window is None or ask.interval is None:
+            return HttpRequest(path, {"interval": "1d", "range": "1d"})
+        # A daily bar is stamped at the session's open, which may fall on a neighbouring UTC date (Sydney, Auckland).
+        margin = timedelta(days=1) if ask.interval is Interval.D1 else timedelta(0)
+        return HttpRequest(
+            path,
+            {
+                "interval": _GRANULARITY[ask.interval],
+                "period1": str(_seconds(ask.window.start - margin)),
+                "period2": str(_seconds(ask.window.end + margin)),
+                "events": "div,splits",
+            },
+        )
+
+    def parse(self, ask: Ask, response: HttpResponse) -> Batch:
+        """The quote or the bars of an answer."""
+        raise_for_status(response, ask.now)
+        if response.body.strip().startswith(b"Too Many Requests"):
+            raise QuotaError("Too Many Requests, in a body of another status")
+        root, result = _result(response)
+        if ask.kind is Kind.QUOTE:
+            return _quote(ask, result if root == "quoteResponse" else _member(result, "meta"))
+        if root == "quoteResponse":
+            raise MalformedError("a quote where a chart was asked for")
+        return _bars(ask, result)
+
+
+PROVIDER: Final = YahooFinance()
+
+
+def _seconds(moment: datetime) -> int:
+    return to_micros(moment) // 1_000_000
+
+
+def _result(response: HttpResponse) -> tuple[str, Mapping[str, Any]]:
+    """The root's name and its one result; an error's root may be ``chart``, ``finance``, ``spark`` or another."""
+    body = json_body(response)
+    if not isinstance(body, dict) or len(body) != 1:
+        raise MalformedError("an answer without a single root")
+    [(root, content)] = body.items()
+    if not isinstance(content, dict):
+        raise MalformedError(f"{root!r:.20} holds no object")
+    if error := content.get("error"):
+        _raise(error, response.status)
+    results = content.get("result")
+    if root == "quoteResponse" and results == []:
+        raise UnknownSymbolError("the symbol was left out of the answer")
+    if not isinstance(results, list) or not results or not isinstance(results[0], dict):
+        raise MalformedError(f"{root!r:.20} holds no result")
+    if root not in ("chart", "quoteResponse"):
+        raise MalformedError(f"an answer of {root!r:.20}")
+    if response.status != 200:
+        raise MalformedError(f"HTTP status {response.status} with a result")
+    return root, results[0]
+
+
+def _raise(error: object, status: int) -> None:
+    code = error.get("code") if isinstance(error, dict) else None
+    text = error.get("description") if isinstance(error, dict) else error
+    said = f"{code}: {text}"[:200]
+    if code == "Not Found" or status == 404:
+        raise UnknownSymbolError(said)
+    if code == "Unauthorized" or status == 401:
+        raise KeyRejectedError(said)
+    if status == 403:
+        raise EntitlementError(said)
+    if status == 422 or "not available" in str(text):
+        raise EmptyError(said)  # intraday bars of days that Yahoo no longer keeps
+    raise MalformedError(said)
+
+
+def _member(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    member = value.get(name)
+    if not isinstance(member, dict):
+        raise MalformedError(f"{name} is no object")
+    return member
+
+
+def _quote(ask: Ask, meta: Mapping[str, Any]) -> Batch:
+    _same_symbol(ask, meta)
+    if meta.get("quoteType") == "NONE":
+        raise UnknownSymbolError("the symbol is delisted: quoteType NONE")
+    price = number(meta.get("regularMarketPrice"), "regularMarketPrice")
+    if price is None:
+        raise EmptyError("no regularMarketPrice")
+    stamp = epoch_micros(meta.get("regularMarketTime"), "regularMarketTime")
+    previous = meta.get("regularMarketPreviousClose", meta.get("previousClose", meta.get("chartPreviousClose")))
+    columns = {
+        "price": price,
+        "volume": number(meta.get("regularMarketVolume"), "regularMarketVolume"),
+        "previous_close": _positive(previous, "previousClose"),
+        "open": _positive(meta.get("regularMarketOpen"), "regularMarketOpen"),
+        "high": _positive(meta.get("regularMarketDayHigh"), "regularMarketDayHigh"),
+        "low": _positive(meta.get("regularMarketDayLow"), "regularMarketDayLow"),
+        "bid": _positive(meta.get("bid"), "bid"),
+        "ask": _positive(meta.get("ask"), "ask"),
+    }
+    if float(price) <= 0:
+        raise EmptyError(f"a price of {price}")
+    return Batch(
+        kind=Kind.QUOTE,
+        symbol=ask.instrument.symbol,
+        source=YahooFinance.facts.name,
+        currency=_text(meta.get("currency"), "currency"),
+        columns={"timestamp": [stamp], **{name: [value] for name, value in columns.items()}},
+        meta=_said_of_itself(meta),
+    )
+
+
+def _positive(value: object, name: str) -> str | None:
+    """A price beside the main one; zero is Yahoo's word for "none"."""
+    text = number(value, name)
+    return text if text is not None and float(text) > 0 else None
+
+
+def _bars(ask: Ask, result: Mapping[str, Any]) -> Batch:
+    meta = _member(result, "meta")
+    _same_symbol(ask, meta)
+    interval, window = ask.interval or Interval.D1, ask.window
+    said = meta.get("dataGranularity")
+    if said is not None and said not in _SAID[interval]:
+        raise MalformedError(f"bars of {said!r:.10} where {interval.value} was asked for")
+    stamps = result.get("timestamp")
+    if stamps is None or stamps == []:
+        raise EmptyError("no bars in this range")
+    if not isinstance(stamps, list):
+        raise MalformedError("timestamp is no list")
+    rows = _rows(stamps, _member(result, "indicators"))
+    zone = _zone(_text(meta.get("exchangeTimezoneName"), "exchangeTimezoneName"))
+    kept: dict[int, tuple[int, list[str | None]]] = {}
+    left_out = 0
+    for stamp, values in rows:
+        opens = _session(stamp, zone) if interval is Interval.D1 else stamp
+        if window and not to_micros(window.start) <= opens < to_micros(window.end):
+            continue
+        if any(value is None for value in values[:4]):
+            left_out += 1
+        elif opens not in kept or stamp >= kept[opens][0]:
+            kept[opens] = (stamp, values)  # of two bars of one session the later stamp is the live one
+    if not kept:
+        raise EmptyError(f"no complete bars in this range ({left_out} without a price)")
+    order = sorted(kept)
+    if len(order) > BATCH_LIMIT:
+        raise MalformedError(f"{len(order)} bars, more than a window may hold")
+    table = [kept[opens][1] for opens in order]
+    return Batch(
+        kind=ask.kind,
+        symbol=ask.instrument.symbol,
+        source=YahooFinance.facts.name,
+        currency=_text(meta.get("currency"), "currency"),
+        interval=interval,
+        columns={
+            "timestamp": order,
+            **{name: [row[i] for row in table] for i, name in enumerate((*_PRICES, "adj_close", "volume"))},
+        },
+        meta={**_said_of_itself(meta), **_events(result.get("events")), **({"left_out": left_out} if left_out else {})},
+    )
+
+
+def _rows(stamps: list[Any], indicators: Mapping[str, Any]) -> list[tuple[int, list[str | None]]]:
+    """Stamp, then open, high, low, close, adj_close and volume, as the provider gave them."""
+    length = len(stamps)
+    prices = _first(indicators, "quote")
+    adjusted = _first(indicators, "adjclose") if indicators.get("adjclose") else {}
+    names = [(prices, name) for name in _PRICES] + [(adjusted, "adjclose"), (prices, "volume")]
+    columns = [column(source.get(name), length, name) for source, name in names]
+    return [
+        (
+            epoch_micros(stamp, "timestamp"),
+            [number(values[i], name) for values, (_, name) in zip(columns, names, strict=True)],
+        )
+        for i, stamp in enumerate(stamps)
+    ]
+
+
+def _first(indicators: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    values = indicators.get(name)
+    if not isinstance(values, list) or not values or not isinstance(values[0], dict):
+        raise MalformedError(f"indicators.{name} holds no object")
+    return values[0]
+
+
+def _session(stamp: int, zone: ZoneInfo) -> int:
+    """Midnight UTC of the exchange's local date: the offset of that day, never that of the day of recording."""
+    local = from_micros(stamp).astimezone(zone)
+    return to_micros(datetime(local.year, local.month, local.day, tzinfo=UTC))
+
+
+@cache
+def _zone_of(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def _zone(name: str | None) -> ZoneInfo:
+    zone = _zone_of(name[:64]) if name else None
+    if zone is None:
+        raise MalformedError(f"exchangeTimezoneName is no zone: {name!r:.40}")
+    return zone
+
+
+def _text(value: object, name: str) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or len(value) > 64:
+        raise MalformedError(f"{name} is no text: {value!r:.40}")
+    return value
+
+
+def _same_symbol(ask: Ask, meta: Mapping[str, Any]) -> None:
+    said = _text(meta.get("symbol"), "symbol")
+    if said is not None and said.upper() != ask.instrument.symbol:
+        raise MalformedError(f"an answer for {said:.20} where {ask.instrument.symbol} was asked for")
+
+
+def _events(events: object) -> dict[str, list[list[Any]]]:
+    """Splits as ``[time, numerator, denominator]``, dividends as ``[time, amount]``; ``events`` may be null."""
+    if not isinstance(events, dict):
+        return {}
+    found: dict[str, list[list[Any]]] = {}
+    for name, fields in (("splits", ("numerator", "denominator")), ("dividends", ("amount",))):
+        group = events.get(name)
+        if isinstance(group, dict) and group:
+            found[name] = sorted(
+                [epoch_micros(each.get("date"), f"{name}.date"), *(number(each.get(f), f) for f in fields)]
+                for each in group.values()
+                if isinstance(each, dict)
+            )
+    return found
+
+
+def _said_of_itself(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """The zone, the exchange, and a statement of the source about itself, such as a synthetic series makes."""
+    kept = {"zone": meta.get("exchangeTimezoneName"), "exchange": meta.get("exchangeName")}
+    said: dict[str, Any] = {name: value for name, value in kept.items() if isinstance(value, str)}
+    if isinstance(meta.get("fintrack"), dict):
+        said["statement"] = meta["fintrack"]
+    return said
