@@ -1,0 +1,88 @@
+"""The events, as pure values. What stands in Kafka is UTF-8 JSON, one object a message.
+
+Every event carries ``event_id`` (a UUIDv7, also the header ``event_id``: drop what you have seen), ``type``,
+``schema`` (this layout's number), ``occurred_at`` (ISO 8601, UTC).
+
+- ``quote.loaded``, ``bars.loaded``, ``index.loaded`` on the market-data topic, key = symbol: ``symbol``,
+  ``asset_class``, ``interval``, ``run_id``, ``item_id``, ``source``, ``currency``, ``window`` (two times or null),
+  ``rows``, and ``data``: the rows by column. ``data.timestamp`` holds ISO 8601 times, every other column decimal text
+  or null, exactly as stored.
+- ``item.failed`` on the notifications topic, key = symbol: the item, ``reason``, ``detail``.
+- ``run.finished`` on the notifications topic, key = job: ``run_id``, ``job``, ``state``, ``counts``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+
+from fintrack_tasks.domain import Batch, Event, Item, Kind, from_micros
+from fintrack_tasks.errors import MalformedError
+
+__all__ = ["SCHEMA", "decode", "item_failed", "item_loaded", "run_finished"]
+
+SCHEMA: Final = 1
+
+_TYPES: Final = {Kind.QUOTE: "quote.loaded", Kind.BARS: "bars.loaded", Kind.INDEX: "index.loaded"}
+
+
+def _event(kind: str, topic: str, key: str, now: datetime, event_id: UUID, fields: Mapping[str, Any]) -> Event:
+    head = {"event_id": str(event_id), "type": kind, "schema": SCHEMA, "occurred_at": _iso(now)}
+    return Event(event_id, topic, key, orjson.dumps({**head, **fields}).decode())
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat()
+
+
+def _of_item(item: Item) -> dict[str, Any]:
+    return {
+        "symbol": item.instrument.symbol,
+        "asset_class": item.instrument.asset_class.value,
+        "interval": item.interval.value if item.interval else None,
+        "run_id": str(item.run_id),
+        "item_id": str(item.id),
+        "window": [_iso(item.window.start), _iso(item.window.end)] if item.window else None,
+    }
+
+
+def item_loaded(item: Item, batch: Batch, topic: str, now: datetime, event_id: UUID) -> Event:
+    """What was loaded for an item, with its rows."""
+    columns = {name: list(values) for name, values in batch.columns.items()}
+    columns["timestamp"] = [_iso(from_micros(stamp)) for stamp in columns["timestamp"]]
+    fields = {**_of_item(item), "source": batch.source, "currency": batch.currency, "rows": len(batch), "data": columns}
+    return _event(_TYPES[item.kind], topic, item.instrument.symbol, now, event_id, fields)
+
+
+def item_failed(item: Item, reason: str, detail: str, topic: str, now: datetime, event_id: UUID) -> Event:
+    """Why an item ended without rows."""
+    fields = {**_of_item(item), "reason": reason, "detail": detail[:2000]}
+    return _event("item.failed", topic, item.instrument.symbol, now, event_id, fields)
+
+
+def run_finished(
+    *, run_id: UUID, job: str, state: str, counts: Mapping[str, int], topic: str, now: datetime, event_id: UUID
+) -> Event:
+    """How a run ended."""
+    fields = {"run_id": str(run_id), "job": job, "state": state, "counts": dict(counts)}
+    return _event("run.finished", topic, job, now, event_id, fields)
+
+
+def decode(value: bytes) -> dict[str, Any]:
+    """An event's object, for consumers.
+
+    :raises MalformedError: when the bytes are none of these events.
+    """
+    try:
+        event = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise MalformedError(f"an event is no JSON: {error.msg}") from None
+    if not isinstance(event, dict) or not {"event_id", "type", "schema", "occurred_at"} <= event.keys():
+        raise MalformedError("an event without event_id, type, schema and occurred_at")
+    if event["schema"] != SCHEMA:
+        raise MalformedError(f"an event of schema {event['schema']!r:.20}; this program knows {SCHEMA}")
+    return event
