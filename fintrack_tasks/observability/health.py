@@ -1,0 +1,133 @@
+"""Whether what the pipeline needs is well: each check bounded in time, all of them at once."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+import psycopg
+import redis
+import redis.exceptions
+import requests
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from fintrack_tasks.errors import FinTrackError, OutageError
+from fintrack_tasks.settings import Settings, load_settings, redact_url
+
+__all__ = ["HealthChecker", "HealthStatus"]
+
+_SECONDS: Final = 3.0
+_DISK_FREE: Final = 500 * 1024 * 1024
+_MEMORY_USED: Final = 95.0
+
+Check = Callable[[], str]
+"""Returns one line about what is well, or raises an error of ours about what is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthStatus:
+    """``checks`` maps a name to ``{"healthy": bool, "detail": str, "seconds": float}``; ``timestamp`` is aware UTC."""
+
+    healthy: bool
+    checks: Mapping[str, Mapping[str, Any]]
+    timestamp: datetime
+
+
+class HealthChecker:
+    """Asks PostgreSQL, Redis, Kafka, the providers' addresses, the disk and the memory, and what else it is given.
+
+    :param checks: further checks by name; one of the built-in names replaces it.
+    :param settings: where the servers are; the environment's by default.
+    """
+
+    def __init__(self, checks: Mapping[str, Check] | None = None, settings: Settings | None = None) -> None:
+        self._settings = settings or load_settings()
+        self._checks: dict[str, Check] = {
+            "database": self._check_database_connection,
+            "redis": self._check_redis_connection,
+            "kafka": self._check_kafka_connection,
+            "api_endpoints": self._check_api_endpoints,
+            "disk_space": self._check_disk_space,
+            "memory_usage": self._check_memory_usage,
+            **(checks or {}),
+        }
+
+    def check_system_health(self) -> HealthStatus:
+        """Run every check, all at once; a check that fails is unhealthy and never an exception."""
+        with ThreadPoolExecutor(len(self._checks)) as pool:
+            results = dict(zip(self._checks, pool.map(_run, self._checks.values()), strict=True))
+        return HealthStatus(all(r["healthy"] for r in results.values()), results, datetime.now(tz=UTC))
+
+    def _check_database_connection(self) -> str:
+        address = f"{self._settings.db_host}:{self._settings.db_port}"
+        try:
+            with psycopg.connect(**{**self._settings.conninfo, "connect_timeout": int(_SECONDS)}) as conn:
+                row = conn.execute("SHOW server_version").fetchone()
+        except psycopg.OperationalError:
+            raise OutageError("PostgreSQL", address) from None
+        return f"PostgreSQL {row[0] if row else '?'} at {address}"
+
+    def _check_redis_connection(self) -> str:
+        url = self._settings.redis_url.get_secret_value()
+        client = redis.Redis.from_url(url, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS)
+        try:
+            client.ping()
+        except redis.exceptions.RedisError:
+            raise OutageError("Redis", redact_url(url)) from None
+        finally:
+            client.close()
+        return f"answers at {redact_url(url)}"
+
+    def _check_kafka_connection(self) -> str:
+        address = self._settings.kafka_bootstrap_servers
+        quiet = {"bootstrap.servers": address, "log_level": 0, "error_cb": lambda _: None}
+        try:
+            brokers = AdminClient(quiet).list_topics(timeout=_SECONDS).brokers
+        except KafkaException:
+            raise OutageError("Kafka", address) from None
+        return f"{len(brokers)} broker(s) at {address}"
+
+    def _check_api_endpoints(self) -> str:
+        reached = []
+        for name, url in sorted(self._settings.provider_base_urls.items()):
+            try:
+                requests.get(url, timeout=_SECONDS, allow_redirects=False).close()
+            except requests.exceptions.RequestException:
+                raise OutageError(name, redact_url(url), "check its address and the network") from None
+            reached.append(name)
+        # Without an override the real providers are asked by the jobs alone: a health check costs no quota.
+        return f"reached: {', '.join(reached)}" if reached else "the providers' own addresses, not asked"
+
+    def _check_disk_space(self) -> str:
+        folder = self._settings.fintrack_home.resolve()
+        while not folder.exists():
+            folder = folder.parent
+        free = shutil.disk_usage(folder).free
+        if free < _DISK_FREE:
+            raise OutageError("the disk", str(folder), f"only {free // 1024 // 1024} MB are free; make room")
+        return f"{free // 1024 // 1024} MB free at {folder if folder != Path.cwd() else 'the working folder'}"
+
+    def _check_memory_usage(self) -> str:
+        used = psutil.virtual_memory().percent
+        if used > _MEMORY_USED:
+            raise OutageError("memory", "this machine", f"{used:.0f}% is used; run fewer workers here")
+        return f"{used:.0f}% used"
+
+
+def _run(check: Check) -> dict[str, Any]:
+    began = time.perf_counter()
+    try:
+        healthy, detail = True, check()
+    except FinTrackError as error:
+        healthy, detail = False, str(error)
+    except Exception as error:  # noqa: BLE001  a broken check is a finding, and its text may hold a secret
+        healthy, detail = False, f"the check itself failed: {type(error).__name__}"
+    return {"healthy": healthy, "detail": detail, "seconds": round(time.perf_counter() - began, 4)}

@@ -1,0 +1,74 @@
+"""Secrets out of everything that is written down: known values, and what looks like one by its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from fintrack_tasks.settings import SECRET_NAMES, Settings
+
+__all__ = ["Masker", "secrets_of"]
+
+MASK: Final = "[masked]"
+_SHORTEST: Final = 4
+"""A shorter value would mask half of every line; such passwords are still masked where their place betrays them."""
+
+_BY_NAME: Final = re.compile(r"(?i)(pass(word|wd)?|secret|token|api_?key|authorization|auth|crumb|cookie)$")
+_IN_TEXT: Final = (
+    # name=value and "name": "value"
+    (
+        re.compile(
+            r"""(?i)\b(api_?key|token|password|passwd|secret|crumb|authorization)(["']?\s*[=:]\s*["']?)[^\s"'&,;]+"""
+        ),
+        r"\1\2" + MASK,
+    ),
+    (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/=._~-]{6,}"), r"\1 " + MASK),
+    (re.compile(r"://[^/\s:@]*:[^/\s@]+@"), "://" + MASK + "@"),
+)
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """Every secret value of the settings, each key of a list by itself."""
+    found: list[str] = []
+    for name in SECRET_NAMES:
+        value = getattr(settings, name.lower()).get_secret_value()
+        found += [value, *value.split(",")]
+        if "@" in value and "://" in value:  # a URL: its password alone must not show either
+            found.append(value.partition("://")[2].rpartition("@")[0].partition(":")[2])
+        if ":" in value and "://" not in value:  # user:password
+            found.append(value.partition(":")[2])
+    return found
+
+
+class Masker:
+    """Replaces secrets in text and in nested values."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        known = {s.strip() for s in secrets if len(s.strip()) >= _SHORTEST}
+        # The longest first, or a part of it would be replaced and the rest left standing.
+        self._known = (
+            re.compile("|".join(re.escape(s) for s in sorted(known, key=len, reverse=True))) if known else None
+        )
+
+    def text(self, text: str) -> str:
+        """The text without secrets."""
+        if self._known:
+            text = self._known.sub(MASK, text)
+        for pattern, replacement in _IN_TEXT:
+            text = pattern.sub(replacement, text)
+        return text
+
+    def value(self, value: Any, name: str = "") -> Any:
+        """The value without secrets: text, mappings and lists, however deep; other types by their text when masked."""
+        if name and _BY_NAME.search(name) and value not in (None, "", 0, False):
+            return MASK
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {self.text(str(key)): self.value(each, str(key)) for key, each in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.value(each) for each in value]
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        return self.text(str(value))
