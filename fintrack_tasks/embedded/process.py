@@ -34,6 +34,7 @@ __all__ = [
     "is_alive",
     "kill",
     "launch",
+    "listens",
     "marked",
     "tail",
     "terminate",
@@ -87,6 +88,17 @@ def identity(pid: int) -> str | None:
     fields = stat.rpartition(")")[2].split()  # the name before it may hold spaces and parentheses
     # Field 22 counts clock ticks since boot, so that setting the clock does not change it.
     return None if fields[0] in "ZX" else f"{boot}:{fields[19]}"
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether the process itself listens on the TCP port; ``True`` as well where the system does not tell."""
+    try:
+        connections = psutil.Process(pid).net_connections("tcp")
+    except psutil.AccessDenied:
+        return True
+    except psutil.Error:
+        return False
+    return any(known.status == psutil.CONN_LISTEN and known.laddr.port == port for known in connections)
 
 
 @cache

@@ -96,17 +96,19 @@ class Server(ABC):
         deadline = time.monotonic() + patience
         while True:
             try:
-                self.ask(port)
+                # A stranger on the port must not be asked: it would be told the password.
+                if process.listens(state.pid, port):
+                    self.ask(port)
+                    return
+                seen = "does not listen"
             except NotReadyError as reason:
                 seen = str(reason)
-            else:
-                return
             if not state.running:
                 if not is_free(port):
                     raise PortTakenError
                 raise self.failure(port, "it ended")
             if time.monotonic() > deadline:
-                raise self.failure(port, f"it runs but {seen}")
+                raise self.failure(port, f"it runs but {seen}; if that lasts, stop it with: fintrack down")
             time.sleep(_POLL_SECONDS)  # a server that starts has no event to wait on
 
     def failure(self, port: int, what: str) -> OutageError:

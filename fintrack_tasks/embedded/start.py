@@ -17,7 +17,7 @@ from fintrack_tasks.errors import OutageError
 __all__ = ["Start", "end_servers"]
 
 _START_SECONDS: Final = 60.0  # a database that was killed reads its log again before it answers
-_REUSE_SECONDS: Final = 15.0
+_REUSE_SECONDS: Final = 30.0
 _UNDO_SECONDS: Final = 5.0
 _ATTEMPTS: Final = 3
 
@@ -65,13 +65,20 @@ class Start:
         return self._state
 
     def _answers(self, server: Server) -> bool:
+        """Whether the server runs and answers.
+
+        :raises OutageError: when it runs and does not answer. It may be at work for others (all its connections taken,
+            a long recovery), so it is not ended over their heads.
+        """
         known = self._state.servers.get(server.name)
         if known is None or self._keep.fresh or not known.process.running:
             return False
         try:
             server.wait(known.process, known.port, _REUSE_SECONDS)
         except (OutageError, PortTakenError):
-            return False  # it hangs: it is started anew
+            if known.process.running:
+                raise
+            return False
         return True
 
     def _launch(self, server: Server, preferred: int | None) -> None:
