@@ -1,0 +1,52 @@
+"""``python -m fintrack_tasks.sandbox``: serve the local market until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from fintrack_tasks.errors import ConfigurationError
+from fintrack_tasks.fetch.providers.base import Quota
+from fintrack_tasks.fetch.quota import parse_quotas
+from fintrack_tasks.sandbox.server import VENUES, serve
+
+
+def main() -> None:
+    """Parse the options and serve."""
+    parser = argparse.ArgumentParser(prog="fintrack sandbox", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
+    parser.add_argument("--port", type=int, default=0, help="0 for a free one")
+    parser.add_argument("--port-file", type=Path, help="where the port is written once the server answers")
+    parser.add_argument("--seed", type=int, default=7, help="the seed of synthetic prices and faults")
+    parser.add_argument("--quota", action="append", default=[], metavar="PROVIDER=20/s,600/m")
+    parser.add_argument(
+        "--quotas", choices=["lifted", "real"], default="lifted", help="real: each provider's public plan"
+    )
+    arguments = parser.parse_args()
+
+    def ready(port: int) -> None:
+        print(f"http://{arguments.host}:{port}", flush=True)  # noqa: T201  the command's output
+        if arguments.port_file:
+            part = arguments.port_file.with_suffix(".part")
+            part.write_text(str(port))
+            part.replace(arguments.port_file)
+
+    try:
+        serve(arguments.host, arguments.port, arguments.seed, _quotas(arguments.quotas, arguments.quota), ready)
+    except (ConfigurationError, OSError) as error:
+        sys.exit(f"fintrack sandbox: {error}")
+
+
+def _quotas(plan: str, given: list[str]) -> dict[str, tuple[Quota, ...]]:
+    made = {name: parse_quotas(venue.real_quotas) for name, venue in VENUES.items()} if plan == "real" else {}
+    for text in given:
+        name, _, limits = text.partition("=")
+        if name not in VENUES:
+            raise ConfigurationError(f"--quota {text!r:.60}: the sandbox plays {', '.join(VENUES)}")
+        made[name] = parse_quotas(limits, f"--quota {name}")
+    return made
+
+
+if __name__ == "__main__":
+    main()

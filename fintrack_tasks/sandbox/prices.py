@@ -1,0 +1,101 @@
+"""The bundled real prices, read once, with every decimal as the file has it."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from functools import cache
+from importlib.resources import files
+
+__all__ = ["Daily", "fx_pair", "fx_rates", "real_daily", "real_daily_bars"]
+
+
+@dataclass(frozen=True, slots=True)
+class Daily:
+    """One day of a symbol. Floats of at most 15 significant digits: their text is that of the file."""
+
+    day: date
+    open: float
+    high: float
+    low: float
+    close: float
+    adj_close: float | None
+    volume: int
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    with (files(__package__) / "data" / name).open("rb") as packed, gzip.open(packed, "rt", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+@cache
+def real_daily() -> Mapping[str, tuple[Daily, ...]]:
+    """Symbol to its real days, oldest first. ^VIX has closes only: they stand for open, high and low."""
+    found: dict[str, list[Daily]] = {}
+    for row in _rows("daily.csv.gz"):
+        found.setdefault(row["symbol"], []).append(
+            Daily(
+                date.fromisoformat(row["date"]),
+                *(float(row[name]) for name in ("open", "high", "low", "close", "adj_close")),
+                int(row["volume"]),
+            )
+        )
+    for row in _rows("vix_close.csv.gz"):
+        close = float(row["close"])
+        day = Daily(date.fromisoformat(row["date"]), close, close, close, close, close, 0)
+        found.setdefault(row["symbol"], []).append(day)
+    return {symbol: tuple(sorted(days, key=lambda d: d.day)) for symbol, days in found.items()}
+
+
+def real_daily_bars() -> dict[str, dict[date, dict[str, Decimal]]]:
+    """Symbol to day to the bundled fields as exact decimals, for comparing what was stored with its source."""
+    found: dict[str, dict[date, dict[str, Decimal]]] = {}
+    for row in _rows("daily.csv.gz"):
+        fields = {name: Decimal(row[name]) for name in ("open", "high", "low", "close", "adj_close", "volume")}
+        found.setdefault(row["symbol"], {})[date.fromisoformat(row["date"])] = fields
+    for row in _rows("vix_close.csv.gz"):
+        found.setdefault(row["symbol"], {})[date.fromisoformat(row["date"])] = {"close": Decimal(row["close"])}
+    return found
+
+
+@cache
+def fx_rates() -> Mapping[str, Mapping[date, float]]:
+    """Currency to day to units per euro (the ECB's reference rates); the euro itself is 1 on every quoted day."""
+    found: dict[str, dict[date, float]] = {"EUR": {}}
+    for row in _rows("ecb_eur_rates.csv.gz"):
+        day = date.fromisoformat(row["date"])
+        found["EUR"][day] = 1.0
+        for currency, text in row.items():
+            if currency and currency != "date" and text and text != "N/A":
+                found.setdefault(currency, {})[day] = float(text)
+    return found
+
+
+@cache
+def fx_pair(base: str, quote: str) -> tuple[Daily, ...] | None:
+    """The real reference rates of a pair, oldest first; ``None`` when the ECB quotes one of the two not at all.
+
+    A euro pair is the ECB's own number, the inverse and crosses are computed from it, to five decimals.
+    """
+    rates = fx_rates()
+    if base not in rates or quote not in rates or base == quote:
+        return None
+    days = sorted(rates[base].keys() & rates[quote].keys())
+    exact = base == "EUR"
+    made = []
+    for day in days:
+        rate = rates[quote][day] if exact else round(rates[quote][day] / rates[base][day], 5)
+        made.append(Daily(day, rate, rate, rate, rate, rate, 0))
+    return tuple(made)
+
+
+def slice_days(days: tuple[Daily, ...], first: date, last: date) -> tuple[Daily, ...]:
+    """The days from ``first`` to ``last``, both included."""
+    low = bisect_left(days, first, key=lambda d: d.day)
+    high = bisect_left(days, last, key=lambda d: d.day)
+    return days[low : high + 1 if high < len(days) and days[high].day == last else high]

@@ -1,0 +1,93 @@
+"""The count of every request, and the quotas that it is held against: exact sliding windows per provider and key."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fintrack_tasks.fetch.providers.base import Quota
+
+__all__ = ["Ledger", "Request"]
+
+_KEPT: Final = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as it arrived. ``key`` is shortened: a full key is written nowhere."""
+
+    at: float
+    provider: str
+    key: str
+    path: str
+    status: int
+
+
+class Ledger:
+    """Counts requests and says whether one more is within the quotas. For one thread.
+
+    :param quotas: provider name to its quotas; a provider that is absent has none.
+    """
+
+    def __init__(self, quotas: Mapping[str, Iterable[Quota]] | None = None) -> None:
+        self.quotas: dict[str, tuple[Quota, ...]] = {name: tuple(q) for name, q in (quotas or {}).items()}
+        self._served: dict[tuple[str, str], deque[float]] = {}
+        self._log: deque[Request] = deque(maxlen=_KEPT)
+
+    def admit(self, provider: str, key: str, at: float) -> float | None:
+        """``None`` when the request is within every quota, and it is counted; else seconds until one would be."""
+        quotas = self.quotas.get(provider, ())
+        served = self._served.setdefault((provider, key), deque())
+        longest = max((quota.seconds for quota in quotas), default=0.0)
+        while served and served[0] <= at - longest:
+            served.popleft()
+        wait = 0.0
+        for quota in quotas:
+            # The window is (at - seconds, at]: its limit-th youngest request must have left it.
+            if len(served) >= quota.limit and served[-quota.limit] > at - quota.seconds:
+                wait = max(wait, served[-quota.limit] + quota.seconds - at)
+        if wait > 0:
+            return wait
+        if quotas:
+            served.append(at)
+        return None
+
+    def note(self, request: Request) -> None:
+        """Write a request down."""
+        self._log.append(request)
+
+    def clear(self) -> None:
+        """Forget every request; the windows begin anew."""
+        self._log.clear()
+        self._served.clear()
+
+    def report(self, windows: Iterable[float] = (), *, listed: bool = True) -> dict[str, Any]:
+        """Totals, statuses, the most requests in any sliding window of the given lengths, and each request."""
+        by_key: dict[str, list[float]] = {}
+        for request in self._log:
+            if request.status != 429:
+                by_key.setdefault(f"{request.provider}|{request.key}", []).append(request.at)
+        return {
+            "total": len(self._log),
+            "by_provider": Counter(r.provider for r in self._log),
+            "by_status": {str(status): n for status, n in Counter(r.status for r in self._log).items()},
+            "max_in_window": {
+                f"{seconds:g}": {name: most_in_window(times, seconds) for name, times in by_key.items()}
+                for seconds in windows
+            },
+            "requests": [[r.at, r.provider, r.key, r.path, r.status] for r in self._log] if listed else [],
+        }
+
+
+def most_in_window(times: Iterable[float], seconds: float) -> int:
+    """The largest number of times in any half-open window of that length; the times ascend."""
+    window: deque[float] = deque()
+    most = 0
+    for at in times:
+        window.append(at)
+        while window[0] <= at - seconds:
+            window.popleft()
+        most = max(most, len(window))
+    return most

@@ -1,0 +1,1 @@
+"""One file per provider: its paths, its shapes, its error bodies, its limits."""

@@ -1,0 +1,58 @@
+"""What every venue is: a name, the real provider's public limits, and a function from request to reply."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import orjson
+
+from fintrack_tasks.sandbox.market import Market
+
+__all__ = ["Reply", "Venue", "json_reply"]
+
+JSON = "application/json; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer before it goes out."""
+
+    status: int
+    body: bytes
+    content_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def json_reply(value: Any, status: int = 200) -> Reply:
+    """An answer of JSON; decimals of floats are their shortest exact text."""
+    return Reply(status, orjson.dumps(value))
+
+
+class Venue(Protocol):
+    """A provider as the sandbox plays it."""
+
+    name: ClassVar[str]
+    real_quotas: ClassVar[str]
+    """The public plan's quotas, such as ``10/s``."""
+
+    def answer(self, market: Market, path: str, params: Mapping[str, str]) -> Reply:
+        """The reply to a GET of ``path`` (without the venue's prefix, percent-decoded); never raises for rubbish."""
+        ...
+
+    def too_many(self) -> Reply:
+        """The reply of a provider whose quota is used up."""
+        ...
+
+    def failed(self, status: int) -> Reply:
+        """The reply of a provider that has a fault of its own."""
+        ...
+
+    def symbol_of(self, path: str, params: Mapping[str, str]) -> str:
+        """What was asked for, so that faults can be aimed; empty when nothing is."""
+        ...
+
+    def key_of(self, params: Mapping[str, str], headers: Mapping[str, str]) -> str:
+        """Whose quota is used: the key that was given, empty where the address counts."""
+        ...
