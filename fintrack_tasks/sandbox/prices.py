@@ -33,6 +33,11 @@ def _rows(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
+def _closes() -> list[dict[str, str]]:
+    """The days of ^VIX that have a close; on holidays the file has none."""
+    return [row for row in _rows("vix_close.csv.gz") if row["close"]]
+
+
 @cache
 def real_daily() -> Mapping[str, tuple[Daily, ...]]:
     """Symbol to its real days, oldest first. ^VIX has closes only: they stand for open, high and low."""
@@ -45,7 +50,7 @@ def real_daily() -> Mapping[str, tuple[Daily, ...]]:
                 int(row["volume"]),
             )
         )
-    for row in _rows("vix_close.csv.gz"):
+    for row in _closes():
         close = float(row["close"])
         day = Daily(date.fromisoformat(row["date"]), close, close, close, close, close, 0)
         found.setdefault(row["symbol"], []).append(day)
@@ -58,7 +63,7 @@ def real_daily_bars() -> dict[str, dict[date, dict[str, Decimal]]]:
     for row in _rows("daily.csv.gz"):
         fields = {name: Decimal(row[name]) for name in ("open", "high", "low", "close", "adj_close", "volume")}
         found.setdefault(row["symbol"], {})[date.fromisoformat(row["date"])] = fields
-    for row in _rows("vix_close.csv.gz"):
+    for row in _closes():
         found.setdefault(row["symbol"], {})[date.fromisoformat(row["date"])] = {"close": Decimal(row["close"])}
     return found
 

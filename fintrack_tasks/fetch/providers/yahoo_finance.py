@@ -184,9 +184,10 @@ def _bars(ask: Ask, result: Mapping[str, Any]) -> Batch:
     rows = _rows(stamps, _member(result, "indicators"))
     zone = _zone(_text(meta.get("exchangeTimezoneName"), "exchangeTimezoneName"))
     kept: dict[int, tuple[int, list[str | None]]] = {}
-    left_out = 0
+    left_out, before = 0, _regular_start(meta)
     for stamp, values in rows:
-        opens = _session(stamp, zone) if interval is Interval.D1 else stamp
+        opens = _session(stamp, zone) if interval is Interval.D1 else _on_grid(stamp, before, interval)
+        before = opens
         if window and not to_micros(window.start) <= opens < to_micros(window.end):
             continue
         if any(value is None for value in values[:4]):
@@ -240,6 +241,25 @@ def _session(stamp: int, zone: ZoneInfo) -> int:
     """Midnight UTC of the exchange's local date: the offset of that day, never that of the day of recording."""
     local = from_micros(stamp).astimezone(zone)
     return to_micros(datetime(local.year, local.month, local.day, tzinfo=UTC))
+
+
+def _on_grid(stamp: int, anchor: int | None, interval: Interval) -> int:
+    """When an intraday bar opens. A live one is stamped with its last trade: it opens whole intervals after ``anchor``.
+
+    Every closed bar of an hour or a quarter lies on a quarter of an hour.
+    """
+    if stamp % 900_000_000 == 0 or anchor is None:
+        return stamp
+    step = interval.delta // timedelta(microseconds=1)
+    return anchor + (stamp - anchor) // step * step
+
+
+def _regular_start(meta: Mapping[str, Any]) -> int | None:
+    """The start of the current regular session, microseconds; ``None`` where the answer does not say."""
+    period = meta.get("currentTradingPeriod")
+    regular = period.get("regular") if isinstance(period, dict) else None
+    start = regular.get("start") if isinstance(regular, dict) else None
+    return None if start is None else epoch_micros(start, "currentTradingPeriod.regular.start")
 
 
 @cache
