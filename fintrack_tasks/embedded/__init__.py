@@ -8,8 +8,8 @@
     stack.stop()                     # all of it, from any process
 
 The servers listen on 127.0.0.1 alone, outlive the process that starts them, and start again over what is on disk after
-a ``kill -9``. What PostgreSQL committed and what Valkey acknowledged survives that; **the Kafka broker keeps its topics
-in memory only**, so a restarted broker is an empty one.
+a ``kill -9``. What PostgreSQL committed survives that and a power cut; Valkey's queues survive that, and may lose two
+seconds to a power cut; **the Kafka broker keeps its topics in memory only**, so a restarted broker is an empty one.
 
 Nothing is read from the environment: the folder is an argument, and the servers get an environment of their own.
 """

@@ -78,7 +78,7 @@ class Stack:
         """Stop all processes, then all servers, and forget them. The data, the passwords and the ports stay.
 
         Celery workers get SIGTERM and ``grace`` seconds for the tasks in hand; whatever is left is killed, children
-        of killed parents included. Nothing runs and nothing is wrong: does nothing.
+        of killed parents included. Does nothing where nothing runs.
         """
         if not self.home.is_dir():
             self._end(StackState(), grace)  # perhaps it was removed under its servers
@@ -118,9 +118,13 @@ class Stack:
             return ServerHealth(server.name, address, running=False, detail=str(reason))
 
     def environment(self) -> dict[str, str]:
-        """The variables that point a program at this stack; empty when nothing of it runs. Holds passwords."""
+        """The variables that point a program at this stack. Holds passwords.
+
+        Empty when nothing of the stack runs, or when its passwords were lost and the next start will make new ones.
+        """
         state = StackState.read(self._state_file)
-        return self._environment(state, Keep.read(self._keep_file)) if state.anything_runs else {}
+        keep = Keep.read(self._keep_file)
+        return self._environment(state, keep) if state.anything_runs and not keep.fresh else {}
 
     def _environment(self, state: StackState, keep: Keep) -> dict[str, str]:
         ports = {name: server.port for name, server in state.servers.items()}

@@ -20,7 +20,7 @@ __all__ = ["Valkey"]
 
 
 class Valkey(Server):
-    """A Redis-protocol server that keeps its queues: what it acknowledged survives the death of its process."""
+    """A Redis-protocol server that keeps its queues on disk and starts again with them."""
 
     name = "valkey"
     title = "Redis (Valkey)"
@@ -58,8 +58,9 @@ class Valkey(Server):
                 "daemonize no",
                 "dir .",  # the working folder: its path, whatever its length and letters, is never parsed
                 "appendonly yes",
-                # Written before each acknowledgement, so that no kill of the process loses a message; flushed to the
-                # disk each second. What a power cut takes from that second, reconcile brings back from the ledger.
+                # Written before each acknowledgement, so that a kill of the process loses nothing, save on a disk so
+                # slow that a flush is still under way: then up to two seconds wait. Flushed to the disk each second.
+                # What is lost in such a moment, reconcile brings back from the ledger.
                 "appendfsync everysec",
                 'save ""',
                 "maxmemory-policy noeviction",  # a queue that drops messages is no queue

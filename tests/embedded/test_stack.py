@@ -241,6 +241,7 @@ def test_lost_passwords_are_made_anew_and_the_data_stays(home: Path, clients: ty
     before = Stack(home).start()
     clients(before).write()
     (home / "servers.json").write_text("{not json")
+    assert Stack(home).environment() == {}
     after = Stack(home).start()
     assert after["DB_PASSWORD"] != before["DB_PASSWORD"]
     assert clients(after).kept() == kept
