@@ -6,23 +6,35 @@ twice for the same item; the ledger makes the second time harmless.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import psycopg
 
 from fintrack_tasks import sessions
-from fintrack_tasks.domain import Batch, Event, Interval, Item, ItemState, Kind, uuid7
-from fintrack_tasks.errors import EmptyError, ProviderError, QuotaError
+from fintrack_tasks.domain import (
+    Batch,
+    Event,
+    Instrument,
+    Interval,
+    Item,
+    ItemState,
+    Kind,
+    decimal_text,
+    to_micros,
+    uuid7,
+)
+from fintrack_tasks.errors import EmptyError, ProviderError, QuotaError, UsageError
 from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.client import HttpClient
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.planning import Plan
 from fintrack_tasks.publish import messages, relay
 from fintrack_tasks.publish.kafka import Producer
-from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import coverage, ledger, outbox, quarantine
+from fintrack_tasks.settings import Settings, load_settings
+from fintrack_tasks.store import coverage, instruments, ledger, outbox, quarantine
 from fintrack_tasks.store import load as loading
 from fintrack_tasks.store.connection import Database
 from fintrack_tasks.store.payloads import Payload
@@ -30,7 +42,19 @@ from fintrack_tasks.transform import clean_batch
 from fintrack_tasks.transform.indicators import with_indicators
 from fintrack_tasks.validate import check_batch, split
 
-__all__ = ["Ended", "Retry", "fail", "fetch", "load", "publish", "reconcile", "record", "transform", "validate"]
+__all__ = [
+    "Ended",
+    "Retry",
+    "fail",
+    "fetch",
+    "load",
+    "publish",
+    "reconcile",
+    "record",
+    "save_quote",
+    "transform",
+    "validate",
+]
 
 RETRIES: Final = 3
 """How often one provider is asked again after a transient error before the next one of the route is."""
@@ -249,3 +273,33 @@ def reconcile(*, database: Database, settings: Settings, now: datetime, limit: i
         detail = f"enqueued {ledger.MOST_GENERATIONS + 1} times and never ended; are the workers of its queue up?"
         fail(item, "lost", detail, database=database, settings=settings, now=now)
     return again
+
+
+def save_quote(data: Mapping[str, Any]) -> None:
+    """Check and store one quote as :class:`fintrack_tasks.fetch.MarketDataFetcher` gives it, as a run of its own.
+
+    :raises UsageError: when a value is missing or a check rejects it.
+    """
+    settings, now = load_settings(), datetime.now(tz=UTC)
+    try:
+        instrument = Instrument.of(data["symbol"])
+        columns = {
+            "timestamp": [to_micros(data["timestamp"])],
+            "price": [decimal_text(data["price"])],
+            "volume": [decimal_text(data.get("volume"))],
+        }
+        batch = Batch(Kind.QUOTE, instrument.symbol, str(data["source"]), columns, data.get("currency"))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UsageError(f"not a quote that can be saved: {error!r:.120}") from None
+    findings = [finding for finding in check_batch(batch, now) if finding.severity == "reject"]
+    if findings:
+        raise UsageError(f"the quote was rejected: {findings[0].rule}: {findings[0].detail}")
+    database = Database(settings, pool_size=1)
+    try:
+        with database.connection() as conn:
+            [(number, known)] = instruments.ensure(conn, [instrument]).values()
+            item = Item(uuid7(now.timestamp()), uuid7(now.timestamp()), Kind.QUOTE, known, number)
+            record(conn, Plan(item.run_id, "save_quote", {"symbols": [known.symbol]}, (item,)), settings, now)
+        load(item, clean_batch(batch), database=database, settings=settings, now=now)
+    finally:
+        database.close()
