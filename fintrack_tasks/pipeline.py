@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import psycopg
 
-from fintrack_tasks import sessions
 from fintrack_tasks.domain import (
     Batch,
     Event,
@@ -33,6 +32,7 @@ from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.planning import Plan
 from fintrack_tasks.publish import messages, relay
 from fintrack_tasks.publish.kafka import Producer
+from fintrack_tasks.sessions import expected_bars, finals
 from fintrack_tasks.settings import Settings, load_settings
 from fintrack_tasks.store import coverage, instruments, ledger, outbox, quarantine
 from fintrack_tasks.store import load as loading
@@ -215,19 +215,15 @@ def load(item: Item, batch: Batch, *, database: Database, settings: Settings, no
 def _load_bars(conn: psycopg.Connection, item: Item, batch: Batch, event: Event, now: datetime) -> bool:
     interval = item.interval or Interval.D1
     stamps = [int(stamp) for stamp in batch.columns["timestamp"]]
-    finals = sessions.finals(item.instrument, interval, stamps, now)
+    closed = finals(item.instrument, interval, stamps, now)
     with conn.transaction():
-        done = loading.load_bars(conn, item, batch, event, now, finals)
+        done = loading.load_bars(conn, item, batch, event, now, closed)
         if done and item.window:
             # What a provider leaves out of a closed window will not come: asking again every night would not help.
-            expected = sessions.expected_bars(item.instrument, interval, item.window)
+            expected = expected_bars(item.instrument, interval, item.window)
             absent = sorted(set(expected) - set(stamps))
-            closed = [
-                m
-                for m, final in zip(absent, sessions.finals(item.instrument, interval, absent, now), strict=True)
-                if final
-            ]
-            coverage.record_absent(conn, item, closed, now)
+            gone = [m for m, final in zip(absent, finals(item.instrument, interval, absent, now), strict=True) if final]
+            coverage.record_absent(conn, item, gone, now)
     return done
 
 
@@ -283,7 +279,7 @@ def save_quote(data: Mapping[str, Any]) -> None:
     settings, now = load_settings(), datetime.now(tz=UTC)
     try:
         instrument = Instrument.of(data["symbol"])
-        columns = {
+        columns: dict[str, list[Any]] = {
             "timestamp": [to_micros(data["timestamp"])],
             "price": [decimal_text(data["price"])],
             "volume": [decimal_text(data.get("volume"))],

@@ -14,7 +14,6 @@ from uuid import UUID
 
 import psycopg
 
-from fintrack_tasks import sessions
 from fintrack_tasks.domain import (
     BATCH_LIMIT,
     AssetClass,
@@ -29,6 +28,7 @@ from fintrack_tasks.domain import (
 )
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.fetch import route
+from fintrack_tasks.sessions import expected_bars
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import coverage, instruments
 
@@ -179,7 +179,7 @@ def _history(
             continue
         span = Window(start, end)
         for number, instrument in chosen:
-            expected = sessions.expected_bars(instrument, interval, span)
+            expected = expected_bars(instrument, interval, span)
             missing = coverage.missing(conn, number, interval, expected, now)
             page = route.page_size(route.route(instrument, Kind.BARS, interval), interval)
             for window in windows(expected, missing, interval, page):
@@ -199,7 +199,7 @@ def _indices(
     if end <= start:
         raise UsageError(f"nothing lies between {start.date()} and {end.date()}: the start is not before the end")
     for number, instrument in chosen:
-        expected = sessions.expected_bars(instrument, Interval.D1, Window(start, end))
+        expected = expected_bars(instrument, Interval.D1, Window(start, end))
         for window in windows(expected, expected, Interval.D1, BATCH_LIMIT):
             yield Item(uuid7(now.timestamp()), run, Kind.INDEX, instrument, number, Interval.D1, window)
 

@@ -7,8 +7,14 @@ import sys
 import click
 import typer
 
-from fintrack_tasks.cli import database, health, instruments, run, runs, stack
+from fintrack_tasks.cli.database import app as database
+from fintrack_tasks.cli.demo import demo
+from fintrack_tasks.cli.health import register as register_health
+from fintrack_tasks.cli.instruments import app as instruments
 from fintrack_tasks.cli.output import errors
+from fintrack_tasks.cli.run import register as register_run
+from fintrack_tasks.cli.runs import app as runs
+from fintrack_tasks.cli.stack import register as register_stack
 from fintrack_tasks.errors import FinTrackError
 
 __all__ = ["app", "main"]
@@ -20,12 +26,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-stack.register(app)
-run.register(app)
-health.register(app)
-app.add_typer(runs.app, name="runs")
-app.add_typer(instruments.app, name="instruments")
-app.add_typer(database.app, name="db")
+app.command("demo")(demo)
+register_stack(app)
+register_run(app)
+register_health(app)
+app.add_typer(runs, name="runs")
+app.add_typer(instruments, name="instruments")
+app.add_typer(database, name="db")
 
 
 def main() -> None:

@@ -9,7 +9,8 @@ from fintrack_tasks.cli.output import console
 from fintrack_tasks.domain import Instrument
 from fintrack_tasks.planning import DEFAULT_INSTRUMENTS
 from fintrack_tasks.settings import Settings, load_settings
-from fintrack_tasks.store import instruments, migrate
+from fintrack_tasks.store import instruments
+from fintrack_tasks.store.migrate import upgrade as migrate
 
 __all__ = ["app", "prepare"]
 
@@ -34,7 +35,7 @@ def prepare(settings: Settings) -> str:
     with opened(settings) as connections:
         with connections.database.connection():
             pass  # a server that is down is named here, in one line, before Alembic meets it
-        revision = migrate.upgrade(settings.sqlalchemy_url)
+        revision = migrate(settings.sqlalchemy_url)
         with connections.database.connection() as conn:
             if not instruments.active(conn):
                 instruments.add(conn, [Instrument.of(symbol) for symbol in DEFAULT_INSTRUMENTS])

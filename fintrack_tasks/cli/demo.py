@@ -9,10 +9,10 @@ from uuid import UUID
 
 import typer
 
-from fintrack_tasks.cli import stack as stacks
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.cli.run import enqueue_job, events
+from fintrack_tasks.cli.stack import boot, start_workers, wait_for_workers
 from fintrack_tasks.cli.watch import counts, follow
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.embedded import Stack
@@ -47,11 +47,11 @@ def demo(
     stack = Stack(load_settings().fintrack_home)
     ours = not any(server.running for server in stack.health().values())
     try:
-        environment = stacks.boot(stack, live=live, seed=seed)
+        environment = boot(stack, live=live, seed=seed)
         if ours or not stack.processes():
             errors.print("starting the workers", markup=False)
-            stacks.start_workers(stack, environment, workers=1)
-        stacks.wait_for_workers(stack)
+            start_workers(stack, environment, workers=1)
+        wait_for_workers(stack)
         with opened(Settings.from_mapping(environment)) as connections:
             runs = [enqueue_job(name, **named) for name, named in _jobs(live=live)]
             summaries = follow(connections.database, runs, timeout=timeout)

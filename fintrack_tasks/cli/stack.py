@@ -17,7 +17,6 @@ from typing import Annotated, Any, Final
 import typer
 
 from fintrack_tasks.app import app as celery
-from fintrack_tasks.cli import demo as demonstration
 from fintrack_tasks.cli.context import as_environment
 from fintrack_tasks.cli.database import prepare
 from fintrack_tasks.cli.output import console, errors, print_json
@@ -33,12 +32,14 @@ __all__ = ["boot", "register", "start_workers"]
 SANDBOX_HISTORY: Final = {"FINTRACK_HISTORY_START": "2010-01-01", "FINTRACK_HISTORY_END": "2019-01-01"}
 """The bundled prices end in 2013 (stocks) and 2018 (indices): asking for later days would only find them absent."""
 
+SANDBOX_QUOTA: Final = "200/s"
+"""The sandbox is ours: its providers need not be spared, unless the operator says otherwise."""
+
 _FETCH_THREADS: Final = 16
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("demo")(demonstration.demo)
     app.command("up")(up)
     app.command("down")(down)
     app.command("env")(env)
@@ -93,7 +94,9 @@ def boot(stack: Stack, *, live: bool, seed: int, quiet: bool = False) -> dict[st
     tell: Callable[[str], None] = (lambda _: None) if quiet else (lambda text: errors.print(text, markup=False))
     stack.start(tell)
     if not live:
-        stack.add_environment({**_start_sandbox(stack, seed), **SANDBOX_HISTORY})
+        quotas = {f"{name.upper()}_QUOTA": SANDBOX_QUOTA for name in providers.names()}
+        kept = {name: os.environ.get(name) or value for name, value in {**SANDBOX_HISTORY, **quotas}.items()}
+        stack.add_environment({**_start_sandbox(stack, seed), **kept})
     environment = stack.environment()
     settings = Settings.from_mapping({**os.environ, **environment})
     tell("migrating the database")

@@ -106,7 +106,7 @@ class MarketDataFetcher:
         self._api_client = client
 
     def fetch_stock_data(self, symbol: str) -> Data:
-        """``symbol``, ``price``, ``volume``, ``timestamp`` (aware UTC), ``currency`` and ``source`` of a stock or index.
+        """The quote of a stock or index: ``symbol price volume timestamp currency source``, the time aware UTC.
 
         :raises fintrack_tasks.errors.ProviderError: when no provider of the route answers.
         """

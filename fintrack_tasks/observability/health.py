@@ -88,7 +88,7 @@ class HealthChecker:
 
     def _check_kafka_connection(self) -> str:
         address = self._settings.kafka_bootstrap_servers
-        quiet = {"bootstrap.servers": address, "log_level": 0, "error_cb": lambda _: None}
+        quiet: dict[str, Any] = {"bootstrap.servers": address, "log_level": 0, "error_cb": lambda _: None}
         try:
             brokers = AdminClient(quiet).list_topics(timeout=_SECONDS).brokers
         except KafkaException:

@@ -12,7 +12,8 @@ import orjson
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka import Producer as RawProducer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from fintrack_tasks.domain import Event
 from fintrack_tasks.errors import OutageError
@@ -100,7 +101,10 @@ class Producer:
 
         deadline = time.monotonic() + self._timeout
         for event in events:
-            headers = [("event_id", str(event.id).encode()), ("content-type", b"application/json")]
+            headers: list[tuple[str, str | bytes | None]] = [
+                ("event_id", str(event.id).encode()),
+                ("content-type", b"application/json"),
+            ]
             while True:
                 try:
                     self._raw.produce(

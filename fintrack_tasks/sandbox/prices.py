@@ -46,7 +46,11 @@ def real_daily() -> Mapping[str, tuple[Daily, ...]]:
         found.setdefault(row["symbol"], []).append(
             Daily(
                 date.fromisoformat(row["date"]),
-                *(float(row[name]) for name in ("open", "high", "low", "close", "adj_close")),
+                float(row["open"]),
+                float(row["high"]),
+                float(row["low"]),
+                float(row["close"]),
+                float(row["adj_close"]),
                 int(row["volume"]),
             )
         )

@@ -116,7 +116,7 @@ class DatabaseConnection:
         if self._conn.closed:
             raise UsageError("the connection is closed")
         try:
-            cursor = self._conn.execute(sql, params)  # type: ignore[call-overload]  # the caller's SQL is no literal
+            cursor = self._conn.execute(sql, params)
             return list(cursor.fetchall()) if cursor.description else []
         except psycopg.OperationalError as error:
             raise OutageError(_NAME, self.address) from error

@@ -251,8 +251,9 @@ def _item(row: dict[str, Any]) -> Item:
 def finish_runs(conn: psycopg.Connection, now: datetime) -> list[RunSummary]:
     """Close the runs all of whose items have ended; returns those that this call closed."""
     closed = conn.execute(
-        "UPDATE fintrack.runs r SET finished_at = %s, state = (SELECT CASE WHEN count(*) FILTER (WHERE i.state = 'failed')"
-        " = 0 THEN 'finished' WHEN bool_and(i.state = 'failed') THEN 'failed' ELSE 'partial' END"
+        "UPDATE fintrack.runs r SET finished_at = %s, state = (SELECT CASE"
+        " WHEN count(*) FILTER (WHERE i.state = 'failed') = 0 THEN 'finished'"
+        " WHEN bool_and(i.state = 'failed') THEN 'failed' ELSE 'partial' END"
         " FROM fintrack.run_items i WHERE i.run_id = r.id) WHERE r.id IN (SELECT id FROM fintrack.runs o"
         " WHERE o.finished_at IS NULL AND NOT EXISTS (SELECT FROM fintrack.run_items i WHERE i.run_id = o.id"
         " AND i.finished_at IS NULL) FOR UPDATE SKIP LOCKED) RETURNING r.id",
@@ -264,7 +265,7 @@ def finish_runs(conn: psycopg.Connection, now: datetime) -> list[RunSummary]:
 def run_summary(conn: psycopg.Connection, run_id: UUID) -> RunSummary | None:
     """One run, ``None`` when there is none of that id."""
     with conn.cursor(row_factory=class_row(RunSummary)) as cursor:
-        return cursor.execute(f"{_SUMMARY} WHERE r.id = %s GROUP BY r.id", (run_id,)).fetchone()  # type: ignore[arg-type]
+        return cursor.execute(f"{_SUMMARY} WHERE r.id = %s GROUP BY r.id", (run_id,)).fetchone()
 
 
 def runs(conn: psycopg.Connection, limit: int) -> list[RunSummary]:
@@ -272,7 +273,7 @@ def runs(conn: psycopg.Connection, limit: int) -> list[RunSummary]:
     newest = "WHERE r.id IN (SELECT id FROM fintrack.runs ORDER BY created_at DESC LIMIT %s)"
     with conn.cursor(row_factory=class_row(RunSummary)) as cursor:
         return cursor.execute(
-            f"{_SUMMARY} {newest} GROUP BY r.id ORDER BY r.created_at DESC",  # type: ignore[arg-type]
+            f"{_SUMMARY} {newest} GROUP BY r.id ORDER BY r.created_at DESC",
             (limit,),
         ).fetchall()
 

@@ -57,6 +57,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS staged_bars (
 _STAMP: Final = "timestamptz 'epoch' + micros * interval '1 microsecond'"
 _VALUES: Final = ", ".join(_BAR_COLUMNS)
 _BAR_ROW: Final = ", ".join(f"b.{name}" for name in (*_BAR_COLUMNS, "currency"))
+_EXCLUDED: Final = ", ".join(f"excluded.{name}" for name in (*_BAR_COLUMNS, "currency"))
 
 _KEEP_VERSIONS: Final = f"""
 INSERT INTO fintrack.bar_versions (instrument_id, interval, timestamp, {_VALUES}, currency, is_final, source, item_id,
@@ -76,11 +77,11 @@ SELECT %(instrument)s, %(interval)s, {_STAMP}, {_VALUES}, %(currency)s, is_final
 FROM staged_bars ORDER BY micros
 ON CONFLICT (instrument_id, interval, timestamp) DO UPDATE SET
     {", ".join(f"{name} = excluded.{name}" for name in (*_BAR_COLUMNS, "currency", "is_final", "source", "item_id"))},
-    valid_from = CASE WHEN ({_BAR_ROW}) IS DISTINCT FROM ({", ".join(f"excluded.{n}" for n in (*_BAR_COLUMNS, "currency"))})
+    valid_from = CASE WHEN ({_BAR_ROW}) IS DISTINCT FROM ({_EXCLUDED})
                       THEN excluded.valid_from ELSE b.valid_from END
 WHERE (excluded.is_final OR NOT b.is_final)
   AND ({_BAR_ROW}, b.is_final) IS DISTINCT FROM
-      ({", ".join(f"excluded.{n}" for n in (*_BAR_COLUMNS, "currency", "is_final"))})
+      ({_EXCLUDED}, excluded.is_final)
 """  # noqa: S608  built from the constants above
 
 _INDICATE: Final = f"""
@@ -165,7 +166,7 @@ def _stage(conn: psycopg.Connection, batch: Batch, finals: Sequence[bool]) -> No
     conn.execute(_STAGE)
     with (
         conn.cursor() as cursor,
-        cursor.copy(f"COPY staged_bars (micros, {_VALUES}, is_final) FROM STDIN") as copy,  # type: ignore[arg-type]
+        cursor.copy(f"COPY staged_bars (micros, {_VALUES}, is_final) FROM STDIN") as copy,
     ):
         for row in zip(batch.columns["timestamp"], *columns, finals, strict=True):
             copy.write_row(row)

@@ -1,1 +1,28 @@
-"""..."""
+"""Transforms return new values and leave their input as it is.
+
+- :func:`clean_batch` and :func:`with_indicators` serve the pipeline, over a :class:`fintrack_tasks.domain.Batch`.
+- :class:`DataTransformer` serves people, over a DataFrame.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fintrack_tasks.transform.clean import clean_batch
+
+if TYPE_CHECKING:
+    from fintrack_tasks.transform.frames import DataTransformer
+    from fintrack_tasks.transform.indicators import INDICATORS, with_indicators
+
+__all__ = ["INDICATORS", "DataTransformer", "clean_batch", "with_indicators"]
+
+_LAZY = {"DataTransformer": "frames", "INDICATORS": "indicators", "with_indicators": "indicators"}
+
+
+def __getattr__(name: str) -> Any:
+    # A worker that sees quotes alone needs neither pandas nor TA-Lib: importing them here would cost every process.
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415  # only the first use needs it
+
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -1,1 +1,48 @@
-"""..."""
+"""Checks. They return findings with a rule's name and the row's position; they never raise, log or drop.
+
+- :func:`check_batch` and :func:`split` serve the pipeline, over a :class:`fintrack_tasks.domain.Batch`.
+- :class:`DataValidator` and :class:`DataQualityMonitor` serve people, over a DataFrame.
+
+All of them take their verdict on a row from one function, :func:`fintrack_tasks.validate.rows.check_row`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fintrack_tasks.validate.batches import check_batch, split
+from fintrack_tasks.validate.rules import RULES, Limits, Rule
+
+if TYPE_CHECKING:
+    from fintrack_tasks.validate.frames import CheckResult, DataValidator, ValidationResult
+    from fintrack_tasks.validate.quality import DataQualityMonitor, QualityMetrics
+
+__all__ = [
+    "RULES",
+    "CheckResult",
+    "DataQualityMonitor",
+    "DataValidator",
+    "Limits",
+    "QualityMetrics",
+    "Rule",
+    "ValidationResult",
+    "check_batch",
+    "split",
+]
+
+_LAZY = {
+    "CheckResult": "frames",
+    "DataValidator": "frames",
+    "ValidationResult": "frames",
+    "DataQualityMonitor": "quality",
+    "QualityMetrics": "quality",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # The workers check batches without pandas: importing it here would cost each of their processes some 60 MB.
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415  # only the first use of a frame's class needs it
+
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

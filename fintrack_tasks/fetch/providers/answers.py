@@ -1,4 +1,4 @@
-"""How every provider reads an answer: JSON or a typed error, numbers as exact decimal text, statuses that mean the same.
+"""How every provider reads an answer: JSON or a typed error, numbers as exact text, what statuses mean everywhere.
 
 Nothing here knows a provider.
 """

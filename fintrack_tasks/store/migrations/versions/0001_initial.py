@@ -262,7 +262,8 @@ CREATE TABLE fintrack.alerts (
 VIEWS = """
 CREATE VIEW fintrack.market_data AS
 SELECT i.symbol, i.asset_class, q.timestamp, q.price, q.volume, coalesce(q.currency, i.currency) AS currency, q.source,
-       q.previous_close, q.price_change, q.price_change_pct, q.open, q.high, q.low, q.bid, q.ask, q.received_at, q.item_id
+       q.previous_close, q.price_change, q.price_change_pct, q.open, q.high, q.low, q.bid, q.ask, q.received_at,
+       q.item_id
 FROM fintrack.quotes q JOIN fintrack.instruments i ON i.id = q.instrument_id;
 
 CREATE VIEW fintrack.historical_market_data AS
@@ -315,7 +316,8 @@ def downgrade() -> None:
     """Remove everything but the roles, which other databases of the server may use."""
     op.execute("DROP VIEW fintrack.market_data, fintrack.historical_market_data, fintrack.market_index_data")
     op.execute(
-        "DROP TABLE fintrack.quotes, fintrack.bars, fintrack.bar_versions, fintrack.index_indicators, fintrack.fx_rates,"
-        " fintrack.quality_metrics, fintrack.audit_log, fintrack.alerts, fintrack.quarantine, fintrack.dead_letters,"
-        " fintrack.outbox, fintrack.coverage, fintrack.run_items, fintrack.runs, fintrack.payloads, fintrack.instruments"
+        "DROP TABLE fintrack.quotes, fintrack.bars, fintrack.bar_versions, fintrack.index_indicators,"
+        " fintrack.fx_rates, fintrack.quality_metrics, fintrack.audit_log, fintrack.alerts, fintrack.quarantine,"
+        " fintrack.dead_letters, fintrack.outbox, fintrack.coverage, fintrack.run_items, fintrack.runs,"
+        " fintrack.payloads, fintrack.instruments"
     )

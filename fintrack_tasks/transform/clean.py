@@ -1,0 +1,96 @@
+"""What every batch goes through between its checks and the tables: order, currency units, the change of a quote.
+
+All arithmetic is on decimals; a price that needs no conversion keeps its provider's own text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import Any, Final
+
+from fintrack_tasks.domain import Batch, Kind
+
+__all__ = ["MINOR_UNITS", "PRICE_COLUMNS", "clean_batch"]
+
+MINOR_UNITS: Final = {
+    "GBp": ("GBP", 2),  # London quotes pence
+    "GBX": ("GBP", 2),
+    "ZAc": ("ZAR", 2),  # Johannesburg quotes cents
+    "ZAC": ("ZAR", 2),
+    "ILA": ("ILS", 2),  # Tel Aviv quotes agorot
+}
+"""A provider's code of a minor unit: the ISO 4217 currency and how many decimal places it lies below it."""
+
+PRICE_COLUMNS: Final = frozenset({"price", "previous_close", "open", "high", "low", "close", "adj_close", "bid", "ask"})
+"""The columns that are amounts of money. ``volume`` counts shares, and is not among them."""
+
+# Room for any difference of two prices that a provider may send; only the percentage is meant to be rounded.
+_EXACT: Final = Context(prec=100, rounding=ROUND_HALF_EVEN, traps=[])
+_TEN_DIGITS: Final = Context(prec=10, rounding=ROUND_HALF_EVEN, traps=[])
+
+
+def clean_batch(batch: Batch) -> Batch:
+    """The batch in the order of time, in whole currency units, and for quotes with their change.
+
+    - Rows run from the oldest to the newest; rows of one time keep their order.
+    - Prices in a minor unit (:data:`MINOR_UNITS`) become the main unit exactly, ``currency`` names that, and
+      ``meta["unit"]`` keeps the provider's code. Doing it twice changes nothing.
+    - Quotes get ``price_change`` = price - previous_close, exact, and ``price_change_pct`` = price_change /
+      previous_close as a fraction (0.01 is one percent) rounded to 10 significant digits; both ``None`` where the
+      previous close is unknown or zero. A quote without the column ``previous_close`` gets neither value.
+
+    :raises ValueError: when a price is no decimal text; batches that passed their checks have none.
+    """
+    batch = _in_main_unit(_in_order(batch))
+    return _with_change(batch) if batch.kind is Kind.QUOTE else batch
+
+
+def _in_order(batch: Batch) -> Batch:
+    stamps = batch.columns["timestamp"]
+    order = sorted(range(len(stamps)), key=stamps.__getitem__)
+    return batch if order == list(range(len(stamps))) else batch.take(order)
+
+
+def _in_main_unit(batch: Batch) -> Batch:
+    if batch.currency not in MINOR_UNITS:
+        return batch
+    currency, places = MINOR_UNITS[batch.currency]
+    columns = {
+        name: [_shifted(cell, places) for cell in cells] if name in PRICE_COLUMNS else cells
+        for name, cells in batch.columns.items()
+    }
+    return replace(batch, columns=columns, currency=currency, meta={**batch.meta, "unit": batch.currency})
+
+
+def _shifted(cell: str | None, places: int) -> str | None:
+    return None if cell is None else format(_decimal(cell).scaleb(-places, _EXACT), "f")
+
+
+def _with_change(batch: Batch) -> Batch:
+    previous: Sequence[Any] = batch.columns.get("previous_close") or [None] * len(batch)
+    changes = [_change(price, before) for price, before in zip(batch.columns["price"], previous, strict=True)]
+    return batch.with_columns(
+        price_change=[change for change, _ in changes], price_change_pct=[share for _, share in changes]
+    )
+
+
+def _change(price: str | None, previous: str | None) -> tuple[str | None, str | None]:
+    if price is None or previous is None:
+        return None, None
+    before = _decimal(previous)
+    if not before:
+        return None, None
+    change = _EXACT.subtract(_decimal(price), before)
+    return format(change, "f"), format(_TEN_DIGITS.divide(change, before), "f")
+
+
+def _decimal(cell: str) -> Decimal:
+    try:
+        number = Decimal(cell)
+    except ArithmeticError:
+        raise ValueError(f"not a decimal number: {cell!r:.60}") from None
+    if not number.is_finite():
+        raise ValueError(f"not a finite number: {cell!r:.60}")
+    return number

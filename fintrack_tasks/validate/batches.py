@@ -1,0 +1,94 @@
+"""Checks of a batch, and its split into the rows that stand and those that do not."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from datetime import datetime
+
+from fintrack_tasks.domain import Batch, Finding
+from fintrack_tasks.validate.rows import check_row
+from fintrack_tasks.validate.rules import REJECT, SHAPES, Limits, finding
+
+__all__ = ["check_batch", "check_rows", "repeats", "split"]
+
+_DEFAULT = Limits()
+
+
+def check_batch(batch: Batch, now: datetime, limits: Limits = _DEFAULT) -> list[Finding]:
+    """Every finding on a batch, ordered by row; findings on the batch as a whole (row ``None``) come first.
+
+    Never raises for what a batch may hold. One row is judged in plain Python; many rows are screened with numpy, and
+    only those that look wrong are judged one by one, with the same verdict.
+
+    :param now: the caller's clock, aware.
+    """
+    found: list[Finding] = []
+    if not isinstance(batch.symbol, str) or not batch.symbol.strip():
+        found.append(finding("value_ranges", None, "symbol is missing"))
+    missing = [name for name in SHAPES[batch.kind].required if name not in batch.columns]
+    if missing:
+        found.append(finding("required_columns", None, f"missing columns: {', '.join(missing)}"))
+    span = limits.span(now, batch.interval)
+    if len(batch) == 1:
+        return found + check_rows(batch, [0], span, limits)
+
+    from fintrack_tasks.validate.screen import screen  # noqa: PLC0415  # a worker that sees quotes alone loads no numpy
+
+    suspects, in_order = screen(batch, span, limits.ohlc_tolerance)
+    by_row = check_rows(batch, suspects, span, limits)
+    if not in_order:
+        rejected = {one.row for one in by_row}
+        by_row += _check_order(batch)
+        by_row += _check_repeats(batch, rejected)
+        by_row.sort(key=lambda one: one.row or 0)  # stable: a row's findings keep the rules' order
+    return found + by_row
+
+
+def check_rows(batch: Batch, rows: Iterable[int], span: tuple[int, int], limits: Limits) -> list[Finding]:
+    """The findings on these rows, each by itself."""
+    shape = SHAPES[batch.kind]
+    return [one for row in rows for one in check_row(row, batch.row(row), shape, span, limits.ohlc_tolerance)]
+
+
+def split(batch: Batch, findings: Iterable[Finding]) -> tuple[Batch, list[int]]:
+    """The batch of the rows without a rejecting finding, and the positions of the others, ascending.
+
+    A rejecting finding on the batch as a whole rejects every row. The batch itself comes back when every row stands.
+    """
+    rejecting = {one.row for one in findings if one.severity == REJECT}
+    if not rejecting:
+        return batch, []
+    if None in rejecting:
+        return batch.take([]), list(range(len(batch)))
+    rejected = {row for row in rejecting if row is not None}
+    return batch.take(row for row in range(len(batch)) if row not in rejected), sorted(rejected)
+
+
+def repeats(keys: Sequence[Hashable], skip: Iterable[int | None]) -> list[tuple[int, int]]:
+    """Pairs of a row and the earlier row whose key it repeats. Rows in ``skip`` neither stand nor repeat."""
+    skipped = set(skip)
+    first: dict[Hashable, int] = {}
+    return [
+        (row, first[key]) for row, key in enumerate(keys) if row not in skipped and first.setdefault(key, row) != row
+    ]
+
+
+def _check_repeats(batch: Batch, rejected: set[int | None]) -> list[Finding]:
+    found = []
+    for row, first in repeats(batch.columns["timestamp"], rejected):
+        verb = "repeats" if batch.row(row) == batch.row(first) else "conflicts with"
+        found.append(finding("duplicates", row, f"{verb} row {first}, which has the same time and stands"))
+    return found
+
+
+def _check_order(batch: Batch) -> list[Finding]:
+    found = []
+    latest: int | None = None
+    for row, stamp in enumerate(batch.columns["timestamp"]):
+        if type(stamp) is not int:
+            continue
+        if latest is not None and stamp < latest:
+            found.append(finding("timestamp_order", row, "older than a row before it"))
+        else:
+            latest = stamp
+    return found

@@ -1,0 +1,99 @@
+"""The verdict on one row, in plain Python: the one place where it is taken.
+
+Batches and frames of many rows look for suspects with numpy and bring them here, so that one row gets the same
+verdict whichever way it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import inf, isfinite
+from typing import Any
+
+from fintrack_tasks.domain import Finding, from_micros
+from fintrack_tasks.validate.rules import Shape, finding
+
+__all__ = ["as_number", "check_row"]
+
+
+def as_number(cell: object) -> float | None:
+    """The float of a cell of decimal text, ``None`` when it is no decimal text. Infinity and NaN pass as such.
+
+    Decimal text is what :func:`fintrack_tasks.domain.decimal_text` makes; ``float`` alone would also take digits of
+    other scripts and underscores, which NUMERIC does not.
+    """
+    if type(cell) is not str or not cell.isascii() or "_" in cell:
+        return None
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def check_row(
+    row: int, cells: Mapping[str, Any], shape: Shape, span: tuple[int, int], ohlc_tolerance: float = 0.0
+) -> list[Finding]:
+    """The findings on one row by itself: types, ranges, time and OHLC. Never raises.
+
+    :param cells: column to value; ``timestamp`` in microseconds, every other column decimal text or ``None``.
+        A column that is not there is not judged.
+    :param span: the first and the last microsecond allowed.
+    """
+    found: list[Finding] = []
+    _check_time(found, row, cells, span)
+    numbers: dict[str, float] = {}
+    for names, floor in ((shape.prices, 0.0), (shape.amounts, 0.0), (shape.others, -inf)):
+        for name in names:
+            cell = cells.get(name)
+            if cell is None:
+                if names is shape.prices and name in cells:
+                    found.append(finding("value_ranges", row, f"{name} is null"))
+                continue
+            number = as_number(cell)
+            if number is None:
+                found.append(finding("data_types", row, f"{name} is not a decimal number: {cell!r:.40}"))
+            elif not isfinite(number):
+                found.append(finding("value_ranges", row, f"{name} is not finite: {cell:.40}"))
+            elif number < floor or (names is shape.prices and number == 0):
+                demand = "above zero" if names is shape.prices else "at least zero"
+                found.append(finding("value_ranges", row, f"{name} is not {demand}: {cell:.40}"))
+            else:
+                numbers[name] = number
+    if shape.ohlc:
+        _check_ohlc(found, row, cells, numbers, ohlc_tolerance)
+    return found
+
+
+def _check_time(found: list[Finding], row: int, cells: Mapping[str, Any], span: tuple[int, int]) -> None:
+    stamp = cells.get("timestamp")
+    if stamp is None:
+        if "timestamp" in cells:
+            found.append(finding("timestamps", row, "timestamp is null"))
+    elif type(stamp) is not int:
+        found.append(finding("data_types", row, f"timestamp is not a time: {stamp!r:.40}"))
+    elif stamp < span[0]:
+        found.append(finding("timestamps", row, f"timestamp is before {from_micros(span[0]).date()}"))
+    elif stamp > span[1]:
+        found.append(finding("timestamps", row, f"timestamp is in the future: {_time_text(stamp)}"))
+
+
+def _time_text(stamp: int) -> str:
+    try:
+        return from_micros(stamp).isoformat()
+    except OverflowError:  # beyond the year 9999
+        return f"{stamp:.3e} microseconds"
+
+
+def _check_ohlc(
+    found: list[Finding], row: int, cells: Mapping[str, Any], numbers: Mapping[str, float], tolerance: float
+) -> None:
+    if not {"open", "high", "low", "close"} <= numbers.keys():
+        return
+    low, high = numbers["low"] * (1 - tolerance), numbers["high"] * (1 + tolerance)
+    if low > high:
+        found.append(finding("ohlc", row, f"low {cells['low']} is above high {cells['high']}"))
+    for name in ("open", "close"):
+        if numbers[name] > high:
+            found.append(finding("ohlc", row, f"{name} {cells[name]} is above high {cells['high']}"))
+        if numbers[name] < low:
+            found.append(finding("ohlc", row, f"{name} {cells[name]} is below low {cells['low']}"))

@@ -1,0 +1,78 @@
+"""Finds with numpy the rows of a batch that look wrong. It may name a row too many, never one too few."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fintrack_tasks.domain import Batch
+from fintrack_tasks.validate.rows import as_number
+from fintrack_tasks.validate.rules import SHAPES
+
+__all__ = ["screen"]
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+def screen(batch: Batch, span: tuple[int, int], ohlc_tolerance: float) -> tuple[list[int], bool]:
+    """The rows to judge one by one, ascending, and whether all times are known and strictly ascending."""
+    shape, columns = SHAPES[batch.kind], batch.columns
+    suspect, in_order = _times(columns["timestamp"], span)
+    numbers: dict[str, Floats] = {}
+    for name in (*shape.prices, *shape.amounts, *shape.others):
+        if name not in columns:
+            continue
+        values, null, wrong = _numbers(columns[name])
+        numbers[name] = values
+        fine = np.isfinite(values)
+        if name in shape.prices:
+            fine &= values > 0
+        else:
+            if name in shape.amounts:
+                fine &= values >= 0
+            fine |= null
+        suspect |= ~fine | wrong
+    if shape.ohlc and {"open", "high", "low", "close"} <= numbers.keys():
+        low, high = numbers["low"] * (1 - ohlc_tolerance), numbers["high"] * (1 + ohlc_tolerance)
+        body_low = np.minimum(numbers["open"], numbers["close"])
+        body_high = np.maximum(numbers["open"], numbers["close"])
+        suspect |= (body_low < low) | (body_high > high) | (low > high)
+    return np.flatnonzero(suspect).tolist(), in_order
+
+
+def _times(cells: Sequence[Any], span: tuple[int, int]) -> tuple[Mask, bool]:
+    wrong = np.zeros(len(cells), dtype=np.bool_)
+    if set(map(type, cells)) != {int}:
+        wrong = np.fromiter((type(cell) is not int for cell in cells), np.bool_, len(cells))
+        if wrong.any():
+            stamps = [0 if type(cell) is not int else cell for cell in cells]
+            return wrong | _times(stamps, span)[0] if stamps else wrong, False
+    if not len(cells):
+        return wrong, True
+    try:
+        micros = np.array(cells, dtype=np.int64)
+    except OverflowError:  # no time of this or any near aeon: every row is looked at
+        return np.ones(len(cells), dtype=np.bool_), False
+    return (micros < span[0]) | (micros > span[1]), bool((micros[1:] > micros[:-1]).all())
+
+
+def _numbers(cells: Sequence[Any]) -> tuple[Floats, Mask, Mask]:
+    """The floats of a column (NaN where there is none), where it is null, and where it is no decimal text."""
+    size = len(cells)
+    none = np.zeros(size, dtype=np.bool_)
+    if set(map(type, cells)) == {str}:
+        joined = "".join(cells)
+        if joined.isascii() and "_" not in joined:
+            try:
+                return np.fromiter(map(float, cells), np.float64, size), none, none
+            except ValueError:
+                pass  # some cell is no number: find it below
+    parsed = [as_number(cell) for cell in cells]
+    null = np.fromiter((cell is None for cell in cells), np.bool_, size)
+    missing = np.fromiter((number is None for number in parsed), np.bool_, size)
+    values = np.array([np.nan if number is None else number for number in parsed], dtype=np.float64)
+    return values, null, missing & ~null
