@@ -318,6 +318,7 @@ class Event:
     topic: str
     key: str
     value: str
+    run_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import click
 import typer
 
 from fintrack_tasks.cli.database import app as database
@@ -38,16 +37,10 @@ app.add_typer(database, name="db")
 def main() -> None:
     """Run a command; an error of ours is one line on stderr and an exit code, never a stack trace."""
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        app()
     except FinTrackError as error:
         errors.print(f"fintrack: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
-    except click.exceptions.Abort:
-        errors.print("fintrack: interrupted", markup=False)
-        sys.exit(130)
     except KeyboardInterrupt:
         errors.print("fintrack: interrupted", markup=False)
         sys.exit(130)
-    except click.ClickException as error:
-        error.show(sys.stderr)
-        sys.exit(error.exit_code)

@@ -68,7 +68,6 @@ def run(
     with opened() as connections:
         with connections.database.connection() as conn:
             report.require_schema(conn)
-        before = events(connections)
         require_workers()
         run_id = enqueue_job(NAMES[job], **named)
         summaries = follow(connections.database, [run_id], timeout=timeout)
@@ -82,15 +81,10 @@ def run(
         with connections.database.connection() as conn:
             rows = report.rows_of_run(conn, run_id)
             failures = ledger.items(conn, run_id, states=("failed",))
-        after = events(connections)
-    _show(
-        summary,
-        rows,
-        {t: after[t] - before.get(t, 0) for t in after},
-        failures,
-        time.monotonic() - began,
-        as_json=as_json,
-    )
+            sent = report.events_of_run(conn, run_id)
+        topics = (connections.settings.kafka_topic_market_data, connections.settings.kafka_topic_notifications)
+    counted = {topic: sent.get(topic, 0) for topic in topics}
+    _show(summary, rows, counted, failures, time.monotonic() - began, as_json=as_json)
     if summary.finished_at is None or summary.failed:
         raise typer.Exit(3)
 

@@ -30,9 +30,11 @@ SCHEMA: Final = 1
 _TYPES: Final = {Kind.QUOTE: "quote.loaded", Kind.BARS: "bars.loaded", Kind.INDEX: "index.loaded"}
 
 
-def _event(kind: str, topic: str, key: str, now: datetime, event_id: UUID, fields: Mapping[str, Any]) -> Event:
+def _event(
+    kind: str, topic: str, key: str, now: datetime, event_id: UUID, run_id: UUID, fields: Mapping[str, Any]
+) -> Event:
     head = {"event_id": str(event_id), "type": kind, "schema": SCHEMA, "occurred_at": _iso(now)}
-    return Event(event_id, topic, key, orjson.dumps({**head, **fields}).decode())
+    return Event(event_id, topic, key, orjson.dumps({**head, **fields}).decode(), run_id)
 
 
 def _iso(moment: datetime) -> str:
@@ -55,13 +57,13 @@ def item_loaded(item: Item, batch: Batch, topic: str, now: datetime, event_id: U
     columns = {name: list(values) for name, values in batch.columns.items()}
     columns["timestamp"] = [_iso(from_micros(stamp)) for stamp in columns["timestamp"]]
     fields = {**_of_item(item), "source": batch.source, "currency": batch.currency, "rows": len(batch), "data": columns}
-    return _event(_TYPES[item.kind], topic, item.instrument.symbol, now, event_id, fields)
+    return _event(_TYPES[item.kind], topic, item.instrument.symbol, now, event_id, item.run_id, fields)
 
 
 def item_failed(item: Item, reason: str, detail: str, topic: str, now: datetime, event_id: UUID) -> Event:
     """Why an item ended without rows."""
     fields = {**_of_item(item), "reason": reason, "detail": detail[:2000]}
-    return _event("item.failed", topic, item.instrument.symbol, now, event_id, fields)
+    return _event("item.failed", topic, item.instrument.symbol, now, event_id, item.run_id, fields)
 
 
 def run_finished(
@@ -69,7 +71,7 @@ def run_finished(
 ) -> Event:
     """How a run ended."""
     fields = {"run_id": str(run_id), "job": job, "state": state, "counts": dict(counts)}
-    return _event("run.finished", topic, job, now, event_id, fields)
+    return _event("run.finished", topic, job, now, event_id, run_id, fields)
 
 
 def decode(value: bytes) -> dict[str, Any]:

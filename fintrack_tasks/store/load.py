@@ -41,8 +41,8 @@ WITH item AS (
            rows_loaded = 1, finished_at = %(now)s
     FROM item WHERE r.id = item.id
 ), told AS (
-    INSERT INTO fintrack.outbox (event_id, topic, key, value, created_at)
-    SELECT %(event)s, %(topic)s, %(key)s, %(value)s, %(now)s FROM item
+    INSERT INTO fintrack.outbox (event_id, run_id, topic, key, value, created_at)
+    SELECT %(event)s, %(run)s, %(topic)s, %(key)s, %(value)s, %(now)s FROM item
 )
 SELECT count(*) FROM item
 """  # noqa: S608  built from the constants above
@@ -95,8 +95,8 @@ ON CONFLICT (instrument_id, interval, timestamp) DO UPDATE SET
 
 _END: Final = """
 WITH told AS (
-    INSERT INTO fintrack.outbox (event_id, topic, key, value, created_at)
-    VALUES (%(event)s, %(topic)s, %(key)s, %(value)s, %(now)s)
+    INSERT INTO fintrack.outbox (event_id, run_id, topic, key, value, created_at)
+    VALUES (%(event)s, %(run)s, %(topic)s, %(key)s, %(value)s, %(now)s)
 )
 UPDATE fintrack.run_items SET state = 'loaded', reason = NULL, detail = NULL, provider = %(source)s,
        rows_loaded = %(rows)s, finished_at = %(now)s
@@ -154,6 +154,7 @@ def _common(item: Item, batch: Batch, event: Event, now: datetime) -> dict[str, 
         "currency": batch.currency,
         "now": now,
         "event": event.id,
+        "run": item.run_id,
         "topic": event.topic,
         "key": event.key,
         "value": event.value,

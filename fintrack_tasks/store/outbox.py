@@ -19,8 +19,8 @@ _DRAIN_LOCK: Final = 7_246_312
 def add(conn: psycopg.Connection, event: Event, now: datetime) -> None:
     """Write an event, in the caller's transaction."""
     conn.execute(
-        "INSERT INTO fintrack.outbox (event_id, topic, key, value, created_at) VALUES (%s, %s, %s, %s, %s)",
-        (event.id, event.topic, event.key, event.value, now),
+        "INSERT INTO fintrack.outbox (event_id, run_id, topic, key, value, created_at) VALUES (%s, %s, %s, %s, %s, %s)",
+        (event.id, event.run_id, event.topic, event.key, event.value, now),
     )
 
 

@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 
 from fintrack_tasks.errors import ConfigurationError
 
-__all__ = ["by_instrument", "daily_bars", "require_schema", "rows_of_run", "totals"]
+__all__ = ["by_instrument", "daily_bars", "events_of_run", "require_schema", "rows_of_run", "totals"]
 
 _BY_INSTRUMENT = """
 SELECT i.symbol, i.asset_class, q.price, q.currency, q.timestamp AS quoted_at, coalesce(q.source, b.source) AS source,
@@ -61,6 +61,17 @@ def rows_of_run(conn: psycopg.Connection, run_id: UUID) -> dict[str, int]:
     return {
         name: int(count) for name, count in zip(("quotes", "bars", "index_indicators"), row or (0, 0, 0), strict=True)
     }
+
+
+def events_of_run(conn: psycopg.Connection, run_id: UUID) -> dict[str, int]:
+    """How many events of one run Kafka has acknowledged, by topic."""
+    rows = conn.execute(
+        "SELECT o.topic, count(*) FROM fintrack.runs r JOIN fintrack.outbox o"
+        " ON o.created_at >= r.created_at AND o.run_id = r.id"
+        " WHERE r.id = %s AND o.published_at IS NOT NULL GROUP BY o.topic",
+        (run_id,),
+    ).fetchall()
+    return {topic: int(count) for topic, count in rows}
 
 
 def by_instrument(conn: psycopg.Connection) -> list[dict[str, Any]]:

@@ -133,12 +133,14 @@ CREATE TABLE fintrack.dead_letters (
 CREATE TABLE fintrack.outbox (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     event_id     uuid NOT NULL UNIQUE,
+    run_id       uuid,
     topic        text NOT NULL,
     key          text NOT NULL,
     value        text NOT NULL,
     created_at   timestamptz NOT NULL,
     published_at timestamptz
 );
+CREATE INDEX outbox_created ON fintrack.outbox USING brin (created_at);
 CREATE INDEX outbox_waiting ON fintrack.outbox (id) WHERE published_at IS NULL;
 """
 
