@@ -91,7 +91,10 @@ def empty_chain(count: int, environment: dict[str, str]) -> float:
         for process in processes:
             process.terminate()
         for process in processes:
-            process.wait(30)
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def send(peer, count: int) -> None:

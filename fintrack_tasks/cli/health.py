@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from fintrack_tasks.app import app as celery
+from fintrack_tasks.cli.context import redis_outage
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.errors import OutageError
 from fintrack_tasks.fetch import providers, quota, route
@@ -25,7 +26,8 @@ def register(app: typer.Typer) -> None:
 
 
 def _workers() -> str:
-    replies = celery.control.broadcast("ping", reply=True, timeout=1.0)
+    with redis_outage(load_settings()):
+        replies = celery.control.broadcast("ping", reply=True, timeout=1.0)
     if not replies:
         raise OutageError("Celery workers", "the queues fetch.*, etl and ops")
     return f"{len(replies)} answer: {', '.join(sorted(name for reply in replies for name in reply))}"

@@ -35,7 +35,7 @@ SANDBOX_HISTORY: Final = {"FINTRACK_HISTORY_START": "2010-01-01", "FINTRACK_HIST
 SANDBOX_QUOTA: Final = "200/s"
 """The sandbox is ours: its providers need not be spared, unless the operator says otherwise."""
 
-_FETCH_THREADS: Final = 16
+_FETCH_THREADS: Final = 8
 
 
 def register(app: typer.Typer) -> None:
@@ -97,6 +97,9 @@ def boot(stack: Stack, *, live: bool, seed: int, quiet: bool = False) -> dict[st
         quotas = {f"{name.upper()}_QUOTA": SANDBOX_QUOTA for name in providers.names()}
         kept = {name: os.environ.get(name) or value for name, value in {**SANDBOX_HISTORY, **quotas}.items()}
         stack.add_environment({**_start_sandbox(stack, seed), **kept})
+    else:
+        ours = [f"{name.upper()}_{what}" for name in providers.names() for what in ("BASE_URL", "QUOTA")]
+        stack.remove_environment(*ours, *SANDBOX_HISTORY)
     environment = stack.environment()
     settings = Settings.from_mapping({**os.environ, **environment})
     tell("migrating the database")
@@ -133,7 +136,7 @@ def _start_sandbox(stack: Stack, seed: int) -> dict[str, str]:
         "--seed",
         str(seed),
     ]
-    process = stack.spawn("sandbox", argv, env=dict(os.environ))
+    process = stack.spawn("sandbox", argv, env=dict(os.environ), supports=True)
     deadline = time.monotonic() + 20
     while not port_file.exists():
         if time.monotonic() > deadline:

@@ -65,7 +65,6 @@ class Database:
                     max_size=self._size,
                     timeout=15.0,
                     max_idle=120.0,
-                    check=ConnectionPool.check_connection,
                     open=True,
                     name="fintrack",
                 )

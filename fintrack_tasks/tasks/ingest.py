@@ -121,7 +121,10 @@ def enqueue(items: Iterable[Item]) -> int:
 
 def _send(message: dict[str, Any], provider: str, **options: Any) -> None:
     """Send the chain's first message with the rest of the chain, last step first, as the protocol carries it."""
-    fetch_tasks[provider].apply_async((message,), chain=[load.s(), transform.s(), validate.s()], **options)
+    # What Flower shows as arguments: said once, or Celery would render every batch of every stage as text.
+    shown = {"argsrepr": f"({message['symbol']} {message.get('interval') or message['kind']})", "kwargsrepr": "{}"}
+    rest = [step.s().set(**shown) for step in (load, transform, validate)]
+    fetch_tasks[provider].apply_async((message,), chain=rest, **shown, **options)
 
 
 def _ended(item: Item, outcome: pipeline.Ended) -> dict[str, Any]:
