@@ -80,6 +80,9 @@ task_routes = {
     "fintrack.*": {"queue": "ops"},
 }
 
+# Celery's own consumer keeps a limit far too low as soon as ten messages wait for it; see the file.
+worker_consumer = "fintrack_tasks.tasks.pacing:PacedConsumer"
+
 # --- Rate limits: one task per provider, because a Celery rate limit belongs to a task ------------------------------
 task_annotations = {
     f"fintrack.fetch.{name}": {
