@@ -34,12 +34,11 @@ from fintrack_tasks.publish import messages, relay
 from fintrack_tasks.publish.kafka import Producer
 from fintrack_tasks.sessions import expected_bars, finals
 from fintrack_tasks.settings import Settings, load_settings
-from fintrack_tasks.store import coverage, instruments, ledger, outbox, quarantine
+from fintrack_tasks.store import coverage, instruments, ledger, outbox, quarantine, report
 from fintrack_tasks.store import load as loading
 from fintrack_tasks.store.connection import Database
 from fintrack_tasks.store.payloads import Payload
 from fintrack_tasks.transform import clean_batch
-from fintrack_tasks.transform.indicators import with_indicators
 from fintrack_tasks.validate import check_batch, split
 
 __all__ = [
@@ -195,10 +194,17 @@ def validate(item: Item, batch: Batch, *, database: Database, settings: Settings
     return fail(item, "rejected", detail, provider=batch.source, database=database, settings=settings, now=now)
 
 
-def transform(item: Item, batch: Batch) -> Batch:
-    """Clean rows in standard units; an index also gets its indicators."""
+def transform(item: Item, batch: Batch, *, database: Database) -> Batch:
+    """Clean rows in standard units; an index also gets its indicators, with the stored bars before it as warm-up."""
     cleaned = clean_batch(batch)
-    return with_indicators(cleaned) if item.kind is Kind.INDEX else cleaned
+    if item.kind is not Kind.INDEX:
+        return cleaned
+    from fintrack_tasks.transform.indicators import LOOK_BACK, with_indicators  # noqa: PLC0415  TA-Lib, for these alone
+
+    first = int(cleaned.columns["timestamp"][0])
+    with database.connection() as conn:
+        history = report.earlier_closes(conn, item.instrument_id, item.interval or Interval.D1, first, LOOK_BACK)
+    return with_indicators(cleaned, history)
 
 
 def load(item: Item, batch: Batch, *, database: Database, settings: Settings, now: datetime) -> Ended:

@@ -95,7 +95,10 @@ def validate(self: ItemTask, link: Link) -> Link | dict[str, Any]:
 def transform(self: ItemTask, link: Link) -> Link:
     """Clean the rows and add what is derived from them."""
     item = Item.from_message(link[0])
-    return [link[0], pipeline.transform(item, Batch.from_message(link[1])).to_message()]
+    return [
+        link[0],
+        pipeline.transform(item, Batch.from_message(link[1]), database=connections().database).to_message(),
+    ]
 
 
 @app.task(name="fintrack.load", base=ItemTask, bind=True)
