@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from fintrack_tasks.domain import AssetClass
+from fintrack_tasks.domain import AssetClass, Instrument
 from fintrack_tasks.sandbox.prices import Daily, fx_pair, real_daily, slice_days
 from fintrack_tasks.sandbox.trading_days import closes_early, is_trading_day
 
@@ -101,9 +101,12 @@ class Market:
         return self._listing(symbol)
 
     def _find(self, symbol: str) -> Listing:
-        if symbol.startswith("UNKNOWN") or not symbol or len(symbol) > 32:
+        try:
+            kind = Instrument.of(symbol).asset_class
+        except ValueError:
+            raise UnknownError(symbol) from None
+        if symbol.startswith("UNKNOWN"):
             raise UnknownError(symbol)
-        kind = AssetClass.by_form(symbol)
         if symbol in real_daily():
             closes_only = " (closes only)" if symbol == "^VIX" else ""
             origin = f"bundled real prices{closes_only}"

@@ -43,12 +43,12 @@ class Ledger:
         longest = max((quota.seconds for quota in quotas), default=0.0)
         while served and served[0] <= at - longest:
             served.popleft()
-        wait = 0.0
+        wait: float | None = None
         for quota in quotas:
             # The window is (at - seconds, at]: its limit-th youngest request must have left it.
             if len(served) >= quota.limit and served[-quota.limit] > at - quota.seconds:
-                wait = max(wait, served[-quota.limit] + quota.seconds - at)
-        if wait > 0:
+                wait = max(wait or 0.0, served[-quota.limit] + quota.seconds - at)
+        if wait is not None:
             return wait
         if quotas:
             served.append(at)

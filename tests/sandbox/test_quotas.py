@@ -1,0 +1,40 @@
+"""The sandbox's own count is what the product's quotas are judged by: it is held against a plain model."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fintrack_tasks.fetch.providers.base import Quota
+from fintrack_tasks.sandbox.quotas import Ledger, most_in_window
+
+
+@given(
+    gaps=st.lists(st.floats(0, 3), max_size=60),
+    quotas=st.lists(st.tuples(st.integers(1, 6), st.floats(0.5, 5)), min_size=1, max_size=3),
+)
+def test_a_request_is_admitted_exactly_when_no_window_would_hold_too_many(
+    gaps: list[float], quotas: list[tuple[int, float]]
+) -> None:
+    ledger = Ledger({"p": [Quota(limit, seconds) for limit, seconds in quotas]})
+    admitted: list[float] = []
+    now = 0.0
+    for gap in gaps:
+        now += gap
+        allowed = all(sum(now - seconds < at for at in admitted) < limit for limit, seconds in quotas)
+        assert (ledger.admit("p", "", now) is None) is allowed
+        if allowed:
+            admitted.append(now)
+
+
+@given(st.lists(st.floats(0, 100), max_size=80).map(sorted), st.floats(0.1, 20))
+def test_the_fullest_window_is_found(times: list[float], seconds: float) -> None:
+    expected = max((sum(end - seconds < at <= end for at in times) for end in times), default=0)
+    assert most_in_window(times, seconds) == expected
+
+
+def test_keys_have_quotas_of_their_own() -> None:
+    ledger = Ledger({"p": [Quota(1, 10)]})
+    assert ledger.admit("p", "a", 0.0) is None
+    assert ledger.admit("p", "b", 0.0) is None
+    assert ledger.admit("p", "a", 1.0) == 9.0
