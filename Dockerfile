@@ -22,8 +22,8 @@ ENV PATH=/opt/fintrack/bin:$PATH \
     FINTRACK_HOME=/var/lib/fintrack \
     # SIGTERM begins Celery's soft shutdown: what runs may end, the rest goes back to its queue before the grace ends.
     REMAP_SIGTERM=SIGQUIT
-RUN groupadd --system --gid 10001 fintrack \
-    && useradd --system --uid 10001 --gid fintrack --no-create-home --home-dir /var/lib/fintrack fintrack \
+RUN groupadd --gid 10001 fintrack \
+    && useradd --uid 10001 --gid fintrack --no-create-home --home-dir /var/lib/fintrack fintrack \
     && install -d -o fintrack -g fintrack /var/lib/fintrack
 COPY --from=builder /opt/fintrack /opt/fintrack
 WORKDIR /app
