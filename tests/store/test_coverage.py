@@ -1,0 +1,67 @@
+"""Coverage: missing is what is expected, not final and not confirmed absent."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fintrack_tasks.domain import Interval, ItemState, Kind, to_micros
+from fintrack_tasks.store import coverage, ledger, load
+from fintrack_tasks.store.coverage import _outside
+from tests.store.items import DAY, NOW, bars, event, make_run
+
+FIRST = NOW.replace(hour=0) - 10 * DAY
+
+
+def stamps(count: int) -> list[int]:
+    return [to_micros(FIRST + n * DAY) for n in range(count)]
+
+
+@pytest.mark.integration
+def test_final_bars_are_not_missing_and_provisional_ones_are(conn: psycopg.Connection) -> None:
+    _, [item] = make_run(conn, ["AAPL"], Kind.BARS)
+    load.load_bars(conn, item, bars(item, ["1", "2", "3"]), event(item), NOW, [True, False, True])
+    missing = coverage.missing(conn, item.instrument_id, Interval.D1, stamps(5), NOW)
+    assert missing == [stamps(5)[1], stamps(5)[3], stamps(5)[4]]
+    assert coverage.missing(conn, item.instrument_id, Interval.H1, stamps(5), NOW) == stamps(5)
+    assert coverage.missing(conn, item.instrument_id, Interval.D1, [], NOW) == []
+
+
+@pytest.mark.integration
+def test_a_confirmed_empty_window_is_not_asked_for_again_but_a_fresh_one_is_after_a_day(
+    conn: psycopg.Connection,
+) -> None:
+    _, [item] = make_run(conn, ["AAPL"], Kind.BARS)
+    ledger.finish(conn, item, ItemState.EMPTY, "empty", "", "yahoo_finance", NOW)
+    number = item.instrument_id
+    assert coverage.missing(conn, number, Interval.D1, stamps(10), NOW) == stamps(1)  # before the window's start
+    # Its last days were too fresh when it was seen to be empty.
+    assert coverage.missing(conn, number, Interval.D1, stamps(10), NOW + 2 * DAY) == stamps(10)
+    later = NOW + 30 * DAY
+    ledger.finish(conn, make_run(conn, ["AAPL"], Kind.BARS, days=10)[1][0], ItemState.EMPTY, "empty", "", None, later)
+    assert coverage.missing(conn, number, Interval.D1, stamps(10), later + 300 * DAY) == stamps(1)
+
+
+@pytest.mark.integration
+def test_bars_that_an_answer_left_out_are_unavailable_and_neighbours_share_a_span(conn: psycopg.Connection) -> None:
+    _, [item] = make_run(conn, ["AAPL"], Kind.BARS)
+    days = stamps(6)
+    coverage.record_absent(conn, item, [days[0], days[1], days[4]], NOW)
+    spans = conn.execute(
+        "SELECT window_start, window_end - window_start, state FROM fintrack.coverage ORDER BY 1"
+    ).fetchall()
+    assert spans == [(FIRST, timedelta(days=2), "unavailable"), (FIRST + 4 * DAY, timedelta(days=1), "unavailable")]
+    assert coverage.missing(conn, item.instrument_id, Interval.D1, days, NOW) == [days[2], days[3], days[5]]
+
+
+@given(
+    st.sets(st.integers(0, 60)).map(sorted),
+    st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)).map(lambda s: (s[0], s[0] + s[1]))).map(sorted),
+)
+def test_what_lies_in_no_span_is_kept(moments: list[int], spans: list[tuple[int, int]]) -> None:
+    expected = [m for m in moments if not any(low <= m < high for low, high in spans)]
+    assert list(_outside(moments, spans)) == expected

@@ -1,0 +1,174 @@
+"""Loading: all of an item or nothing, exact decimals, twice is once, and what a bar was before is kept."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import psycopg
+import pytest
+
+from fintrack_tasks.domain import Event, Kind, uuid7
+from fintrack_tasks.store import Database, load, outbox
+from tests.store.items import DAY, NOW, bars, event, make_run, quote
+
+pytestmark = pytest.mark.integration
+
+EXACT = ["0.000000059", "123456789012345", "75.0875015258789", "1e-9", "0.1", "99999.9999999999", "246.28000000"]
+
+
+def rows(conn: psycopg.Connection, table: str) -> int:
+    return int(conn.execute(f"SELECT count(*) FROM fintrack.{table}").fetchone()[0])  # type: ignore[index, arg-type]
+
+
+@pytest.mark.parametrize("price", EXACT)
+def test_a_quotes_decimals_arrive_unchanged(conn: psycopg.Connection, price: str) -> None:
+    _, [item] = make_run(conn, ["BTC-USD"])
+    assert load.load_quote(conn, item, quote(item, price, volume=price, bid=price), event(item), NOW)
+    found = conn.execute("SELECT price, volume, bid, timestamp, currency, source FROM market_data").fetchone()
+    assert found == (Decimal(price), Decimal(price), Decimal(price), NOW, "USD", "coinbase")
+
+
+def test_microseconds_arrive_unchanged(conn: psycopg.Connection) -> None:
+    _, [item] = make_run(conn, ["BTC-USD"])
+    at = NOW.replace(microsecond=506_997)
+    load.load_quote(conn, item, quote(item, at=at), event(item), NOW)
+    assert conn.execute("SELECT timestamp FROM market_data").fetchone() == (at,)
+
+
+def test_loading_a_quote_twice_is_loading_it_once(conn: psycopg.Connection) -> None:
+    _, [item] = make_run(conn, ["BTC-USD"])
+    assert load.load_quote(conn, item, quote(item), event(item), NOW) is True
+    assert load.load_quote(conn, item, quote(item, "1"), event(item), NOW) is False
+    assert conn.execute("SELECT price FROM market_data").fetchall() == [(Decimal("246.28"),)]
+    assert (rows(conn, "outbox"), rows(conn, "quotes")) == (1, 1)
+
+
+def test_two_items_with_one_price_time_leave_one_row_and_two_events(conn: psycopg.Connection) -> None:
+    _, [first] = make_run(conn, ["AAPL"])
+    _, [second] = make_run(conn, ["AAPL"])
+    assert load.load_quote(conn, first, quote(first), event(first), NOW)
+    assert load.load_quote(conn, second, quote(second), event(second), NOW)
+    assert (rows(conn, "quotes"), rows(conn, "outbox")) == (1, 2)
+
+
+def test_nothing_of_a_load_stays_when_its_event_is_refused(conn: psycopg.Connection) -> None:
+    _, [first, second] = make_run(conn, ["AAPL", "MSFT"])
+    told = event(first)
+    load.load_quote(conn, first, quote(first), told, NOW)
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        load.load_quote(conn, second, quote(second), Event(told.id, "t", "k", "{}"), NOW)
+    assert rows(conn, "quotes") == 1
+    states = conn.execute("SELECT state FROM fintrack.run_items ORDER BY state").fetchall()
+    assert states == [("loaded",), ("queued",)]
+
+
+def test_a_price_that_is_none_is_refused_by_the_database_itself(conn: psycopg.Connection) -> None:
+    _, [item] = make_run(conn, ["AAPL"])
+    for price in ("0", "-1", "NaN", "Infinity"):
+        with pytest.raises((psycopg.errors.CheckViolation, psycopg.errors.DataError)):
+            load.load_quote(conn, item, quote(item, price), event(item), NOW)
+    with pytest.raises(psycopg.errors.DataError):
+        load.load_quote(conn, item, quote(item, "1'); DROP TABLE fintrack.quotes; --"), event(item), NOW)
+    assert rows(conn, "quotes") == 0
+
+
+def test_one_item_loaded_by_many_at_once_is_loaded_once(database: Database) -> None:
+    with database.connection() as conn:
+        _, [item] = make_run(conn, ["AAPL"])
+    done: list[bool] = []
+
+    def work() -> None:
+        with database.connection() as mine:
+            done.append(load.load_quote(mine, item, quote(item), event(item), NOW))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(done) == [False, False, False, True]
+
+
+@pytest.mark.parametrize("kind", [Kind.BARS, Kind.INDEX])
+def test_bars_arrive_exactly_and_twice_is_once(conn: psycopg.Connection, kind: Kind) -> None:
+    _, [item] = make_run(conn, ["^GSPC"], kind)
+    batch = bars(item, EXACT)
+    assert load.load_bars(conn, item, batch, event(item), NOW, [True] * len(EXACT)) is True
+    assert load.load_bars(conn, item, batch, event(item), NOW, [True] * len(EXACT)) is False
+    found = conn.execute(
+        "SELECT open, high, low, close, adj_close FROM historical_market_data ORDER BY timestamp"
+    ).fetchall()
+    assert found == [(Decimal(text),) * 5 for text in EXACT]
+    assert (rows(conn, "outbox"), rows(conn, "bar_versions")) == (1, 0)
+    summary = conn.execute("SELECT state, rows_loaded FROM fintrack.run_items").fetchone()
+    assert summary == ("loaded", len(EXACT))
+
+
+def test_a_bar_that_changes_leaves_what_it_was_with_the_times_between_which_it_was_believed(
+    conn: psycopg.Connection,
+) -> None:
+    _, [first] = make_run(conn, ["AAPL"], Kind.BARS)
+    _, [second] = make_run(conn, ["AAPL"], Kind.BARS)
+    load.load_bars(conn, first, bars(first, ["10", "11", "12"]), event(first), NOW, [True] * 3)
+    later = NOW + timedelta(hours=5)
+    load.load_bars(conn, second, bars(second, ["10.00", "11.5", "12"]), event(second), later, [True] * 3)
+    versions = conn.execute(
+        "SELECT close, valid_from, valid_to, item_id, replaced_by FROM fintrack.bar_versions"
+    ).fetchall()
+    assert versions == [(Decimal(11), NOW, later, first.id, second.id)]
+    now = conn.execute("SELECT close, valid_from FROM historical_market_data ORDER BY timestamp").fetchall()
+    assert now == [(Decimal(10), NOW), (Decimal("11.5"), later), (Decimal(12), NOW)]
+
+
+def test_a_final_bar_is_not_replaced_by_a_provisional_one_and_the_other_way_round_it_is(
+    conn: psycopg.Connection,
+) -> None:
+    items = [make_run(conn, ["AAPL"], Kind.BARS)[1][0] for _ in range(3)]
+    for item, close, final in zip(items, ["10", "11", "12"], [False, True, False], strict=True):
+        assert load.load_bars(conn, item, bars(item, [close]), event(item), NOW, [final])
+    assert conn.execute("SELECT close, is_final FROM historical_market_data").fetchall() == [(Decimal(11), True)]
+    assert conn.execute("SELECT close, is_final FROM fintrack.bar_versions").fetchall() == [(Decimal(10), False)]
+
+
+def test_bars_of_any_year_find_their_partition(conn: psycopg.Connection) -> None:
+    for first in (NOW.replace(year=1962), NOW.replace(year=1999, month=12, day=28), NOW.replace(year=2040)):
+        _, [item] = make_run(conn, ["IBM"], Kind.BARS)
+        assert load.load_bars(conn, item, bars(item, ["1"] * 8, first=first), event(item), NOW, [True] * 8)
+    assert rows(conn, "bars") == 24
+    other = conn.execute("SELECT count(*) FROM fintrack.bars_other").fetchone()
+    assert other == (8,)
+
+
+def test_an_indexs_indicators_stand_beside_its_bars(conn: psycopg.Connection) -> None:
+    _, [item] = make_run(conn, ["^GSPC"], Kind.INDEX)
+    names = ("sma_20", "sma_50", "rsi_14", "macd", "macd_signal", "macd_histogram", "volatility_20")
+    batch = bars(item, ["10", "11"]).with_columns(**{name: [None, "1.25"] for name in names})
+    load.load_bars(conn, item, batch, event(item), NOW, [True, False])
+    found = conn.execute(
+        "SELECT symbol, close, sma_20, macd_histogram FROM market_index_data ORDER BY timestamp"
+    ).fetchall()
+    assert found == [("^GSPC", Decimal(10), None, None), ("^GSPC", Decimal(11), Decimal("1.25"), Decimal("1.25"))]
+
+
+def test_windows_of_one_symbol_loaded_at_once_keep_their_events_in_order(database: Database) -> None:
+    with database.connection() as conn:
+        items = [make_run(conn, ["AAPL"], Kind.BARS)[1][0] for _ in range(8)]
+
+    def work(item: object, n: int) -> None:
+        with database.connection() as mine:
+            batch = bars(items[n], ["1", "2"], first=NOW - n * DAY)
+            load.load_bars(mine, items[n], batch, replace(event(items[n]), id=uuid7()), NOW, [True, True])
+
+    threads = [threading.Thread(target=work, args=(item, n)) for n, item in enumerate(items)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.connection() as conn:
+        assert rows(conn, "outbox") == 8
+        assert rows(conn, "bars") == 9
+        numbers = [number for number, _ in outbox.pending(conn, 100)]
+        assert numbers == sorted(numbers)

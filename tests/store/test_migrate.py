@@ -1,0 +1,85 @@
+"""Migrations: from nothing to the newest and back, by several at once, with the rights that each role needs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from fintrack_tasks.errors import ConfigurationError, OutageError
+from fintrack_tasks.settings import Settings
+from fintrack_tasks.store import Database, report
+from fintrack_tasks.store.migrate import head, upgrade
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def empty(stack: dict[str, str]) -> Iterator[Settings]:
+    name = f"empty_{uuid4().hex[:12]}"
+    admin = psycopg.connect(**Settings.from_mapping({**stack, "DB_NAME": "postgres"}).conninfo, autocommit=True)
+    admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    try:
+        yield Settings.from_mapping({**stack, "DB_NAME": name})
+    finally:
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        admin.close()
+
+
+def test_an_empty_database_is_brought_to_the_newest_revision_by_several_at_once(empty: Settings) -> None:
+    database = Database(empty)
+    with database.connection() as conn, pytest.raises(ConfigurationError, match="fintrack db upgrade"):
+        report.require_schema(conn)
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda: found.append(upgrade(empty.sqlalchemy_url))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [head()] * 3
+    with database.connection() as conn:
+        report.require_schema(conn)
+        assert report.totals(conn) == {"quotes": 0, "bars": 0, "index_indicators": 0}
+    database.close()
+
+
+def test_views_are_found_without_naming_the_schema_and_have_the_promised_columns(conn: psycopg.Connection) -> None:
+    promised = {
+        "market_data": ["symbol", "timestamp", "price", "volume", "currency", "source"],
+        "historical_market_data": [
+            "symbol", "interval", "timestamp", "open", "high", "low", "close", "adj_close", "volume", "is_final",
+            "source",
+        ],
+        "market_index_data": ["symbol", "interval", "timestamp", "close", "sma_20", "sma_50", "rsi_14", "macd"],
+    }  # fmt: skip
+    for view, columns in promised.items():
+        described = conn.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(view))).description or ()
+        assert set(columns) <= {column.name for column in described}
+
+
+def test_a_reader_reads_the_views_and_nothing_else_and_a_writer_cannot_change_the_past(
+    conn: psycopg.Connection,
+) -> None:
+    def may(role: str, table: str, right: str) -> bool:
+        row = conn.execute("SELECT has_table_privilege(%s, %s, %s)", (role, f"fintrack.{table}", right)).fetchone()
+        return bool(row and row[0])
+
+    assert may("fintrack_reader", "market_data", "SELECT")
+    assert not may("fintrack_reader", "payloads", "SELECT")
+    assert not may("fintrack_reader", "quotes", "SELECT")
+    assert not may("fintrack_reader", "market_data", "INSERT")
+    assert may("fintrack_writer", "quotes", "INSERT")
+    assert may("fintrack_writer", "audit_log", "INSERT")
+    assert not may("fintrack_writer", "audit_log", "UPDATE")
+    assert not may("fintrack_writer", "audit_log", "DELETE")
+
+
+def test_a_server_that_is_down_is_named_without_the_password() -> None:
+    settings = Settings.from_mapping({"DB_HOST": "127.0.0.1", "DB_PORT": "1", "DB_PASSWORD": "hidden-away"})
+    with pytest.raises(OutageError, match=r"PostgreSQL does not answer at 127\.0\.0\.1:1") as caught:
+        upgrade(settings.sqlalchemy_url)
+    assert "hidden-away" not in str(caught.value)
