@@ -31,7 +31,7 @@ def template(stack: dict[str, str]) -> str:
     with lock.open("w") as held, _admin(stack) as conn:
         fcntl.flock(held, fcntl.LOCK_EX)
         ready = f"{name}_ready"
-        if not conn.execute("SELECT FROM pg_database WHERE datname = %s", (ready,)).fetchone():
+        if not conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", (ready,)).fetchone():
             conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
             conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
             upgrade(Settings.from_mapping({**stack, "DB_NAME": name}).sqlalchemy_url)
