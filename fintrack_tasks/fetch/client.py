@@ -5,11 +5,10 @@ Answers are not interpreted here: every status comes back as it is, and the prov
 
 from __future__ import annotations
 
-import threading
 import time
 import zlib
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, NoReturn
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -71,7 +70,6 @@ class HttpClient:
         self._timeout = timeout
         self._session = session or _session()
         self._clock = clock
-        self._lock = threading.Lock()
 
     def get(self, facts: Facts, request: HttpRequest) -> HttpResponse:
         """Ask, and give the answer as it came.
@@ -116,26 +114,32 @@ class HttpClient:
                     if not response.is_redirect:
                         return HttpResponse(
                             response.status_code,
-                            self._body(response, deadline),
+                            self._body(facts, response, deadline),
                             {name.lower(): value for name, value in response.headers.items()},
                         )
-                    url = _redirected(url, response.headers.get("location", ""))
-        except ProviderError:
-            raise
+                    url = _redirected(facts, url, response.headers.get("location", ""))
+                    params = {}  # a redirect's address is whole: the parameters are not put on it again
         except tuple(known for known, _, _ in MAPPED) as error:
             _raise_mapped(facts, error)
         raise MalformedError(f"{facts.name}: too many redirects")
 
-    def _body(self, response: requests.Response, deadline: float) -> bytes:
-        """The decompressed body, bounded in size and time: a small answer may unpack to gigabytes."""
+    def _body(self, facts: Facts, response: requests.Response, deadline: float) -> bytes:
+        """The decompressed body, bounded in size and time: a small answer may unpack to gigabytes, or drip for hours.
+
+        A break here is not tried again at once: the provider has counted the request.
+        """
         parts, size = [], 0
-        for chunk in response.iter_content(_CHUNK):
-            size += len(chunk)
-            if size > _LARGEST_BODY:
-                raise MalformedError(f"the body is larger than {_LARGEST_BODY // 1024 // 1024} MiB")
-            if self._clock() > deadline:
-                raise TransientError("the body took too long")
-            parts.append(chunk)
+        try:
+            for chunk in _chunks(response):
+                size += len(chunk)
+                if size > _LARGEST_BODY:
+                    raise MalformedError(f"{facts.name}: the body is larger than {_LARGEST_BODY // 1024 // 1024} MiB")
+                if self._clock() > deadline:
+                    raise TransientError(f"{facts.name}: the body took too long")
+                parts.append(chunk)
+        except tuple(known for known, _, _ in MAPPED) as error:
+            ours, detail = _mapped(facts, error)
+            raise ours(detail) from None
         return b"".join(parts)
 
     def close(self) -> None:
@@ -170,21 +174,41 @@ def _put_key(facts: Facts, key: SecretStr, params: dict[str, str], headers: dict
         headers[use.header] = use.prefix + value
 
 
-def _redirected(url: str, location: str) -> str:
+def _chunks(response: requests.Response) -> Iterator[bytes]:
+    """The decompressed body as it arrives.
+
+    ``iter_content`` waits for whole chunks, so a peer that sends a byte at a time would never meet the deadline.
+    """
+    read = getattr(response.raw, "read1", None)
+    if read is None:  # another transport's answer
+        yield from response.iter_content(_CHUNK)
+        return
+    while chunk := read(_CHUNK, decode_content=True):
+        yield chunk
+
+
+def _redirected(facts: Facts, url: str, location: str) -> str:
     """The address of a redirect, which may not leave the provider's host nor drop its encryption."""
-    target, here = urlsplit(urljoin(url, location)), urlsplit(url)
+    here = urlsplit(url)
+    try:
+        target = urlsplit(urljoin(url, location))
+    except ValueError:
+        raise MalformedError(f"{facts.name}: a redirect to no address") from None
     if not location or target.hostname != here.hostname or (here.scheme == "https" and target.scheme != "https"):
-        raise MalformedError("a redirect away from the provider's host")
+        raise MalformedError(f"{facts.name}: a redirect away from the provider's host")
     return target.geturl()
 
 
-def _raise_mapped(facts: Facts, error: BaseException) -> None:
-    for known, ours, text in MAPPED:
-        if isinstance(error, known):
-            detail = f"{facts.name}: {text}"
-            if isinstance(error, requests.exceptions.ConnectionError) and not isinstance(
-                error, requests.exceptions.Timeout | requests.exceptions.SSLError
-            ):
-                raise _BlipError(detail) from None
-            raise ours(detail) from None
-    raise error
+def _mapped(facts: Facts, error: Exception) -> tuple[type[ProviderError], str]:
+    """Our error and its text; the narrowest known class decides."""
+    ours, text = next((ours, text) for known, ours, text in MAPPED if isinstance(error, known))
+    return ours, f"{facts.name}: {text}"
+
+
+def _raise_mapped(facts: Facts, error: Exception) -> NoReturn:
+    ours, detail = _mapped(facts, error)
+    if isinstance(error, requests.exceptions.ConnectionError) and not isinstance(
+        error, requests.exceptions.Timeout | requests.exceptions.SSLError
+    ):
+        raise _BlipError(detail) from None
+    raise ours(detail) from None

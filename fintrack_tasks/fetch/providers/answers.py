@@ -5,10 +5,11 @@ Nothing here knows a provider.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -18,7 +19,8 @@ from fintrack_tasks.fetch.providers.base import HttpResponse
 
 __all__ = ["column", "epoch_micros", "json_body", "number", "raise_for_status", "retry_after"]
 
-_LATEST_EPOCH = 4_102_444_800  # 2100-01-01: a later stamp is milliseconds or rubbish
+_WHOLE: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
+_LATEST_EPOCH: Final = 4_102_444_800  # 2100-01-01: a later stamp is milliseconds or rubbish
 
 
 def raise_for_status(response: HttpResponse, now: datetime) -> None:
@@ -85,8 +87,8 @@ def epoch_micros(value: object, name: str) -> int:
 
     :raises MalformedError: for anything else.
     """
-    if isinstance(value, str) and value.lstrip("-").isascii() and value.lstrip("-").isdigit():
-        value = int(value[:20])
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _LATEST_EPOCH:
         raise MalformedError(f"{name} is no time in epoch seconds: {value!r:.40}")
     return value * 1_000_000

@@ -8,9 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final
+from urllib.parse import quote as quote_url
 
 from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Batch, Interval, Kind, to_micros
-from fintrack_tasks.errors import EmptyError, EntitlementError, KeyRejectedError, MalformedError, UnknownSymbolError
+from fintrack_tasks.errors import (
+    EmptyError,
+    EntitlementError,
+    KeyRejectedError,
+    MalformedError,
+    QuotaError,
+    UnknownSymbolError,
+)
 from fintrack_tasks.fetch.providers.answers import epoch_micros, json_body, number, raise_for_status
 from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, Quota
 
@@ -36,7 +44,7 @@ class Coinbase:
 
     def request(self, ask: Ask) -> HttpRequest:
         """The ticker, or the window's candles; both ends of ``start`` and ``end`` are inclusive there."""
-        path = f"/products/{ask.instrument.symbol}"
+        path = f"/products/{quote_url(ask.instrument.symbol, safe='')}"
         if ask.kind is Kind.QUOTE or ask.window is None or ask.interval is None:
             return HttpRequest(f"{path}/ticker")
         last = ask.window.end - timedelta(seconds=1)
@@ -66,6 +74,8 @@ PROVIDER: Final = Coinbase()
 def _raise(message: str, status: int) -> None:
     if status == 404 or message.replace(" ", "").lower() == "notfound":
         raise UnknownSymbolError(message)
+    if "rate limit" in message.lower():
+        raise QuotaError(message)  # also where the status is not 429
     if message.lower() in ("end is too old", "start is too old"):
         raise EmptyError(message)
     if status == 401:
@@ -93,7 +103,7 @@ def _ticker(ask: Ask, body: object) -> Batch:
         if not trades or not isinstance(trades[0], dict):
             raise EmptyError("no trades")
         body = {**trades[0], "bid": body.get("best_bid"), "ask": body.get("best_ask")}
-        _same_product(ask, body)
+    _same_product(ask, body)
     price = number(body.get("price"), "price")
     if price is None:
         raise MalformedError("a ticker without a price")
@@ -128,12 +138,15 @@ def _candles(ask: Ask, body: object) -> Batch:
         body = [_listed(candle) for candle in body["candles"]]
     if not isinstance(body, list):
         raise MalformedError("candles are no list")
+    interval = ask.interval or Interval.D1
     low, high = (to_micros(ask.window.start), to_micros(ask.window.end)) if ask.window else (-(2**63), 2**63)
     rows: dict[int, list[str | None]] = {}
     for candle in body:
         if not isinstance(candle, list) or len(candle) != 6:
             raise MalformedError(f"a candle is no list of six values: {candle!r:.60}")
         stamp = epoch_micros(candle[0], "time")
+        if stamp % (_SECONDS[interval] * 1_000_000):
+            raise MalformedError(f"a candle at {candle[0]!r:.20}, where none of {interval.value} opens")
         if low <= stamp < high:
             # [time, low, high, open, close, volume]
             values = [number(candle[i], name) for name, i in zip(_BAR, (3, 2, 1, 4, 5), strict=True)]
@@ -146,7 +159,7 @@ def _candles(ask: Ask, body: object) -> Batch:
     if len(order) > BATCH_LIMIT:
         raise MalformedError(f"{len(order)} bars, more than a window may hold")
     columns = {name: [rows[stamp][i] for stamp in order] for i, name in enumerate(_BAR)}
-    return _batch(ask, {"timestamp": order, **columns, "adj_close": [None] * len(order)}, ask.interval or Interval.D1)
+    return _batch(ask, {"timestamp": order, **columns, "adj_close": [None] * len(order)}, interval)
 
 
 def _listed(candle: object) -> list[Any]:

@@ -29,6 +29,7 @@ __all__ = ["PROVIDER", "YahooFinance"]
 
 _GRANULARITY: Final = {Interval.D1: "1d", Interval.H1: "1h", Interval.M15: "15m"}
 _SAID: Final = {Interval.D1: {"1d"}, Interval.H1: {"1h", "60m"}, Interval.M15: {"15m"}}
+_NO_DATA: Final = b"Data doesn't exist for startDate"
 _PRICES: Final = ("open", "high", "low", "close")
 # A plain client's User-Agent is often answered 429.
 _BROWSER: Final = (
@@ -73,6 +74,8 @@ class YahooFinance:
         raise_for_status(response, ask.now)
         if response.body.strip().startswith(b"Too Many Requests"):
             raise QuotaError("Too Many Requests, in a body of another status")
+        if response.status == 400 and _NO_DATA in response.body:
+            raise EmptyError("no data for this range")
         root, result = _result(response)
         if ask.kind is Kind.QUOTE:
             return _quote(ask, result if root == "quoteResponse" else _member(result, "meta"))
@@ -218,6 +221,8 @@ def _rows(stamps: list[Any], indicators: Mapping[str, Any]) -> list[tuple[int, l
     """Stamp, then open, high, low, close, adj_close and volume, as the provider gave them."""
     length = len(stamps)
     prices = _first(indicators, "quote")
+    if absent := [name for name in _PRICES if prices.get(name) is None]:
+        raise MalformedError(f"bars without {', '.join(absent)}")
     adjusted = _first(indicators, "adjclose") if indicators.get("adjclose") else {}
     names = [(prices, name) for name in _PRICES] + [(adjusted, "adjclose"), (prices, "volume")]
     columns = [column(source.get(name), length, name) for source, name in names]
@@ -292,18 +297,24 @@ def _same_symbol(ask: Ask, meta: Mapping[str, Any]) -> None:
 
 
 def _events(events: object) -> dict[str, list[list[Any]]]:
-    """Splits as ``[time, numerator, denominator]``, dividends as ``[time, amount]``; ``events`` may be null."""
+    """Splits as ``[time, numerator, denominator]``, dividends as ``[time, amount]``; ``events`` may be null.
+
+    An event without its numbers says nothing and is left out.
+    """
     if not isinstance(events, dict):
         return {}
     found: dict[str, list[list[Any]]] = {}
     for name, fields in (("splits", ("numerator", "denominator")), ("dividends", ("amount",))):
         group = events.get(name)
-        if isinstance(group, dict) and group:
-            found[name] = sorted(
-                [epoch_micros(each.get("date"), f"{name}.date"), *(number(each.get(f), f) for f in fields)]
-                for each in group.values()
-                if isinstance(each, dict)
-            )
+        if not isinstance(group, dict):
+            continue
+        rows = [
+            [epoch_micros(each.get("date"), f"{name}.date"), *(number(each.get(f), f) for f in fields)]
+            for each in group.values()
+            if isinstance(each, dict)
+        ]
+        if complete := [row for row in rows if None not in row]:
+            found[name] = sorted(complete)
     return found
 
 
