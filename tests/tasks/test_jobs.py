@@ -1,0 +1,90 @@
+"""Jobs: what no worker could run is refused where the caller stands; a redelivered dispatch does not fan out again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from fintrack_tasks import tasks
+from fintrack_tasks.connections import Connections
+from fintrack_tasks.errors import UsageError
+from fintrack_tasks.settings import Settings
+from fintrack_tasks.store import Database, ledger
+from fintrack_tasks.tasks import base, jobs
+
+
+@pytest.mark.parametrize(
+    ("job", "arguments", "named"),
+    [
+        ("fetch_market_data", ([],), {}),
+        ("fetch_market_data", ("AAPL",), {}),
+        ("fetch_market_data", (["AAPL"], "more"), {}),
+        ("fetch_market_data", (["not a symbol"],), {}),
+        ("fetch_market_data", (["AAPL"],), {"colour": "red"}),
+        ("fetch_market_data", (["AAPL"],), {"run_id": "7"}),
+        ("fetch_historical_market_data", (["AAPL"],), {"start": "2024-02-01", "end": "2024-01-01"}),
+        ("fetch_historical_market_data", (["AAPL"],), {"intervals": ["1w"]}),
+        ("fetch_market_index_data", (["^GSPC"],), {"start": "yesterday"}),
+    ],
+)
+def test_impossible_arguments_are_refused_without_a_broker(job: str, arguments: Any, named: Any) -> None:
+    with pytest.raises(UsageError):
+        getattr(tasks, job).delay(*arguments, **named)
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch, database_settings: Settings) -> Iterator[list[Any]]:
+    """The jobs on a database of their own; what they would send to the broker is collected."""
+    own = Connections(database_settings)
+    monkeypatch.setitem(base._process, "connections", own)
+    monkeypatch.setattr(jobs, "settings", lambda: database_settings)
+    collected: list[Any] = []
+
+    def enqueue(items: Any) -> int:
+        collected.extend(items)
+        return len(items)
+
+    monkeypatch.setattr(jobs, "enqueue", enqueue)
+    monkeypatch.setattr(jobs, "publish_soon", lambda: None)
+    yield collected
+    own.close()
+
+
+@pytest.mark.integration
+def test_a_dispatch_that_is_delivered_again_finds_its_run_and_sends_nothing(
+    sent: list[Any], database: Database
+) -> None:
+    run = str(uuid4())
+    first = tasks.fetch_market_data(["AAPL", "MSFT", "AAPL"], run_id=run)
+    assert first == {"run_id": run, "items": 2}
+    assert [item.instrument.symbol for item in sent] == ["AAPL", "MSFT"]
+    assert tasks.fetch_market_data(["AAPL", "MSFT"], run_id=run) == {"run_id": run, "items": 0, "repeated": True}
+    assert len(sent) == 2
+    with database.connection() as conn:
+        assert len(ledger.runs(conn, 10)) == 1
+
+
+@pytest.mark.integration
+def test_a_tick_that_finds_its_job_still_running_is_recorded_as_skipped(sent: list[Any], database: Database) -> None:
+    tasks.fetch_market_data(["AAPL"])
+    skipped = tasks.fetch_market_data(scheduled=True)
+    assert skipped["skipped"] is True
+    assert len(sent) == 1
+    with database.connection() as conn:
+        newest = {str(run.run_id): run for run in ledger.runs(conn, 10)}[skipped["run_id"]]
+    assert newest.state == "skipped"
+    assert "still going on" in str(newest.reason)
+    # Another job is not held back by it.
+    assert tasks.fetch_market_index_data(["^GSPC"], scheduled=True, end="2018-01-01")["items"] == 1
+
+
+@pytest.mark.integration
+def test_a_run_with_nothing_to_do_ends_at_once(sent: list[Any], database: Database) -> None:
+    assert tasks.fetch_market_data()["items"] == 0  # nothing is registered
+    with database.connection() as conn:
+        [closed] = ledger.finish_runs(conn, datetime.now(tz=UTC))
+    assert (closed.state, closed.items) == ("finished", 0)

@@ -1,0 +1,80 @@
+"""One timer waits for each rate limit, however many messages are prefetched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from kombu.utils.limits import TokenBucket
+
+from fintrack_tasks.tasks.pacing import PacedConsumer
+
+
+class Timer:
+    """Collects what was set and fires it by hand: the event loop's own timer is a heap over the real clock."""
+
+    def __init__(self) -> None:
+        self.set: list[tuple[float, Callable[..., None], tuple[Any, ...]]] = []
+
+    def call_after(self, seconds: float, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        self.set.append((seconds, function, arguments))
+
+    def fire(self) -> float:
+        seconds, function, arguments = self.set.pop(0)
+        function(*arguments)
+        return seconds
+
+
+@pytest.fixture
+def consumer(monkeypatch: pytest.MonkeyPatch) -> PacedConsumer:
+    made = PacedConsumer.__new__(PacedConsumer)  # a whole consumer needs a worker around it
+    made._armed = set()
+    made.timer = Timer()
+    started: list[Any] = []
+    monkeypatch.setattr(made, "_limit_move_to_pool", started.append, raising=False)
+    made.started = started
+    return made
+
+
+def frozen(monkeypatch: pytest.MonkeyPatch, limit: float) -> tuple[TokenBucket, list[float]]:
+    clock = [100.0]
+    monkeypatch.setattr("kombu.utils.limits.monotonic", lambda: clock[0])
+    return TokenBucket(limit, capacity=1), clock
+
+
+def test_a_full_prefetch_sets_one_timer_and_each_firing_starts_one_task(
+    consumer: PacedConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket, clock = frozen(monkeypatch, 20)
+    for number in range(32):
+        consumer._limit_task(number, bucket, 1)
+    assert consumer.started == [0]
+    assert len(consumer.timer.set) == 1
+    for fired in range(1, 32):
+        wait = consumer.timer.set[0][0]
+        assert wait == pytest.approx(0.05)
+        clock[0] += wait
+        consumer.timer.fire()
+        assert consumer.started == list(range(fired + 1))
+        assert len(consumer.timer.set) == (1 if fired < 31 else 0)
+
+
+def test_a_timer_that_fires_too_early_is_set_again(consumer: PacedConsumer, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket, clock = frozen(monkeypatch, 2)
+    for number in range(3):
+        consumer._limit_task(number, bucket, 1)
+    clock[0] += 0.2
+    consumer.timer.fire()
+    assert consumer.started == [0]
+    assert [seconds for seconds, _, _ in consumer.timer.set] == [pytest.approx(0.3)]
+
+
+def test_limits_do_not_wait_for_each_other(consumer: PacedConsumer, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, _ = frozen(monkeypatch, 0.01)
+    quick = TokenBucket(10, capacity=1)
+    for name in ("a", "b"):
+        consumer._limit_task(f"slow-{name}", slow, 1)
+        consumer._limit_task(f"quick-{name}", quick, 1)
+    assert consumer.started == ["slow-a", "quick-a"]
+    assert [seconds for seconds, _, _ in consumer.timer.set] == [pytest.approx(100), pytest.approx(0.1)]
