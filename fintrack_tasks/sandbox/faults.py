@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from random import Random
 from typing import Any, Final
 
-from fintrack_tasks.sandbox.venues.base import Reply
+import orjson
 
-__all__ = ["KINDS", "Fault", "Faults", "spoil"]
+from fintrack_tasks.sandbox.venues.base import Reply, Venue, json_reply
+
+__all__ = ["KINDS", "Fault", "Faults"]
 
 KINDS: Final = ("latency", "status", "timeout", "cut", "malformed", "html", "storm429", "nulls")
 
-_NUMBER: Final = re.compile(rb"(?<=[\[,:])\s*-?\d+(\.\d+)?([eE][-+]?\d+)?(?=[,\]}])")
+_HTML: Final = (
+    b"<!DOCTYPE html><html><head><title>Service</title></head><body><h1>Will be right back</h1></body></html>"
+)
+_LONGEST: Final = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What goes wrong, for whom, how often. ``count`` is how many requests are left to spoil; ``None`` for all."""
+    """What goes wrong, for whom, how often.
+
+    :param kind: one of :data:`KINDS`.
+    :param provider: a shell pattern of provider names.
+    :param symbol: a shell pattern of symbols, as the provider writes them.
+    :param probability: of each request that fits.
+    :param count: how many requests are left to spoil; ``None`` for all.
+    :param seconds: how long ``latency`` waits before it answers, and ``timeout`` before it hangs up.
+    :param status: what ``status`` answers with.
+    :param retry_after: seconds that ``storm429`` gives as ``Retry-After``; ``None`` for no such header.
+    """
 
     kind: str
     provider: str = "*"
     symbol: str = "*"
     probability: float = 1.0
     count: int | None = None
-    seconds: float = 1.0
+    seconds: float | None = None
     status: int = 500
+    retry_after: int | None = None
+
+    @property
+    def wait(self) -> float:
+        """Seconds: 1 for a latency, 300 for a time-out, where nothing else was said."""
+        return self.seconds if self.seconds is not None else {"latency": 1.0, "timeout": 300.0}.get(self.kind, 0.0)
 
     @classmethod
     def of(cls, wanted: object) -> Fault:
@@ -38,22 +58,31 @@ class Fault:
         """
         if not isinstance(wanted, dict) or wanted.get("kind") not in KINDS:
             raise ValueError(f"a fault is an object whose kind is one of {', '.join(KINDS)}")
-        types: dict[str, type | tuple[type, ...]] = {
-            "kind": str,
-            "provider": str,
-            "symbol": str,
-            "probability": (int, float),
-            "count": int,
-            "seconds": (int, float),
-            "status": int,
-        }
         for name, value in wanted.items():
-            if name not in types or isinstance(value, bool) or not isinstance(value, types[name]):
-                raise ValueError(f"{str(name)[:40]} is no part of a fault, or not of the right type")
+            if name not in _TYPES or isinstance(value, bool) or not isinstance(value, _TYPES[name]):
+                raise ValueError(f"{str(name)[:40]!r} is no part of a fault, or not of the right type")
         fault = cls(**wanted)
-        if not 0 <= fault.probability <= 1 or fault.seconds < 0 or not 400 <= fault.status <= 599:
-            raise ValueError("probability lies in 0..1, seconds are not negative, status lies in 400..599")
+        if not 0 <= fault.probability <= 1 or not 0 <= fault.wait <= _LONGEST:
+            raise ValueError(f"probability lies in 0..1, seconds in 0..{_LONGEST:.0f}")
+        if (
+            not 400 <= fault.status <= 599
+            or (fault.count is not None and fault.count < 1)
+            or (fault.retry_after or 0) < 0
+        ):
+            raise ValueError("status lies in 400..599, count is at least 1, retry_after at least 0")
         return fault
+
+
+_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    "kind": (str,),
+    "provider": (str,),
+    "symbol": (str,),
+    "probability": (int, float),
+    "count": (int,),
+    "seconds": (int, float),
+    "status": (int,),
+    "retry_after": (int,),
+}
 
 
 class Faults:
@@ -74,31 +103,29 @@ class Faults:
         self._random = Random(self._seed)  # noqa: S311
 
     def take(self, provider: str, symbol: str) -> Fault | None:
-        """The fault that befalls this request, used up by one."""
+        """The fault that befalls this request, used up by one: the first that was switched on, of those that fit."""
         for index, fault in enumerate(self._on):
             if not fnmatchcase(provider, fault.provider) or not fnmatchcase(symbol, fault.symbol):
                 continue
-            if fault.count == 0 or self._random.random() >= fault.probability:
+            if self._random.random() >= fault.probability:
                 continue
-            if fault.count is not None:
+            if fault.count == 1:
+                del self._on[index]
+            elif fault.count is not None:
                 self._on[index] = replace(fault, count=fault.count - 1)
             return fault
         return None
 
+    def spoil(self, fault: Fault, reply: Reply, venue: Venue) -> Reply:
+        """The reply with its body spoilt, for the kinds that spoil bodies."""
+        if fault.kind == "malformed":
+            return replace(reply, body=reply.body[: len(reply.body) // 2] + b'"}{')
+        if fault.kind == "html":
+            return Reply(200, _HTML, "text/html; charset=utf-8")
+        if fault.kind == "nulls" and reply.status == 200:
+            return json_reply(venue.with_nulls(orjson.loads(reply.body), self._random))
+        return reply
+
     def report(self) -> list[Mapping[str, Any]]:
         """The faults that are on."""
         return [{name: getattr(fault, name) for name in Fault.__slots__} for fault in self._on]
-
-
-def spoil(fault: Fault, reply: Reply) -> Reply:
-    """The reply with its body spoilt, for the kinds that spoil bodies."""
-    if fault.kind == "malformed":
-        return replace(reply, body=reply.body[: len(reply.body) // 2] + b'"}{')
-    if fault.kind == "html":
-        body = (
-            b"<!DOCTYPE html><html><head><title>Service</title></head><body><h1>Will be right back</h1></body></html>"
-        )
-        return Reply(200, body, "text/html; charset=utf-8")
-    if fault.kind == "nulls":
-        return replace(reply, body=_NUMBER.sub(b"null", reply.body))
-    return reply

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -12,18 +10,22 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from fintrack_tasks.domain import AssetClass, Instrument
-from fintrack_tasks.sandbox.prices import Daily, fx_pair, real_daily, slice_days
-from fintrack_tasks.sandbox.trading_days import closes_early, is_trading_day
+from fintrack_tasks.sandbox.paths import Piece, joined, pieces
+from fintrack_tasks.sandbox.prices import Daily, fx_pair, rate_decimals, real_daily, slice_days
+from fintrack_tasks.sandbox.synthetic import Series, draws, series_of
+from fintrack_tasks.sandbox.trading_days import closes_early
 
 __all__ = ["Bar", "Listing", "Market", "Tick", "UnknownError"]
 
 NEW_YORK: Final = ZoneInfo("America/New_York")
 LONDON: Final = ZoneInfo("Europe/London")
 _DAY: Final = timedelta(days=1)
-_LEVELS: Final = {"BTC": 64_000.0, "ETH": 3_100.0, "SOL": 150.0, "LTC": 80.0, "^DJI": 39_000.0}
-_FIRST: Final = {AssetClass.CRYPTO: date(2010, 7, 17)}
-_FIRST_OTHER: Final = date(1990, 1, 2)
-_SWING: Final = 0.005  # a quote stays within half a percent of the last close
+_EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
+_DAY_SECONDS: Final = 86_400
+_QUARTER: Final = 900
+_MINUTE: Final = 60
+_REAL_SWING: Final = 0.005  # a quote of a real series stays within half a percent of its last close
+_LIVE_SWING: Final = 0.001  # that of a synthetic one, of its path
 
 
 class UnknownError(Exception):
@@ -40,42 +42,56 @@ class Bar:
     low: float
     close: float
     adj_close: float | None
-    volume: float
+    volume: int
     live: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A price now."""
+    """A price now; ``previous_close`` is the newest close of a day that has ended."""
 
     price: float
     previous_close: float
-    volume: float
+    volume: int
     at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A symbol as the market knows it. ``real`` holds its bundled days, ``None`` for a synthetic series."""
+    """A symbol as the market knows it: either bundled days or a synthetic series."""
 
     symbol: str
     asset_class: AssetClass
     zone: ZoneInfo
     currency: str
     decimals: int
-    real: tuple[Daily, ...] | None
+    days: tuple[Daily, ...] | Series
     origin: str
+
+    @property
+    def synthetic(self) -> Series | None:
+        """The series, where the days are not bundled."""
+        return self.days if isinstance(self.days, Series) else None
+
+    @property
+    def first_day(self) -> date:
+        """The first day that there may be a price for."""
+        return self.days.first if isinstance(self.days, Series) else self.days[0].day
 
     @property
     def statement(self) -> dict[str, Any]:
         """What the series says of itself in its metadata."""
-        return {"synthetic": self.real is None, "origin": self.origin}
+        return {"synthetic": self.synthetic is not None, "origin": self.origin}
 
 
-def uniform(*words: object) -> float:
-    """A number in [0, 1) that depends on the words alone."""
-    digest = hashlib.blake2b("|".join(map(str, words)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """A piece with its times; ``live`` while it is in progress."""
+
+    start: datetime
+    end: datetime
+    piece: Piece
+    live: bool = False
 
 
 class Market:
@@ -96,7 +112,7 @@ class Market:
     def listing(self, symbol: str) -> Listing:
         """A symbol's facts.
 
-        :raises UnknownError: for a symbol that begins with UNKNOWN.
+        :raises UnknownError: for a symbol that begins with UNKNOWN, and for what is none.
         """
         return self._listing(symbol)
 
@@ -108,88 +124,57 @@ class Market:
         if symbol.startswith("UNKNOWN"):
             raise UnknownError(symbol)
         if symbol in real_daily():
-            closes_only = " (closes only)" if symbol == "^VIX" else ""
-            origin = f"bundled real prices{closes_only}"
-            return Listing(symbol, kind, NEW_YORK, "USD", 6, real_daily()[symbol], origin)
-        synthetic = f"synthetic series, seed {self.seed}"
+            closes_only = ": closes only, which stand for open, high and low" if symbol == "^VIX" else ""
+            return Listing(symbol, kind, NEW_YORK, "USD", 6, real_daily()[symbol], f"bundled real prices{closes_only}")
         if kind is AssetClass.FOREX:
-            # "EURUSD=X"; Yahoo's short form "INR=X" counts from the dollar
-            pair = symbol.removesuffix("=X").replace("/", "")
-            base, quote = (pair[:3], pair[3:]) if len(pair) == 6 else ("USD", pair)
-            real = fx_pair(base, quote)
+            return self._forex(symbol)
+        series = series_of(self.seed, symbol, kind)
+        zone, currency = (ZoneInfo("UTC"), symbol.partition("-")[2]) if kind is AssetClass.CRYPTO else (NEW_YORK, "USD")
+        return Listing(symbol, kind, zone, currency, series.decimals, series, f"synthetic series, seed {self.seed}")
+
+    def _forex(self, symbol: str) -> Listing:
+        # "EURUSD=X"; Yahoo's short form "INR=X" counts from the dollar
+        pair = symbol.removesuffix("=X").replace("/", "")
+        base, quote = (pair[:3], pair[3:]) if len(pair) == 6 else ("USD", pair)
+        if len(quote) != 3:
+            raise UnknownError(symbol)
+        real = fx_pair(base, quote)
+        if real:
             origin = "ECB reference rates" if base == "EUR" else "computed from ECB reference rates"
-            return Listing(symbol, kind, LONDON, quote, 5, real, origin if real else synthetic)
-        if kind is AssetClass.CRYPTO:
-            return Listing(symbol, kind, ZoneInfo("UTC"), symbol.partition("-")[2], 2, None, synthetic)
-        return Listing(symbol, kind, NEW_YORK, "USD", 2, None, synthetic)
-
-    # --- Days ----------------------------------------------------------------------------------------------------
-
-    def daily(self, listing: Listing, first: date, last: date) -> Iterator[Daily]:
-        """The days from ``first`` to ``last``, both included; a synthetic series goes on to today."""
-        if listing.real is not None:
-            yield from slice_days(listing.real, first, last)
-            return
-        day = max(first, _FIRST.get(listing.asset_class, _FIRST_OTHER))
-        last = min(last, self.now().astimezone(listing.zone).date())
-        while day <= last:
-            if self._trades(listing, day):
-                yield self._synthetic(listing, day)
-            day += _DAY
-
-    @staticmethod
-    def _trades(listing: Listing, day: date) -> bool:
-        if listing.asset_class is AssetClass.CRYPTO:
-            return True
-        return day.weekday() < 5 if listing.asset_class is AssetClass.FOREX else is_trading_day(day)
-
-    def _level(self, listing: Listing, position: float) -> float:
-        """The series' smooth course: a base, two slow waves whose phases the seed sets, and a slow growth."""
-        name = listing.symbol.partition("-")[0] if listing.asset_class is AssetClass.CRYPTO else listing.symbol
-        base = _LEVELS.get(name) or (1.0 if listing.asset_class is AssetClass.FOREX else 20.0) * (
-            1.0 if listing.asset_class is AssetClass.FOREX else 1 + 20 * uniform(self.seed, name, "base") ** 2
-        )
-        slow, quick = uniform(self.seed, name, "slow"), uniform(self.seed, name, "quick")
-        wave = 0.20 * math.sin(position / 260 + 7 * slow) + 0.05 * math.sin(position / 23 + 7 * quick)
-        return base * math.exp(wave)
-
-    def _close(self, listing: Listing, day: date) -> float:
-        number = day.toordinal()
-        noise = 1 + 0.02 * (uniform(self.seed, listing.symbol, number, "close") - 0.5)
-        return self._rounded(listing, self._level(listing, number) * noise)
-
-    @staticmethod
-    def _rounded(listing: Listing, price: float) -> float:
-        return max(round(price, listing.decimals), 10.0**-listing.decimals)
-
-    def _synthetic(self, listing: Listing, day: date) -> Daily:
-        close, before = self._close(listing, day), self._close(listing, day - _DAY)
-        opens = self._rounded(listing, before * (1 + 0.004 * (uniform(self.seed, listing.symbol, day, "open") - 0.5)))
-        up, down = (uniform(self.seed, listing.symbol, day, side) for side in ("high", "low"))
-        high = self._rounded(listing, max(opens, close) * (1 + 0.012 * up))
-        low = self._rounded(listing, min(opens, close) * (1 - 0.012 * down))
-        volume = 0
-        if listing.asset_class is not AssetClass.FOREX:
-            volume = int(1_000_000 * (0.5 + 4 * uniform(self.seed, listing.symbol, day, "volume")))
-        return Daily(day, opens, max(high, opens, close), min(low, opens, close), close, close, volume)
+            return Listing(symbol, AssetClass.FOREX, LONDON, quote, rate_decimals(real[-1].close), real, origin)
+        series = series_of(self.seed, symbol, AssetClass.FOREX)
+        origin = f"synthetic series, seed {self.seed}"
+        return Listing(symbol, AssetClass.FOREX, LONDON, quote, series.decimals, series, origin)
 
     # --- Bars ----------------------------------------------------------------------------------------------------
+
+    def daily(self, listing: Listing, first: date, last: date) -> Iterable[Daily]:
+        """The days from ``first`` to ``last``, both included; a synthetic series goes on to today, at its end value."""
+        if not isinstance(listing.days, Series):
+            return slice_days(listing.days, first, last)
+        return listing.days.days(first, min(last, self._today(listing)))
 
     def bars(self, listing: Listing, seconds: int, start: datetime, end: datetime) -> list[Bar]:
         """The bars that open in ``[start, end)``, oldest first; the one in progress is live.
 
-        :param seconds: 86,400 for days; a shorter length cuts each day's path into bars.
+        Bars of 15 minutes and longer are joined from the same quarters of an hour, shorter ones from the minutes of
+        these quarters, so that every length tells the same story.
+
+        :param seconds: 86,400 for days; else a multiple of 900, or of 60.
         """
         now = self.now()
-        end = min(end, now + timedelta(microseconds=1))
+        start, end = max(start, _EARLIEST), min(end, now + timedelta(microseconds=1))
         if end <= start:
             return []
-        first = start.astimezone(listing.zone).date() - _DAY
-        last = end.astimezone(listing.zone).date() + _DAY
+        first, last = (moment.astimezone(listing.zone).date() for moment in (start, end))
         found: list[Bar] = []
         for daily in self.daily(listing, first, last):
-            made = [self._day_bar(listing, daily)] if seconds >= 86_400 else self._intraday(listing, daily, seconds)
-            found += [self._as_of(listing, bar, seconds, now) for bar in made if start <= bar.start < end]
+            opens, closes = self.session(listing, daily.day)
+            if seconds >= _DAY_SECONDS and (listing.synthetic is None or now >= closes):
+                made = [Bar(opens, daily.open, daily.high, daily.low, daily.close, daily.adj_close, daily.volume)]
+            else:
+                made = list(self._joined(listing, daily, seconds, now))
+            found += [bar for bar in made if start <= bar.start < end]
         return found
 
     @staticmethod
@@ -204,79 +189,96 @@ class Market:
             closes = datetime(day.year, day.month, day.day, 13 if closes_early(day) else 16, tzinfo=listing.zone)
         return opens.astimezone(UTC), closes.astimezone(UTC)
 
-    def _day_bar(self, listing: Listing, d: Daily) -> Bar:
-        return Bar(self.session(listing, d.day)[0], d.open, d.high, d.low, d.close, d.adj_close, d.volume)
+    def _joined(self, listing: Listing, daily: Daily, seconds: int, now: datetime) -> Iterator[Bar]:
+        opens, closes = self.session(listing, daily.day)
+        parts = self._quarters(listing, daily)
+        if seconds % _QUARTER:
+            parts = [minute for quarter in parts for minute in self._minutes(listing, quarter)]
+        if listing.synthetic is not None and now < closes:
+            parts = list(self._so_far(listing, parts, now))
+        groups: dict[int, list[_Stretch]] = {}
+        for part in parts:
+            groups.setdefault((part.start - opens) // timedelta(seconds=seconds), []).append(part)
+        for number, group in groups.items():
+            start = opens + timedelta(seconds=seconds) * number
+            ends = min(start + timedelta(seconds=seconds), closes)
+            live = listing.synthetic is not None and now < ends
+            p = joined([part.piece for part in group])
+            adjusted = p.close if seconds >= _DAY_SECONDS else None
+            yield Bar(start, p.open, p.high, p.low, p.close, adjusted, p.volume, live)
 
-    def _intraday(self, listing: Listing, d: Daily, seconds: int) -> list[Bar]:
-        """A path from the day's open to its close that touches its high and its low; volumes add up to the day's."""
-        opens, closes = self.session(listing, d.day)
-        count = max(1, math.ceil((closes - opens).total_seconds() / seconds))
-        peak = int(uniform(self.seed, listing.symbol, d.day, "peak") * count)
-        trough = int(uniform(self.seed, listing.symbol, d.day, "trough") * count)
-        points = [d.open]
-        for i in range(1, count):
-            straight = d.open + (d.close - d.open) * i / count
-            wobble = (uniform(self.seed, listing.symbol, d.day, seconds, i) - 0.5) * (d.high - d.low) * 0.8
-            points.append(self._rounded(listing, min(max(straight + wobble, d.low), d.high)))
-        points.append(d.close)
-        share, made = int(d.volume) // count, []
-        for i in range(count):
-            high, low = max(points[i], points[i + 1]), min(points[i], points[i + 1])
-            volume = share if i else int(d.volume) - share * (count - 1)
-            made.append(
-                Bar(
-                    opens + timedelta(seconds=seconds) * i,
-                    points[i],
-                    d.high if i == peak else high,
-                    d.low if i == trough else low,
-                    points[i + 1],
-                    None,
-                    volume,
+    def _quarters(self, listing: Listing, daily: Daily) -> list[_Stretch]:
+        opens, closes = self.session(listing, daily.day)
+        count = int((closes - opens).total_seconds()) // _QUARTER
+        whole = Piece(daily.open, daily.high, daily.low, daily.close, daily.volume)
+        made = pieces(whole, count, listing.decimals, self.seed, listing.symbol, daily.day, "quarters")
+        return _in_time(made, opens, _QUARTER)
+
+    def _minutes(self, listing: Listing, quarter: _Stretch) -> list[_Stretch]:
+        count = _QUARTER // _MINUTE
+        made = pieces(quarter.piece, count, listing.decimals, self.seed, listing.symbol, quarter.start, "minutes")
+        return _in_time(made, quarter.start, _MINUTE)
+
+    def _so_far(self, listing: Listing, parts: Iterable[_Stretch], now: datetime) -> Iterator[_Stretch]:
+        """What has passed by now; the part in progress closes at the current price."""
+        for part in parts:
+            if part.end <= now:
+                yield part
+            elif part.start <= now:
+                price, whole = self._price(listing, now), part.piece
+                share = (now - part.start) / (part.end - part.start)
+                piece = Piece(
+                    whole.open, max(whole.open, price), min(whole.open, price), price, int(whole.volume * share)
                 )
-            )
-        return made
-
-    def _as_of(self, listing: Listing, bar: Bar, seconds: int, now: datetime) -> Bar:
-        """The bar as it stands now: one in progress closes at the current price."""
-        closes = bar.start + timedelta(seconds=seconds)
-        if seconds >= 86_400:
-            closes = self.session(listing, bar.start.astimezone(listing.zone).date())[1]
-        if listing.real is not None or now >= closes:
-            return bar
-        price = self.tick(listing).price
-        done = max((now - bar.start) / (closes - bar.start), 0.0)
-        return Bar(
-            bar.start,
-            bar.open,
-            max(bar.open, price),
-            min(bar.open, price),
-            price,
-            price if bar.adj_close is not None else None,
-            int(bar.volume * done),
-            live=True,
-        )
+                yield _Stretch(part.start, part.end, piece, live=True)
 
     # --- Now -----------------------------------------------------------------------------------------------------
 
-    def last_close(self, listing: Listing) -> float:
-        """The newest real close, or the synthetic one of yesterday."""
-        if listing.real is not None:
-            return listing.real[-1].close
-        day = self.now().astimezone(listing.zone).date() - _DAY
-        while not self._trades(listing, day):
-            day -= _DAY
-        return self._close(listing, day)
-
     def tick(self, listing: Listing) -> Tick:
-        """The price of this second: around the last close, stamped now."""
-        now, close = self.now(), self.last_close(listing)
-        second = int(now.timestamp())
-        swing = _SWING * (2 * uniform(self.seed, listing.symbol, second, "tick") - 1)
-        decimals = listing.decimals if listing.asset_class is AssetClass.FOREX else 2
-        price = max(round(close * (1 + swing), decimals), 10.0**-decimals)
+        """The price of this second, stamped now: around the last real close, or on a synthetic series' path."""
+        now = self.now()
         volume = 0
         if listing.asset_class in (AssetClass.STOCK, AssetClass.CRYPTO):
-            volume = 1_000 + int(
-                5_000_000 * uniform(self.seed, listing.symbol, now.date(), "traded") * (second % 86_400) / 86_400
-            )
-        return Tick(price, close, volume, now)
+            passed = int(now.timestamp()) % _DAY_SECONDS / _DAY_SECONDS
+            volume = 1_000 + int(5_000_000 * draws(1, self.seed, listing.symbol, now.date(), "traded")[0] * passed)
+        return Tick(self._price(listing, now), self.last_close(listing), volume, now)
+
+    def last_close(self, listing: Listing) -> float:
+        """The newest real close, or the close of a synthetic series' newest day before today."""
+        if not isinstance(listing.days, Series):
+            return listing.days[-1].close
+        return self._newest_before(listing.days, self._today(listing)).close
+
+    def _price(self, listing: Listing, now: datetime) -> float:
+        now = now.replace(microsecond=0)  # one price a second
+        jitter = 2 * draws(1, self.seed, listing.symbol, int(now.timestamp()), "tick")[0] - 1
+        if not isinstance(listing.days, Series):
+            decimals = listing.decimals if listing.asset_class is AssetClass.FOREX else 2
+            return max(round(listing.days[-1].close * (1 + _REAL_SWING * jitter), decimals), 10.0**-decimals)
+        series, today = listing.days, self._today(listing)
+        opens, closes = self.session(listing, today)
+        if not series.trades(today) or now < opens:
+            return series.rounded(self._newest_before(series, today).close * (1 + _LIVE_SWING * jitter))
+        daily = series.day(today)
+        if now >= closes:
+            return series.rounded(daily.close * (1 + _LIVE_SWING * jitter))
+        quarter = self._quarters(listing, daily)[int((now - opens).total_seconds()) // _QUARTER]
+        minute = self._minutes(listing, quarter)[int((now - quarter.start).total_seconds()) // _MINUTE]
+        share, p = (now - minute.start) / timedelta(seconds=_MINUTE), minute.piece
+        price = (p.open + (p.close - p.open) * share) * (1 + _LIVE_SWING * jitter)
+        return min(max(series.rounded(price), daily.low), daily.high)
+
+    def _today(self, listing: Listing) -> date:
+        return self.now().astimezone(listing.zone).date()
+
+    @staticmethod
+    def _newest_before(series: Series, day: date) -> Daily:
+        day -= _DAY
+        while not series.trades(day):
+            day -= _DAY
+        return series.day(day)
+
+
+def _in_time(made: Iterable[Piece], opens: datetime, seconds: int) -> list[_Stretch]:
+    step = timedelta(seconds=seconds)
+    return [_Stretch(opens + step * i, opens + step * (i + 1), piece) for i, piece in enumerate(made)]

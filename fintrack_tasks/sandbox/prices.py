@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import math
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +12,18 @@ from datetime import date
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 
-__all__ = ["Daily", "fx_pair", "fx_rates", "real_daily", "real_daily_bars"]
+__all__ = [
+    "Daily",
+    "fx_pair",
+    "fx_rates",
+    "rate_decimals",
+    "real_daily",
+    "real_daily_bars",
+    "real_splits",
+    "slice_days",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +100,39 @@ def fx_rates() -> Mapping[str, Mapping[date, float]]:
 def fx_pair(base: str, quote: str) -> tuple[Daily, ...] | None:
     """The real reference rates of a pair, oldest first; ``None`` when the ECB quotes one of the two not at all.
 
-    A euro pair is the ECB's own number, the inverse and crosses are computed from it, to five decimals.
+    A euro pair is the ECB's own number, the inverse and crosses are computed from it (see :func:`rate_decimals`).
     """
     rates = fx_rates()
     if base not in rates or quote not in rates or base == quote:
         return None
     days = sorted(rates[base].keys() & rates[quote].keys())
-    exact = base == "EUR"
+    exact, decimals = base == "EUR", rate_decimals(rates[quote][days[-1]] / rates[base][days[-1]])
     made = []
     for day in days:
-        rate = rates[quote][day] if exact else round(rates[quote][day] / rates[base][day], 5)
+        rate = rates[quote][day] if exact else round(rates[quote][day] / rates[base][day], decimals)
         made.append(Daily(day, rate, rate, rate, rate, rate, 0))
     return tuple(made)
+
+
+def rate_decimals(rate: float) -> int:
+    """Decimals of a rate: five, and so many more below one that six significant digits are left."""
+    return max(5, 5 - math.floor(math.log10(rate)))
+
+
+@cache
+def real_splits(symbol: str) -> tuple[tuple[date, int], ...]:
+    """The day and the ratio (new shares for one old) of each split of a symbol's bundled days, oldest first.
+
+    The prices are unadjusted, the adjusted closes are not: across a split their ratio jumps by a whole number, which
+    no dividend brings about. Dividends are not told: the adjusted closes give them to three percent only.
+    """
+    found = []
+    for before, after in pairwise(real_daily().get(symbol, ())):
+        if before.adj_close and after.adj_close:
+            jump = (after.adj_close / after.close) / (before.adj_close / before.close)
+            if jump > 1.5 and abs(jump / round(jump) - 1) < 0.02:
+                found.append((after.day, round(jump)))
+    return tuple(found)
 
 
 def slice_days(days: tuple[Daily, ...], first: date, last: date) -> tuple[Daily, ...]:

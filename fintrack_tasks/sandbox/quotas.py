@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,20 +10,25 @@ from typing import Any, Final
 
 from fintrack_tasks.fetch.providers.base import Quota
 
-__all__ = ["Ledger", "Request"]
+__all__ = ["Ledger", "Request", "most_in_window", "named"]
 
 _KEPT: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as it arrived. ``key`` is shortened: a full key is written nowhere."""
+    """One request as it arrived, ``at`` in epoch seconds. ``key`` is a name of the caller: no key is written down."""
 
     at: float
     provider: str
     key: str
     path: str
     status: int
+
+
+def named(key: str) -> str:
+    """A key's name: it tells keys apart and does not give them away."""
+    return f"key:{hashlib.sha256(key.encode()).hexdigest()[:8]}"
 
 
 class Ledger:
@@ -35,6 +41,7 @@ class Ledger:
         self.quotas: dict[str, tuple[Quota, ...]] = {name: tuple(q) for name, q in (quotas or {}).items()}
         self._served: dict[tuple[str, str], deque[float]] = {}
         self._log: deque[Request] = deque(maxlen=_KEPT)
+        self._counts: Counter[tuple[str, str]] = Counter()
 
     def admit(self, provider: str, key: str, at: float) -> float | None:
         """``None`` when the request is within every quota, and it is counted; else seconds until one would be."""
@@ -57,28 +64,48 @@ class Ledger:
     def note(self, request: Request) -> None:
         """Write a request down."""
         self._log.append(request)
+        self._counts.update(
+            (
+                ("provider", request.provider),
+                ("key", f"{request.provider}|{request.key}"),
+                ("status", str(request.status)),
+            )
+        )
 
     def clear(self) -> None:
         """Forget every request; the windows begin anew."""
         self._log.clear()
+        self._counts.clear()
         self._served.clear()
 
     def report(self, windows: Iterable[float] = (), *, listed: bool = True) -> dict[str, Any]:
-        """Totals, statuses, the most requests in any sliding window of the given lengths, and each request."""
-        by_key: dict[str, list[float]] = {}
+        """What was counted since the last :meth:`clear`.
+
+        ``total``, ``by_provider``, ``by_key``, ``by_status`` and ``status_429`` count every request; the others know
+        the newest 200,000 only: ``by_path``; ``max_in_window``, the most requests that were not refused with 429 in
+        any sliding window, by its length in seconds, then by ``provider|key``; ``requests``, each request as
+        ``[at, provider, key, path, status]``.
+        """
+        served: dict[str, list[float]] = {}
         for request in self._log:
             if request.status != 429:
-                by_key.setdefault(f"{request.provider}|{request.key}", []).append(request.at)
+                served.setdefault(f"{request.provider}|{request.key}", []).append(request.at)
         return {
-            "total": len(self._log),
-            "by_provider": Counter(r.provider for r in self._log),
-            "by_status": {str(status): n for status, n in Counter(r.status for r in self._log).items()},
+            "total": sum(number for (what, _), number in self._counts.items() if what == "provider"),
+            "by_provider": self._counted("provider"),
+            "by_key": self._counted("key"),
+            "by_status": self._counted("status"),
+            "by_path": Counter(f"{r.provider}/{r.path}" for r in self._log),
+            "status_429": self._counts["status", "429"],
             "max_in_window": {
-                f"{seconds:g}": {name: most_in_window(times, seconds) for name, times in by_key.items()}
+                f"{seconds:g}": {name: most_in_window(times, seconds) for name, times in served.items()}
                 for seconds in windows
             },
             "requests": [[r.at, r.provider, r.key, r.path, r.status] for r in self._log] if listed else [],
         }
+
+    def _counted(self, wanted: str) -> dict[str, int]:
+        return {name: number for (what, name), number in self._counts.items() if what == wanted}
 
 
 def most_in_window(times: Iterable[float], seconds: float) -> int:

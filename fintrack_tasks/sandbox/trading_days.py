@@ -1,4 +1,4 @@
-"""The days on which the synthetic stocks and indices trade: New York's rules, without the exceptional closures."""
+"""The days on which the synthetic stocks and indices trade: New York's, exceptional closures since 1990 included."""
 
 from __future__ import annotations
 
@@ -8,6 +8,25 @@ from functools import cache
 __all__ = ["closes_early", "is_trading_day"]
 
 _DAY = timedelta(days=1)
+_CLOSED = frozenset(
+    date.fromisoformat(text)
+    for text in (
+        "1994-04-27",  # funeral of Richard Nixon
+        *("2001-09-11", "2001-09-12", "2001-09-13", "2001-09-14"),  # the attacks on New York
+        "2004-06-11",  # funeral of Ronald Reagan
+        "2007-01-02",  # mourning for Gerald Ford
+        *("2012-10-29", "2012-10-30"),  # hurricane Sandy
+        "2018-12-05",  # mourning for George H. W. Bush
+        "2025-01-09",  # mourning for Jimmy Carter
+    )
+)
+_SHORT = frozenset(
+    date.fromisoformat(text) for text in ("1996-07-05", "1997-12-26", "1999-12-31", "2002-07-05", "2003-12-26")
+)
+_FULL = frozenset(
+    date.fromisoformat(text)
+    for text in ("1990-07-03", "1990-11-23", "1991-07-03", "1991-11-29", "1996-07-03", "2002-07-03")
+)
 
 
 @cache
@@ -55,13 +74,17 @@ def _holidays(year: int) -> frozenset[date]:
 
 def is_trading_day(day: date) -> bool:
     """Whether New York trades on that day."""
-    return day.weekday() < 5 and day not in _holidays(day.year)
+    return day.weekday() < 5 and day not in _holidays(day.year) and day not in _CLOSED
 
 
 def closes_early(day: date) -> bool:
-    """Whether the session ends at 13:00: the day after Thanksgiving, Christmas Eve, the day before July 4th."""
-    return day in (
+    """Whether the session ends at 13:00: the day after Thanksgiving, Christmas Eve, the day before July 4th.
+
+    A few sessions before 1993 ended at 14:00; here they end at 13:00 as well.
+    """
+    usual = (
         _nth(day.year, 11, 3, 4) + _DAY,
         date(day.year, 12, 24),
         date(day.year, 7, 3),
     )
+    return day in _SHORT or (day in usual and day not in _FULL)

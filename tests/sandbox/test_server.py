@@ -177,7 +177,7 @@ def test_a_quota_is_exact_and_the_counter_sees_every_request(market: Running) ->
     report = requests.get(f"{market.url}/_control/requests", {"windows": "1"}, timeout=5).json()
     assert report["total"] == 9
     assert report["by_status"] == {"200": 6, "429": 3}
-    assert report["max_in_window"]["1"]["coinbase|"] == 5
+    assert report["max_in_window"]["1"]["coinbase|127.0.0.1"] == 5
 
 
 @pytest.mark.parametrize(

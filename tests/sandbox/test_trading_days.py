@@ -1,32 +1,40 @@
-"""New York's holidays by rule equal the days on which the real prices have no bar."""
+"""New York's trading days by rule are those of exchange_calendars' XNYS, and those that the real prices have."""
 
 from __future__ import annotations
 
-import csv
-import gzip
+from collections.abc import Callable
 from datetime import date, timedelta
-from pathlib import Path
+
+import exchange_calendars
+import pytest
 
 from fintrack_tasks.sandbox.trading_days import closes_early, is_trading_day
 
-DATA = Path(__file__).resolve().parents[2] / "fintrack_tasks/sandbox/data/daily.csv.gz"
-# Closures by decision, which no rule foresees: September 2001, two funerals, the storm of 2012, a day of mourning.
-EXCEPTIONAL = {
-    *(date(2001, 9, day) for day in (11, 12, 13, 14)),
-    date(2004, 6, 11),
-    date(2007, 1, 2),
-    date(2012, 10, 29),
-    date(2012, 10, 30),
-    date(2018, 12, 5),
-}
+
+def days(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
-def test_the_rules_give_the_sessions_of_twenty_real_years() -> None:
-    with gzip.open(DATA, "rt", newline="") as lines:
-        real = {date.fromisoformat(row["date"]) for row in csv.DictReader(lines) if row["symbol"] == "^GSPC"}
-    first, last = min(real), max(real)
-    days = (first + timedelta(days=n) for n in range((last - first).days + 1))
-    assert {day for day in days if is_trading_day(day)} - EXCEPTIONAL == real
+@pytest.fixture(scope="module")
+def xnys() -> exchange_calendars.ExchangeCalendar:
+    return exchange_calendars.get_calendar("XNYS", start="1990-01-01", end="2027-06-30")
+
+
+def test_the_rules_give_the_sessions_of_twenty_real_years(bundled: Callable[[str], list[dict[str, str]]]) -> None:
+    real = {date.fromisoformat(row["date"]) for row in bundled("daily.csv.gz") if row["symbol"] == "^GSPC"}
+    assert {day for day in days(min(real), max(real)) if is_trading_day(day)} == real
+
+
+def test_every_session_since_1990_is_a_trading_day_and_no_other_day_is(
+    xnys: exchange_calendars.ExchangeCalendar,
+) -> None:
+    sessions = {stamp.date() for stamp in xnys.sessions}
+    assert [d for d in days(date(1990, 1, 1), date(2027, 6, 30)) if is_trading_day(d) != (d in sessions)] == []
+
+
+def test_the_short_sessions_are_those_of_the_exchange(xnys: exchange_calendars.ExchangeCalendar) -> None:
+    short = {stamp.date() for stamp in xnys.early_closes}
+    assert {stamp.date() for stamp in xnys.sessions if closes_early(stamp.date())} == short
 
 
 def test_early_closes() -> None:

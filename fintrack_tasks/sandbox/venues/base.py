@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any, ClassVar, Protocol
 
 import orjson
@@ -46,7 +47,11 @@ class Venue(Protocol):
         ...
 
     def failed(self, status: int) -> Reply:
-        """The reply of a provider that has a fault of its own."""
+        """The provider's reply of that status when it has a fault of its own, or cannot read the request."""
+        ...
+
+    def with_nulls(self, answer: Any, random: Random) -> Any:
+        """An answer's JSON, decoded, with nulls where this provider is known to have them."""
         ...
 
     def symbol_of(self, path: str, params: Mapping[str, str]) -> str:

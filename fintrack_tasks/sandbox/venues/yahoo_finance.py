@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from http.client import responses
+from random import Random
 from typing import Any, ClassVar, Final
 
 from fintrack_tasks.domain import AssetClass
 from fintrack_tasks.sandbox.market import Bar, Listing, Market, Tick, UnknownError
+from fintrack_tasks.sandbox.prices import real_splits
 from fintrack_tasks.sandbox.venues.base import Reply, json_reply
 
 __all__ = ["VENUE"]
 
 _CHART: Final = "v8/finance/chart/"
-_SECONDS: Final = {"1d": 86_400, "1h": 3_600, "60m": 3_600, "15m": 900}
+_MARKETS: Final = {
+    AssetClass.STOCK: "us_market",
+    AssetClass.INDEX: "us24_market",
+    AssetClass.FOREX: "ccy_market",
+    AssetClass.CRYPTO: "ccc_market",
+}
+_SECONDS: Final = {"15m": 900, "30m": 1_800, "60m": 3_600, "90m": 5_400, "1h": 3_600, "1d": 86_400}
+_SYMBOL: Final = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,31}")
+_EPOCH_SECONDS: Final = re.compile(r"-?[0-9]{1,12}")
 _RANGES: Final = {"1d": 1, "5d": 7, "1mo": 31, "3mo": 92, "6mo": 183, "1y": 366, "2y": 731, "5y": 1_827, "10y": 3_653}
 _VALID: Final = ["1d", "5d", "1mo", "3mo", "6mo", "1y", "2y", "5y", "10y", "ytd", "max"]
 _TYPES: Final = {
@@ -22,8 +34,8 @@ _TYPES: Final = {
     AssetClass.FOREX: ("CURRENCY", "CCY", "CCY"),
     AssetClass.CRYPTO: ("CRYPTOCURRENCY", "CCC", "CCC"),
 }
-_KEPT_DAYS: Final = {3_600: 730, 900: 60}
-"""Intraday bars of synthetic series reach back as far as the provider's; those of real days are served at any age."""
+_KEPT_DAYS: Final = {900: 60, 1_800: 60, 5_400: 60, 3_600: 730}
+"""Intraday bars of synthetic series reach back as far as the provider's; of real days, so many are served at once."""
 
 
 class _BadRequestError(Exception):
@@ -39,7 +51,7 @@ class YahooFinance:
     def answer(self, market: Market, path: str, params: Mapping[str, str]) -> Reply:
         try:
             if path.startswith(_CHART):
-                return _chart(market, path.removeprefix(_CHART), params)
+                return _chart(market, path.removeprefix(_CHART).upper(), params)
             if path == "v7/finance/quote":
                 return _quotes(market, params.get("symbols", ""))
         except _BadRequestError as error:
@@ -50,7 +62,21 @@ class YahooFinance:
         return Reply(429, b"Too Many Requests\r\n", "text/plain; charset=utf-8")
 
     def failed(self, status: int) -> Reply:
-        return _error("chart", "Internal Server Error", "internal-error", status)
+        said = responses.get(status, "Unknown Error")
+        return _error("finance", said, f"HTTP {status} {said}", status)
+
+    def with_nulls(self, answer: Any, random: Random) -> Any:
+        """A whole row, or its close and adjusted close, is null here and there; a quote's price is."""
+        if not isinstance(answer, dict):
+            return answer
+        for quote in (answer.get("quoteResponse") or {}).get("result") or []:
+            quote["regularMarketPrice"] = None
+        for result in (answer.get("chart") or {}).get("result") or []:
+            stamps = result.get("timestamp", [])
+            if len(stamps) < 2:
+                result["meta"]["regularMarketPrice"] = None
+            _null_rows(result["indicators"], len(stamps), random)
+        return answer
 
     def symbol_of(self, path: str, params: Mapping[str, str]) -> str:
         return path.removeprefix(_CHART) if path.startswith(_CHART) else params.get("symbols", "")
@@ -66,11 +92,22 @@ def _error(root: str, code: str, text: str, status: int) -> Reply:
     return json_reply({root: {"result": None, "error": {"code": code, "description": text}}}, status)
 
 
+def _null_rows(indicators: dict[str, Any], count: int, random: Random) -> None:
+    quote, adjusted = indicators["quote"][0], indicators.get("adjclose", [{}])[0]
+    hit = [i for i in range(count) if random.random() < 0.2] or list(range(min(count, 1)))
+    for row in hit:
+        whole = row == hit[0] or random.random() < 0.5
+        for column in [*(quote.values() if whole else [quote["close"]]), *adjusted.values()]:
+            column[row] = None
+
+
 def _moment(text: str, name: str) -> datetime:
+    if not _EPOCH_SECONDS.fullmatch(text):
+        raise _BadRequestError(f"Invalid input - {name} is not a number of seconds")
     try:
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(text[:15]))
-    except (ValueError, OverflowError):
-        raise _BadRequestError(f"Invalid input - {name} is not a number") from None
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(text))
+    except OverflowError:
+        raise _BadRequestError(f"Invalid input - {name} is out of range") from None
 
 
 def _span(market: Market, params: Mapping[str, str]) -> tuple[datetime, datetime]:
@@ -82,37 +119,64 @@ def _span(market: Market, params: Mapping[str, str]) -> tuple[datetime, datetime
             raise _BadRequestError("Invalid input - start date cannot be after end date.")
         return start, end
     wanted = params.get("range", "1d")
-    if wanted == "max":
-        return datetime(1970, 1, 1, tzinfo=UTC), now + timedelta(seconds=1)
-    if wanted not in _RANGES:
+    if wanted not in _VALID:
         raise _BadRequestError(f"Invalid input - range={wanted[:20]} is not supported. Valid ranges: {_VALID}")
-    return now - timedelta(days=_RANGES[wanted]), now + timedelta(seconds=1)
+    start = now - timedelta(days=_RANGES[wanted]) if wanted in _RANGES else datetime(1970, 1, 1, tzinfo=UTC)
+    if wanted == "ytd":
+        start = datetime(now.year, 1, 1, tzinfo=UTC)
+    return start, now + timedelta(seconds=1)
+
+
+def _listing(market: Market, symbol: str) -> Listing:
+    if not _SYMBOL.fullmatch(symbol):
+        raise UnknownError(symbol)
+    return market.listing(symbol)
 
 
 def _chart(market: Market, symbol: str, params: Mapping[str, str]) -> Reply:
     interval = params.get("interval", "1d")
     if interval not in _SECONDS:
-        raise _BadRequestError(
-            f"Invalid input - interval={interval[:20]} is not supported. Valid intervals: [15m, 1h, 1d]"
-        )
+        valid = ", ".join(_SECONDS)
+        raise _BadRequestError(f"Invalid input - interval={interval[:20]} is not supported. Valid intervals: [{valid}]")
     try:
-        listing = market.listing(symbol)
+        listing = _listing(market, symbol)
     except UnknownError:
         return _error("chart", "Not Found", "No data found, symbol may be delisted", 404)
     start, end = _span(market, params)
     seconds, tick = _SECONDS[interval], market.tick(listing)
-    if listing.real is None and seconds in _KEPT_DAYS and start < market.now() - timedelta(days=_KEPT_DAYS[seconds]):
+    if seconds in _KEPT_DAYS and _too_far(listing, start, end, market.now(), _KEPT_DAYS[seconds]):
         text = (
             f"{interval} data not available for startTime={int(start.timestamp())} and endTime={int(end.timestamp())}. "
             f"The requested range must be within the last {_KEPT_DAYS[seconds]} days."
         )
         return _error("chart", "Unprocessable Entity", text, 422)
     bars = market.bars(listing, seconds, start, end)
-    meta = _meta(market, listing, tick, interval, params.get("range", ""))
+    meta = _meta(market, listing, tick, interval, "" if "period1" in params else params.get("range", ""))
     if seconds < 86_400:
+        meta |= {"previousClose": tick.previous_close, "scale": 3}
         meta["fintrack"] = {"synthetic": True, "origin": f"a path within each day of: {listing.origin}"}
+    events = _events(market, listing, params.get("events", ""), start, end)
     result = {"meta": meta, **_columns(bars, tick, daily=seconds >= 86_400)}
+    if events:
+        result["events"] = events
     return json_reply({"chart": {"result": [result], "error": None}})
+
+
+def _too_far(listing: Listing, start: datetime, end: datetime, now: datetime, days: int) -> bool:
+    return (now if listing.synthetic else end) - start > timedelta(days=days)
+
+
+def _events(market: Market, listing: Listing, wanted: str, start: datetime, end: datetime) -> dict[str, Any]:
+    """The splits within the span, in Yahoo's form; dividends are not known of the bundled prices."""
+    if not {"split", "splits"} & set(re.split(r"[,|]", wanted)):
+        return {}
+    splits = {}
+    for day, ratio in real_splits(listing.symbol):
+        opens = market.session(listing, day)[0]
+        if start <= opens < end:
+            stamp = int(opens.timestamp())
+            splits[str(stamp)] = {"date": stamp, "numerator": ratio, "denominator": 1, "splitRatio": f"{ratio}:1"}
+    return {"splits": splits} if splits else {}
 
 
 def _columns(bars: Sequence[Bar], tick: Tick, *, daily: bool) -> dict[str, Any]:
@@ -133,19 +197,30 @@ def _offset(listing: Listing, now: datetime) -> tuple[int, str]:
     return int(shift.total_seconds()), local.tzname() or "UTC"
 
 
+def _first_trade(market: Market, listing: Listing) -> int:
+    return int(market.session(listing, listing.first_day)[0].timestamp())
+
+
 def _meta(market: Market, listing: Listing, tick: Tick, interval: str, wanted: str) -> dict[str, Any]:
     kind, exchange, full = _TYPES[listing.asset_class]
     now = market.now()
     offset, short = _offset(listing, now)
     opens, closes = market.session(listing, now.astimezone(listing.zone).date())
-    period = {"timezone": short, "start": int(opens.timestamp()), "end": int(closes.timestamp()), "gmtoffset": offset}
+    hours = [opens, opens, closes, closes]  # pre-market and post-market, for stocks alone
+    if listing.asset_class is AssetClass.STOCK:
+        hours = [opens - timedelta(hours=5, minutes=30), opens, closes, closes + timedelta(hours=4)]
+    marks = [int(moment.timestamp()) for moment in hours]
+    periods = {
+        name: {"timezone": short, "start": marks[i], "end": marks[i + 1], "gmtoffset": offset}
+        for i, name in enumerate(("pre", "regular", "post"))
+    }
     return {
         "currency": listing.currency,
         "symbol": listing.symbol,
         "exchangeName": exchange,
         "fullExchangeName": full,
         "instrumentType": kind,
-        "firstTradeDate": None,
+        "firstTradeDate": _first_trade(market, listing),
         "regularMarketTime": int(tick.at.timestamp()),
         "hasPrePostMarketData": listing.asset_class is AssetClass.STOCK,
         "gmtoffset": offset,
@@ -159,7 +234,7 @@ def _meta(market: Market, listing: Listing, tick: Tick, interval: str, wanted: s
         "shortName": listing.symbol,
         "chartPreviousClose": tick.previous_close,
         "priceHint": 4 if listing.asset_class is AssetClass.FOREX else 2,
-        "currentTradingPeriod": {"pre": period, "regular": period, "post": period},
+        "currentTradingPeriod": periods,
         "dataGranularity": interval,
         "range": wanted,
         "validRanges": _VALID,
@@ -171,7 +246,7 @@ def _quotes(market: Market, symbols: str) -> Reply:
     found = []
     for symbol in [part.strip() for part in symbols.split(",") if part.strip()][:200]:
         try:
-            listing = market.listing(symbol)
+            listing = _listing(market, symbol.upper())
         except UnknownError:
             continue  # v7 leaves out silently what it does not know
         found.append(_quote(market, listing))
@@ -194,12 +269,21 @@ def _quote(market: Market, listing: Listing) -> dict[str, Any]:
         "exchangeTimezoneName": str(listing.zone),
         "exchangeTimezoneShortName": short,
         "gmtOffSetMilliseconds": offset * 1000,
+        "market": _MARKETS[listing.asset_class],
         "marketState": "REGULAR",
+        "esgPopulated": False,
+        "triggerable": True,
+        "tradeable": False,
+        "sourceInterval": 15,
+        "exchangeDataDelayedBy": 0,
+        "firstTradeDateMilliseconds": _first_trade(market, listing) * 1000,
         "regularMarketPrice": tick.price,
         "regularMarketTime": int(tick.at.timestamp()),
         "regularMarketChange": round(change, 6),
         "regularMarketChangePercent": round(100 * change / tick.previous_close, 6),
         "regularMarketPreviousClose": tick.previous_close,
+        "regularMarketDayHigh": max(tick.price, tick.previous_close),
+        "regularMarketDayLow": min(tick.price, tick.previous_close),
         "regularMarketVolume": tick.volume,
         "priceHint": 4 if listing.asset_class is AssetClass.FOREX else 2,
         "symbol": listing.symbol,
