@@ -1,10 +1,16 @@
-"""Kafka: an idempotent producer that tells what was acknowledged, and the few questions that commands ask."""
+"""Kafka: an idempotent producer that tells what was acknowledged, and the few questions that commands ask.
+
+Nothing here writes to stderr: the client library's own log is off. What a broker's silence means is said once, by the
+:class:`~fintrack_tasks.errors.OutageError` of the call that needed it.
+"""
 
 from __future__ import annotations
 
+import os
+import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,200 +22,328 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from fintrack_tasks.domain import Event
-from fintrack_tasks.errors import OutageError
+from fintrack_tasks.errors import ConfigurationError, OutageError
+from fintrack_tasks.publish.messages import decode
 
-__all__ = ["Producer", "count_messages", "ensure_topics", "read_all"]
+__all__ = ["Producer", "count_messages", "end_offsets", "ensure_topics", "read_all"]
 
 log = structlog.get_logger("fintrack.kafka")
 
 _PARTITIONS: Final = 3
 _ASK_SECONDS: Final = 10.0
-_UNKNOWN_TOPIC: Final = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
+_PUBLISH_SECONDS: Final = 10.0
+_UNKNOWN_TOPIC: Final = (
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+)
+_REFUSED: Final = (
+    KafkaError.MSG_SIZE_TOO_LARGE,
+    KafkaError.INVALID_MSG,
+    KafkaError.RECORD_LIST_TOO_LARGE,
+    KafkaError.INVALID_RECORD,
+)
+"""What a broker that is well says of one event. Sending it again changes nothing, and no server needs a start."""
+
+
+def _ignore(_: KafkaError) -> None:
+    """A lost connection comes here dozens of times a second; the client mends it, or the call ends in OutageError."""
 
 
 def _common(bootstrap: str) -> dict[str, Any]:
     return {
         "bootstrap.servers": bootstrap,
         "client.id": "fintrack",
-        "log_level": 3,
-        "error_cb": lambda error: log.warning("kafka_error", code=error.name(), detail=error.str()),
+        "log_level": 0,
+        "error_cb": _ignore,
         "socket.connection.setup.timeout.ms": 5_000,
-        "reconnect.backoff.max.ms": 2_000,
+        "reconnect.backoff.max.ms": 1_000,
         "allow.auto.create.topics": False,
     }
 
 
 class Producer:
-    """Publishes events and says which of them the broker has. One per process, made after the fork.
+    """Publishes events and says which of them the broker has. Threads may share it; a fork gets a client of its own.
+
+    Nothing is opened before the first :meth:`publish` of a process.
 
     :param bootstrap: ``host:port``, several with commas.
+    :param timeout: seconds that one :meth:`publish` waits for acknowledgements.
     """
 
-    def __init__(self, bootstrap: str, timeout: float = 20.0) -> None:
+    def __init__(self, bootstrap: str, timeout: float = _PUBLISH_SECONDS) -> None:
         self._bootstrap = bootstrap
         self._timeout = timeout
-        self._raw = self._new()
-
-    def _new(self) -> RawProducer:
-        return RawProducer(
-            {
-                **_common(self._bootstrap),
-                "enable.idempotence": True,
-                "acks": "all",
-                "linger.ms": 5,
-                "compression.type": "lz4",
-                "message.timeout.ms": int(self._timeout * 1000),
-                "max.in.flight.requests.per.connection": 5,
-            }
-        )
+        self._raw: RawProducer | None = None
+        self._pid = 0
+        self._disconnected = False
+        self._lock = threading.Lock()
 
     def publish(self, events: Sequence[Event]) -> set[UUID]:
         """Send events in order and wait; returns the ids of those that were acknowledged.
 
-        When an event of a key is not acknowledged, no later one of that key is reported, so that sending the rest
-        again keeps their order.
+        An event that was not acknowledged may still have reached the broker: sent again, it is a repeat under the
+        same event id. One that the broker refuses for good (too large) is logged, and no later one of its key is sent
+        here. A topic that is not there (a broker that keeps topics in memory was started again) is created
+        and its events are sent once more.
 
-        :raises OutageError: when not one was acknowledged.
+        :raises OutageError: when the broker acknowledged nothing within about the time-out.
         """
-        acknowledged, errors = self._send(events)
-        if errors and all(error.code() in _UNKNOWN_TOPIC for error in errors.values()):
-            # A broker that keeps its topics in memory forgot them when it was started again.
-            ensure_topics(self._bootstrap, sorted({event.topic for event in events}))
-            self._raw = self._new()
-            rest = [event for event in events if event.id not in acknowledged]
-            more, errors = self._send(rest)
-            acknowledged |= more
-        if events and not acknowledged:
-            # A fatal error of an idempotent producer ends it: the next call begins with a new one.
-            self._raw = self._new()
-            said = next(iter(errors.values())).str() if errors else "no answer in time"
-            raise OutageError("Kafka", self._bootstrap, f"{said}; start it with: fintrack up --detach")
-        return _in_order(events, acknowledged)
-
-    def _send(self, events: Sequence[Event]) -> tuple[set[UUID], dict[UUID, KafkaError]]:
-        acknowledged: set[UUID] = set()
-        errors: dict[UUID, KafkaError] = {}
-
-        def settled(event_id: UUID) -> Any:
-            def callback(error: KafkaError | None, _: Message) -> None:
-                if error is None:
-                    acknowledged.add(event_id)
-                else:
-                    errors[event_id] = error
-
-            return callback
-
-        deadline = time.monotonic() + self._timeout
+        if not events:
+            return set()
+        with self._lock:
+            acknowledged, errors = self._send(events, self._timeout / 2)
+            if rest := _open(events, acknowledged, errors):
+                # Some brokers forget what an idempotent client told them when they start again, and leave it waiting
+                # for ever. A new client begins with a new identity and with the oldest event.
+                self._discard()
+                if missing := sorted({e.topic for e in rest if _is_unknown_topic(errors.get(e.id))}):
+                    ensure_topics(self._bootstrap, missing, timeout=self._timeout)
+                    log.info("kafka_topics_created", topics=missing)
+                more, errors_again = self._send(rest, self._timeout / 2)
+                acknowledged |= more
+                errors |= errors_again
         for event in events:
-            headers: list[tuple[str, str | bytes | None]] = [
-                ("event_id", str(event.id).encode()),
-                ("content-type", b"application/json"),
-            ]
-            while True:
-                try:
-                    self._raw.produce(
-                        event.topic,
-                        event.value.encode(),
-                        event.key.encode(),
-                        headers=headers,
-                        on_delivery=settled(event.id),
-                    )
-                    break
-                except BufferError:
-                    self._raw.poll(0.1)
-                    if time.monotonic() > deadline:
-                        return acknowledged, errors
-                except KafkaException as error:
-                    errors[event.id] = error.args[0]
-                    break
-        self._raw.flush(max(0.1, deadline - time.monotonic()))
-        return acknowledged, errors
+            if _is_refused(errors.get(event.id)):
+                said = errors[event.id].str()
+                log.error("event_refused", event_id=str(event.id), topic=event.topic, key=event.key, detail=said)
+        if not acknowledged and _open(events, acknowledged, errors):
+            raise OutageError("Kafka", self._bootstrap)
+        return acknowledged
 
     def close(self) -> None:
-        """Send what is still buffered, for a short while."""
-        self._raw.flush(5.0)
+        """Drop the client; a later :meth:`publish` makes a new one. Nothing waits in it between two calls."""
+        with self._lock:
+            self._discard()
+
+    def _client(self) -> RawProducer:
+        if self._raw is not None and self._pid == os.getpid():
+            self._raw.poll(0)  # lets the client say whether it lost the broker since it was last used
+            if not self._disconnected:
+                return self._raw
+            # A broker that was started again may give the identity of this client to another one, and would then
+            # take new events for repeats.
+            self._discard()
+        self._pid = os.getpid()  # after a fork the old client is left alone: its threads stayed with the parent
+        self._disconnected = False
+        self._raw = RawProducer(
+            {
+                **_common(self._bootstrap),
+                "error_cb": self._on_error,
+                "enable.idempotence": True,
+                "acks": "all",
+                "linger.ms": 5,
+                "compression.type": "lz4",
+                # The deadline of publish ends all waiting events at once. Were it left to the client, an older event
+                # could time out alone and a younger one of its key arrive before it.
+                "message.timeout.ms": int(self._timeout * 1000) + 60_000,
+                "topic.metadata.propagation.max.ms": 500,
+            }
+        )
+        return self._raw
+
+    def _on_error(self, error: KafkaError) -> None:
+        self._disconnected = True
+        if error.fatal():
+            log.error("kafka_fatal", code=error.name(), detail=error.str())
+
+    def _discard(self) -> None:
+        if self._raw is not None and self._pid == os.getpid():
+            self._raw.purge()
+            self._raw.flush(1.0)  # tells the callbacks of what was purged
+        self._raw = None
+
+    def _send(self, events: Sequence[Event], seconds: float) -> tuple[set[UUID], dict[UUID, KafkaError]]:
+        """The events that were acknowledged, and the errors of those that will not be. Nothing waits afterwards."""
+        acknowledged: set[UUID] = set()
+        errors: dict[UUID, KafkaError] = {}
+        deadline = time.monotonic() + seconds
+        raw = self._client()
+        halted: set[tuple[str, str]] = set()
+        for event in events:
+            key = (event.topic, event.key)
+            if key in halted:
+                continue
+            if not _produce(raw, event, _settle(event.id, acknowledged, errors), errors, deadline):
+                break
+            if event.id in errors:
+                halted.add(key)
+        if raw.flush(max(0.1, deadline - time.monotonic())):
+            self._discard()
+        elif len(acknowledged) == len(events):
+            self._disconnected = False  # whatever was said on the way (one of two addresses refused), it is there
+        return acknowledged, errors
 
 
-def _in_order(events: Sequence[Event], acknowledged: set[UUID]) -> set[UUID]:
-    broken: set[tuple[str, str]] = set()
-    kept: set[UUID] = set()
-    for event in events:
-        if event.id not in acknowledged:
-            broken.add((event.topic, event.key))
-        elif (event.topic, event.key) not in broken:
-            kept.add(event.id)
-    return kept
+def _open(events: Sequence[Event], acknowledged: set[UUID], errors: Mapping[UUID, KafkaError]) -> list[Event]:
+    """The events that another attempt may bring through."""
+    halted = {(event.topic, event.key) for event in events if _is_refused(errors.get(event.id))}
+    return [e for e in events if e.id not in acknowledged and (e.topic, e.key) not in halted]
 
 
-def ensure_topics(bootstrap: str, topics: Sequence[str], partitions: int = _PARTITIONS) -> None:
-    """Create the topics that are not there.
+def _is_unknown_topic(error: KafkaError | None) -> bool:
+    return error is not None and error.code() in _UNKNOWN_TOPIC
 
-    :raises OutageError: when the broker does not answer.
+
+def _is_refused(error: KafkaError | None) -> bool:
+    return error is not None and error.code() in _REFUSED
+
+
+def _settle(
+    event_id: UUID, acknowledged: set[UUID], errors: dict[UUID, KafkaError]
+) -> Callable[[KafkaError | None, Message], None]:
+    def callback(error: KafkaError | None, _: Message) -> None:
+        if error is None:
+            acknowledged.add(event_id)
+        else:
+            errors[event_id] = error
+
+    return callback
+
+
+def _produce(
+    raw: RawProducer,
+    event: Event,
+    callback: Callable[[KafkaError | None, Message], None],
+    errors: dict[UUID, KafkaError],
+    deadline: float,
+) -> bool:
+    """Hand one event to the client; False when its queue stayed full until the deadline."""
+    headers: list[tuple[str, str | bytes | None]] = [
+        ("event_id", str(event.id).encode()),
+        ("type", str(decode(event.value.encode())["type"]).encode()),
+        ("content-type", b"application/json"),
+    ]
+    while True:
+        try:
+            raw.produce(event.topic, event.value.encode(), event.key.encode(), headers=headers, on_delivery=callback)
+        except BufferError:
+            if time.monotonic() > deadline:
+                return False
+            raw.poll(0.05)
+        except KafkaException as error:
+            errors[event.id] = error.args[0]
+            return True
+        else:
+            raw.poll(0)
+            return True
+
+
+def ensure_topics(
+    bootstrap: str, topics: Sequence[str], partitions: int = _PARTITIONS, timeout: float = _ASK_SECONDS
+) -> None:
+    """Create the topics that are not there; those that are stay as they are.
+
+    :param timeout: seconds, for each of the two questions to the broker.
+    :raises OutageError: when the broker does not answer in time.
+    :raises ConfigurationError: when it answers that it will not have such a topic.
     """
     admin = AdminClient(_common(bootstrap))
     try:
-        known = admin.list_topics(timeout=_ASK_SECONDS).topics
-        made = (
-            admin.create_topics(
-                [NewTopic(topic, partitions, 1) for topic in topics if topic not in known], request_timeout=_ASK_SECONDS
-            )
-            if any(topic not in known for topic in topics)
-            else {}
-        )
-        for future in made.values():
-            future.result(_ASK_SECONDS)
+        known = admin.list_topics(timeout=timeout).topics
     except KafkaException as error:
-        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # somebody else made it in the same moment
+        raise OutageError("Kafka", bootstrap) from error
+    missing = [NewTopic(topic, partitions, 1) for topic in dict.fromkeys(topics) if topic not in known]
+    if not missing:
+        return
+    for topic, future in admin.create_topics(missing, request_timeout=timeout).items():
+        try:
+            future.result(timeout + 1.0)
+        except KafkaException as error:
+            said: KafkaError = error.args[0]
+            if said.code() == KafkaError.TOPIC_ALREADY_EXISTS:  # somebody else made it in the same moment
+                continue
+            if said.retriable() or said.code() < 0:  # below zero: the client's own errors, of time and transport
+                raise OutageError("Kafka", bootstrap) from error
+            raise ConfigurationError(f"Kafka at {bootstrap} does not create the topic {topic}: {said.str()}") from error
+        except TimeoutError as error:
             raise OutageError("Kafka", bootstrap) from error
 
 
-def _watermarks(consumer: Consumer, bootstrap: str, topic: str) -> list[tuple[int, int, int]]:
+@contextmanager
+def _consumer(bootstrap: str) -> Iterator[Consumer]:
+    look = {"group.id": "fintrack-look", "enable.auto.commit": False, "enable.partition.eof": True}
+    consumer = Consumer({**_common(bootstrap), **look})
     try:
-        found = consumer.list_topics(topic, timeout=_ASK_SECONDS).topics.get(topic)
+        yield consumer
+    finally:
+        consumer.close()
+
+
+def _watermarks(consumer: Consumer, bootstrap: str, topic: str, timeout: float) -> dict[int, tuple[int, int]]:
+    """Partition to its first and its next offset; nothing for a topic that is not there."""
+    deadline = time.monotonic() + timeout
+    try:
+        found = consumer.list_topics(topic, timeout=timeout).topics.get(topic)
         if found is None or found.error is not None:
-            return []
-        return [
-            (number, *consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=_ASK_SECONDS))
-            for number in found.partitions
-        ]
+            return {}
+        marks = {}
+        for number in found.partitions:
+            left = max(0.1, deadline - time.monotonic())
+            marks[number] = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=left)
     except KafkaException as error:
         raise OutageError("Kafka", bootstrap) from error
+    if any(mark is None for mark in marks.values()):
+        raise OutageError("Kafka", bootstrap)
+    return marks
 
 
-def _consumer(bootstrap: str) -> Consumer:
-    return Consumer({**_common(bootstrap), "group.id": "fintrack-look", "enable.auto.commit": False})
+def count_messages(bootstrap: str, topic: str, timeout: float = _ASK_SECONDS) -> int:
+    """How many messages a topic holds now, by its watermarks; 0 for one that is not there.
 
-
-def count_messages(bootstrap: str, topic: str) -> int:
-    """How many messages a topic holds now; 0 for one that is not there.
-
-    :raises OutageError: when the broker does not answer.
+    :raises OutageError: when the broker does not answer within ``timeout`` seconds.
     """
-    consumer = _consumer(bootstrap)
-    try:
-        return sum(high - low for _, low, high in _watermarks(consumer, bootstrap, topic))
-    finally:
-        consumer.close()
+    with _consumer(bootstrap) as consumer:
+        return sum(high - low for low, high in _watermarks(consumer, bootstrap, topic, timeout).values())
 
 
-def read_all(bootstrap: str, topic: str, timeout: float = 30.0) -> Iterator[dict[str, Any]]:
-    """Every message that a topic holds when this begins, as JSON objects, partition by partition.
+def end_offsets(bootstrap: str, topic: str, timeout: float = _ASK_SECONDS) -> dict[int, int]:
+    """Partition to the offset that its next message will get: where :func:`read_all` may begin later.
 
+    :raises OutageError: when the broker does not answer within ``timeout`` seconds.
+    """
+    with _consumer(bootstrap) as consumer:
+        return {number: high for number, (_, high) in _watermarks(consumer, bootstrap, topic, timeout).items()}
+
+
+def read_all(
+    bootstrap: str, topic: str, timeout: float = 30.0, since: Mapping[int, int] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Every message that a topic holds when this begins, as JSON objects, each partition in its order.
+
+    What is no JSON object was not written by us and is left out.
+
+    :param since: partition to the first offset of interest; partitions that it does not name are read whole.
     :raises OutageError: when the broker does not answer, or not to the end within ``timeout`` seconds.
     """
-    consumer = _consumer(bootstrap)
-    try:
-        marks = [(number, low, high) for number, low, high in _watermarks(consumer, bootstrap, topic) if high > low]
-        waiting = sum(high - low for _, low, high in marks)
-        consumer.assign([TopicPartition(topic, number, low) for number, low, _ in marks])
-        deadline = time.monotonic() + timeout
-        while waiting > 0:
+    deadline = time.monotonic() + timeout
+    with _consumer(bootstrap) as consumer:
+        marks = _watermarks(consumer, bootstrap, topic, timeout)
+        begin = {number: max(low, (since or {}).get(number, low)) for number, (low, _) in marks.items()}
+        ends = {number: high for number, (_, high) in marks.items() if begin[number] < high}
+        if not ends:
+            return
+        consumer.assign([TopicPartition(topic, number, begin[number]) for number in ends])
+        while ends:
             if time.monotonic() > deadline:
-                raise OutageError("Kafka", bootstrap, f"{waiting} messages of {topic} did not come in time")
-            for message in consumer.consume(500, timeout=1.0):
-                if message.error() is None and (value := message.value()) is not None:
-                    waiting -= 1
-                    with suppress(orjson.JSONDecodeError):  # somebody else's message is not ours to judge
-                        yield orjson.loads(value)
-    finally:
-        consumer.close()
+                raise OutageError("Kafka", bootstrap, f"{topic} was not read to its end in {timeout:g} s")
+            for message in consumer.consume(500, timeout=0.5):
+                yield from _take(message, ends)
+
+
+def _take(message: Message, ends: dict[int, int]) -> Iterator[dict[str, Any]]:
+    """The object of a message, if it is one; crosses its partition off ``ends`` when it was the last."""
+    number, error = message.partition(), message.error()
+    if error is not None:
+        if error.code() == KafkaError._PARTITION_EOF and number is not None:
+            ends.pop(number, None)
+        return
+    if number is None or number not in ends:
+        return  # it came after the end that was there when we began
+    if (message.offset() or 0) + 1 >= ends[number]:
+        del ends[number]
+    value = message.value()
+    with suppress(orjson.JSONDecodeError):
+        found = orjson.loads(value) if value is not None else None
+        if isinstance(found, dict):
+            yield found

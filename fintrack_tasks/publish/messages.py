@@ -4,11 +4,17 @@ Every event carries ``event_id`` (a UUIDv7, also the header ``event_id``: drop w
 ``schema`` (this layout's number), ``occurred_at`` (ISO 8601, UTC).
 
 - ``quote.loaded``, ``bars.loaded``, ``index.loaded`` on the market-data topic, key = symbol: ``symbol``,
-  ``asset_class``, ``interval``, ``run_id``, ``item_id``, ``source``, ``currency``, ``window`` (two times or null),
-  ``rows``, and ``data``: the rows by column. ``data.timestamp`` holds ISO 8601 times, every other column decimal text
-  or null, exactly as stored.
-- ``item.failed`` on the notifications topic, key = symbol: the item, ``reason``, ``detail``.
-- ``run.finished`` on the notifications topic, key = job: ``run_id``, ``job``, ``state``, ``counts``.
+  ``asset_class``, ``interval`` (null for a quote), ``run_id``, ``item_id``, ``window`` (start and exclusive end, or
+  null), ``source``, ``currency`` (or null), ``rows`` (their number), and ``data``: the rows by column, all columns of
+  one length. ``data.timestamp`` holds ISO 8601 times in UTC, ``data.is_final`` booleans, every other column decimal
+  text or null, exactly as stored: ``"246.28000000"`` keeps its zeros.
+- ``item.failed`` on the notifications topic, key = symbol: ``symbol`` to ``window`` as above, ``reason`` (a word),
+  ``detail`` (text for a person, at most 2,000 characters).
+- ``run.finished`` on the notifications topic, key = job: ``run_id``, ``job``, ``state``, ``counts`` (name to number).
+
+The headers of a message repeat ``event_id`` and ``type`` beside ``content-type: application/json``, so that a consumer
+can choose without parsing. New fields may come under the same ``schema``; it changes when one goes or means another
+thing.
 """
 
 from __future__ import annotations
@@ -21,7 +27,6 @@ from uuid import UUID
 import orjson
 
 from fintrack_tasks.domain import Batch, Event, Item, Kind, from_micros
-from fintrack_tasks.errors import MalformedError
 
 __all__ = ["SCHEMA", "decode", "item_failed", "item_loaded", "run_finished"]
 
@@ -77,14 +82,14 @@ def run_finished(
 def decode(value: bytes) -> dict[str, Any]:
     """An event's object, for consumers.
 
-    :raises MalformedError: when the bytes are none of these events.
+    :raises ValueError: when the bytes are none of these events.
     """
     try:
         event = orjson.loads(value)
     except orjson.JSONDecodeError as error:
-        raise MalformedError(f"an event is no JSON: {error.msg}") from None
+        raise ValueError(f"an event is no JSON: {error.msg}") from None
     if not isinstance(event, dict) or not {"event_id", "type", "schema", "occurred_at"} <= event.keys():
-        raise MalformedError("an event without event_id, type, schema and occurred_at")
+        raise ValueError("an event without event_id, type, schema and occurred_at")
     if event["schema"] != SCHEMA:
-        raise MalformedError(f"an event of schema {event['schema']!r:.20}; this program knows {SCHEMA}")
+        raise ValueError(f"an event of schema {event['schema']!r:.20}; this program knows {SCHEMA}")
     return event

@@ -8,16 +8,20 @@ from uuid import UUID
 
 from fintrack_tasks.domain import Event
 
-__all__ = ["drain"]
+__all__ = ["Publisher", "drain"]
 
 _PAGE: Final = 500
 _MOST_PAGES: Final = 200
+_MOST_STUCK: Final = 10_000
+"""So many waiting events are read over in search of others; more are a matter for a person."""
 
 
 class Publisher(Protocol):
     """What the relay needs of a producer."""
 
-    def publish(self, events: Sequence[Event]) -> set[UUID]: ...
+    def publish(self, events: Sequence[Event]) -> set[UUID]:
+        """Send in order; the ids of what was acknowledged. Raises OutageError when nothing can be."""
+        ...
 
 
 def drain(
@@ -26,23 +30,43 @@ def drain(
     publisher: Publisher,
     limit: int = _PAGE,
 ) -> int:
-    """Publish what waits, page by page, until nothing does; returns how many events were acknowledged.
+    """Publish what waits, page by page, until nothing does; returns how many events were acknowledged and marked.
 
-    A process that dies between the acknowledgement and the mark sends those events again later, under the same
-    event id. One call sends at most 100,000 events, so that it ends.
+    Order holds per topic and key: once an event was not acknowledged, no later one of its key is sent or marked by
+    this call, while other keys go on. A process that dies between the acknowledgement and the mark sends those events
+    again later, under the same event id. One call sends at most 200 pages, so that it ends.
 
-    :param pending: gives the oldest waiting events with their outbox numbers.
-    :param mark: notes the numbers whose events were acknowledged.
-    :raises fintrack_tasks.errors.OutageError: when Kafka acknowledges nothing.
+    :param pending: gives so many of the oldest waiting events, with their outbox numbers; what was marked is no
+        longer among them.
+    :param mark: notes the numbers whose events were acknowledged; it is durable when it returns.
+    :raises fintrack_tasks.errors.OutageError: when Kafka acknowledges nothing; what was marked before stays marked.
     """
-    sent = 0
+    marked = 0
+    stuck: set[int] = set()
+    halted: set[tuple[str, str]] = set()
     for _ in range(_MOST_PAGES):
-        page = pending(limit)
+        page = [(number, event) for number, event in pending(limit + len(stuck)) if number not in stuck]
         if not page:
             break
-        acknowledged = publisher.publish([event for _, event in page])
-        mark([number for number, event in page if event.id in acknowledged])
-        sent += len(acknowledged)
-        if len(acknowledged) < len(page):
-            break  # what was not acknowledged is tried by the next drain, in its order
-    return sent
+        ready = [(number, event) for number, event in page if (event.topic, event.key) not in halted]
+        acknowledged = publisher.publish([event for _, event in ready]) if ready else set()
+        done = _in_order(ready, acknowledged, halted)
+        if done:
+            mark(done)
+            marked += len(done)
+        stuck |= {number for number, _ in page}.difference(done)
+        if len(stuck) > _MOST_STUCK:
+            break
+    return marked
+
+
+def _in_order(events: Sequence[tuple[int, Event]], acknowledged: set[UUID], halted: set[tuple[str, str]]) -> list[int]:
+    """The numbers of the acknowledged events up to the first of their key that was not; adds that key to ``halted``."""
+    done = []
+    for number, event in events:
+        key = (event.topic, event.key)
+        if event.id not in acknowledged:
+            halted.add(key)
+        elif key not in halted:
+            done.append(number)
+    return done
