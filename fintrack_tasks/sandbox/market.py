@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from fintrack_tasks.domain import AssetClass, Instrument
 from fintrack_tasks.sandbox.paths import Piece, joined, pieces
 from fintrack_tasks.sandbox.prices import Daily, fx_pair, rate_decimals, real_daily, slice_days
-from fintrack_tasks.sandbox.synthetic import Series, draws, series_of
+from fintrack_tasks.sandbox.synthetic import Series, draw, series_of
 from fintrack_tasks.sandbox.trading_days import closes_early
 
 __all__ = ["Bar", "Listing", "Market", "Tick", "UnknownError"]
@@ -56,9 +56,9 @@ class Tick:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Listing:
-    """A symbol as the market knows it: either bundled days or a synthetic series."""
+    """A symbol as the market knows it: either bundled days or a synthetic series. Equal to itself alone."""
 
     symbol: str
     asset_class: AssetClass
@@ -103,7 +103,11 @@ class Market:
     def __init__(self, seed: int = 7, clock: Callable[[], datetime] | None = None) -> None:
         self.seed = seed
         self._clock = clock or (lambda: datetime.now(tz=UTC))
-        self._listing = lru_cache(maxsize=20_000)(self._find)
+        self._listing = lru_cache(maxsize=5_000)(self._find)
+        # What one request asks for more than once; each depends on its arguments and the seed alone.
+        self._day = lru_cache(maxsize=1_000)(Series.day)
+        self._quarters = lru_cache(maxsize=500)(self._find_quarters)
+        self._minutes = lru_cache(maxsize=500)(self._find_minutes)
 
     def now(self) -> datetime:
         """The market's time."""
@@ -152,7 +156,7 @@ class Market:
         """The days from ``first`` to ``last``, both included; a synthetic series goes on to today, at its end value."""
         if not isinstance(listing.days, Series):
             return slice_days(listing.days, first, last)
-        return listing.days.days(first, min(last, self._today(listing)))
+        return listing.days.days(first, min(last, self._local(listing, self.now())))
 
     def bars(self, listing: Listing, seconds: int, start: datetime, end: datetime) -> list[Bar]:
         """The bars that open in ``[start, end)``, oldest first; the one in progress is live.
@@ -191,11 +195,11 @@ class Market:
 
     def _joined(self, listing: Listing, daily: Daily, seconds: int, now: datetime) -> Iterator[Bar]:
         opens, closes = self.session(listing, daily.day)
-        parts = self._quarters(listing, daily)
+        parts: Iterable[_Stretch] = self._quarters(listing, daily)
         if seconds % _QUARTER:
             parts = [minute for quarter in parts for minute in self._minutes(listing, quarter)]
         if listing.synthetic is not None and now < closes:
-            parts = list(self._so_far(listing, parts, now))
+            parts = self._so_far(listing, parts, now)
         groups: dict[int, list[_Stretch]] = {}
         for part in parts:
             groups.setdefault((part.start - opens) // timedelta(seconds=seconds), []).append(part)
@@ -207,14 +211,14 @@ class Market:
             adjusted = p.close if seconds >= _DAY_SECONDS else None
             yield Bar(start, p.open, p.high, p.low, p.close, adjusted, p.volume, live)
 
-    def _quarters(self, listing: Listing, daily: Daily) -> list[_Stretch]:
+    def _find_quarters(self, listing: Listing, daily: Daily) -> tuple[_Stretch, ...]:
         opens, closes = self.session(listing, daily.day)
         count = int((closes - opens).total_seconds()) // _QUARTER
         whole = Piece(daily.open, daily.high, daily.low, daily.close, daily.volume)
         made = pieces(whole, count, listing.decimals, self.seed, listing.symbol, daily.day, "quarters")
         return _in_time(made, opens, _QUARTER)
 
-    def _minutes(self, listing: Listing, quarter: _Stretch) -> list[_Stretch]:
+    def _find_minutes(self, listing: Listing, quarter: _Stretch) -> tuple[_Stretch, ...]:
         count = _QUARTER // _MINUTE
         made = pieces(quarter.piece, count, listing.decimals, self.seed, listing.symbol, quarter.start, "minutes")
         return _in_time(made, quarter.start, _MINUTE)
@@ -240,26 +244,26 @@ class Market:
         volume = 0
         if listing.asset_class in (AssetClass.STOCK, AssetClass.CRYPTO):
             passed = int(now.timestamp()) % _DAY_SECONDS / _DAY_SECONDS
-            volume = 1_000 + int(5_000_000 * draws(1, self.seed, listing.symbol, now.date(), "traded")[0] * passed)
+            volume = 1_000 + int(5_000_000 * draw(f"{self.seed}|{listing.symbol}|{now.date()}|traded") * passed)
         return Tick(self._price(listing, now), self.last_close(listing), volume, now)
 
     def last_close(self, listing: Listing) -> float:
         """The newest real close, or the close of a synthetic series' newest day before today."""
         if not isinstance(listing.days, Series):
             return listing.days[-1].close
-        return self._newest_before(listing.days, self._today(listing)).close
+        return self._day(listing.days, listing.days.before(self._local(listing, self.now()))).close
 
     def _price(self, listing: Listing, now: datetime) -> float:
         now = now.replace(microsecond=0)  # one price a second
-        jitter = 2 * draws(1, self.seed, listing.symbol, int(now.timestamp()), "tick")[0] - 1
+        jitter = 2 * draw(f"{self.seed}|{listing.symbol}|{int(now.timestamp())}|tick") - 1
         if not isinstance(listing.days, Series):
             decimals = listing.decimals if listing.asset_class is AssetClass.FOREX else 2
             return max(round(listing.days[-1].close * (1 + _REAL_SWING * jitter), decimals), 10.0**-decimals)
-        series, today = listing.days, self._today(listing)
+        series, today = listing.days, self._local(listing, now)
         opens, closes = self.session(listing, today)
         if not series.trades(today) or now < opens:
-            return series.rounded(self._newest_before(series, today).close * (1 + _LIVE_SWING * jitter))
-        daily = series.day(today)
+            return series.rounded(self._day(series, series.before(today)).close * (1 + _LIVE_SWING * jitter))
+        daily = self._day(series, today)
         if now >= closes:
             return series.rounded(daily.close * (1 + _LIVE_SWING * jitter))
         quarter = self._quarters(listing, daily)[int((now - opens).total_seconds()) // _QUARTER]
@@ -268,17 +272,11 @@ class Market:
         price = (p.open + (p.close - p.open) * share) * (1 + _LIVE_SWING * jitter)
         return min(max(series.rounded(price), daily.low), daily.high)
 
-    def _today(self, listing: Listing) -> date:
-        return self.now().astimezone(listing.zone).date()
-
     @staticmethod
-    def _newest_before(series: Series, day: date) -> Daily:
-        day -= _DAY
-        while not series.trades(day):
-            day -= _DAY
-        return series.day(day)
+    def _local(listing: Listing, moment: datetime) -> date:
+        return moment.astimezone(listing.zone).date()
 
 
-def _in_time(made: Iterable[Piece], opens: datetime, seconds: int) -> list[_Stretch]:
+def _in_time(made: Iterable[Piece], opens: datetime, seconds: int) -> tuple[_Stretch, ...]:
     step = timedelta(seconds=seconds)
-    return [_Stretch(opens + step * i, opens + step * (i + 1), piece) for i, piece in enumerate(made)]
+    return tuple(_Stretch(opens + step * i, opens + step * (i + 1), piece) for i, piece in enumerate(made))
