@@ -155,8 +155,15 @@ class _BlipError(Exception):
         super().__init__(detail)
 
 
+class _Session(requests.Session):
+    """Redirects are the client's: requests would read a redirect's body whole, even when told not to follow it."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None
+
+
 def _session() -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     session.trust_env = False  # neither a proxy nor a .netrc password is picked up unseen
     adapter = HTTPAdapter(pool_connections=_POOL, pool_maxsize=_POOL)
     session.mount("https://", adapter)
@@ -194,7 +201,8 @@ def _redirected(facts: Facts, url: str, location: str) -> str:
         target = urlsplit(urljoin(url, location))
     except ValueError:
         raise MalformedError(f"{facts.name}: a redirect to no address") from None
-    if not location or target.hostname != here.hostname or (here.scheme == "https" and target.scheme != "https"):
+    schemes = ("https",) if here.scheme == "https" else ("http", "https")
+    if not location or target.hostname != here.hostname or target.scheme not in schemes:
         raise MalformedError(f"{facts.name}: a redirect away from the provider's host")
     return target.geturl()
 

@@ -1,0 +1,386 @@
+"""Each known trap of Yahoo's answers, in the smallest answer that has it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Batch, Instrument, Interval, Kind, Window, from_micros
+from fintrack_tasks.errors import (
+    EmptyError,
+    EntitlementError,
+    KeyRejectedError,
+    MalformedError,
+    ProviderError,
+    QuotaError,
+    TransientError,
+    UnknownSymbolError,
+)
+from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
+from fintrack_tasks.fetch.providers.yahoo_finance import PROVIDER
+
+NOW = datetime(2024, 7, 10, 15, 30, tzinfo=UTC)
+ALL_TIME = Window(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
+PRICES = ("open", "high", "low", "close")
+
+
+def seconds(*moment: int) -> int:
+    return int(datetime(*moment, tzinfo=UTC).timestamp())  # type: ignore[misc]
+
+
+def chart(stamps: list[int] | None, closes: list[Any] | None = None, **meta: Any) -> dict[str, Any]:
+    """A chart whose bars have the same value in all four prices."""
+    result: dict[str, Any] = {
+        "meta": {"currency": "USD", "symbol": "AAPL", "exchangeTimezoneName": "America/New_York", **meta},
+        "indicators": {"quote": [{}]},
+    }
+    if stamps is not None:
+        values = [10.5] * len(stamps) if closes is None else closes
+        result["timestamp"] = stamps
+        result["indicators"] = {
+            "quote": [{**dict.fromkeys(PRICES, values), "volume": [100] * len(stamps)}],
+            "adjclose": [{"adjclose": values}],
+        }
+    return {"chart": {"result": [result], "error": None}}
+
+
+def parse(
+    body: Any,
+    interval: Interval = Interval.D1,
+    window: Window = ALL_TIME,
+    symbol: str = "AAPL",
+    status: int = 200,
+    kind: Kind = Kind.BARS,
+) -> Batch:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    instrument = Instrument.of(symbol)
+    ask = Ask(kind, instrument, NOW) if kind is Kind.QUOTE else Ask(kind, instrument, NOW, interval, window)
+    return PROVIDER.parse(ask, HttpResponse(status, raw))
+
+
+def dates(batch: Batch) -> list[date]:
+    return [from_micros(stamp).date() for stamp in batch.columns["timestamp"]]
+
+
+# --- what is asked
+
+
+def test_bars_are_asked_for_by_epoch_seconds_with_their_events() -> None:
+    window = Window(datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 5, tzinfo=UTC))
+    request = PROVIDER.request(Ask(Kind.BARS, Instrument.of("AAPL"), NOW, Interval.H1, window))
+    assert request.path == "/v8/finance/chart/AAPL"
+    assert request.params == {
+        "interval": "1h",
+        "period1": "1704153600",
+        "period2": "1704412800",
+        "events": "div,splits",
+    }
+
+
+def test_daily_bars_are_asked_for_with_a_day_to_either_side() -> None:
+    """Sydney's session of a date opens on the UTC date before."""
+    window = Window(datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 5, tzinfo=UTC))
+    request = PROVIDER.request(Ask(Kind.BARS, Instrument.of("ALL.AX"), NOW, Interval.D1, window))
+    assert int(request.params["period1"]) == seconds(2024, 1, 1)
+    assert int(request.params["period2"]) == seconds(2024, 1, 6)
+
+
+def test_a_window_before_1970_has_negative_seconds() -> None:
+    window = Window(datetime(1962, 1, 2, tzinfo=UTC), datetime(1962, 1, 3, tzinfo=UTC))
+    request = PROVIDER.request(Ask(Kind.BARS, Instrument.of("IBM"), NOW, Interval.H1, window))
+    assert request.params["period1"] == "-252374400"
+
+
+@pytest.mark.parametrize(
+    ("symbol", "path"),
+    [("^GSPC", "%5EGSPC"), ("EURUSD=X", "EURUSD%3DX"), ("EUR/USD", "EURUSD%3DX"), ("BRK-B", "BRK-B")],
+)
+def test_a_quote_asks_for_a_chart_of_one_day(symbol: str, path: str) -> None:
+    request = PROVIDER.request(Ask(Kind.QUOTE, Instrument.of(symbol), NOW))
+    assert request.path == f"/v8/finance/chart/{path}"
+    assert request.params == {"interval": "1d", "range": "1d"}
+
+
+def test_a_browsers_user_agent_is_sent() -> None:
+    assert PROVIDER.facts.headers["User-Agent"].startswith("Mozilla/5.0")
+
+
+# --- times
+
+
+@pytest.mark.parametrize(
+    ("zone", "stamp", "day"),
+    [
+        ("Australia/Sydney", seconds(2024, 1, 9, 23), date(2024, 1, 10)),
+        ("Australia/Sydney", seconds(2024, 7, 10, 0), date(2024, 7, 10)),
+        ("Pacific/Auckland", seconds(2024, 1, 9, 21), date(2024, 1, 10)),
+        ("Europe/London", seconds(2024, 7, 9, 23), date(2024, 7, 10)),
+        ("Europe/London", seconds(2024, 1, 10, 0), date(2024, 1, 10)),
+        ("America/New_York", seconds(2024, 1, 10, 14, 30), date(2024, 1, 10)),
+        ("America/New_York", seconds(1962, 1, 2, 14, 30), date(1962, 1, 2)),
+        ("Asia/Tokyo", seconds(2024, 1, 10, 0), date(2024, 1, 10)),
+        ("UTC", seconds(2024, 1, 10), date(2024, 1, 10)),
+    ],
+)
+def test_a_daily_bar_stands_at_midnight_utc_of_its_local_date(zone: str, stamp: int, day: date) -> None:
+    """Whatever the offset of the recording day was."""
+    for offset in (-39_600, 0, 39_600):
+        batch = parse(chart([stamp], exchangeTimezoneName=zone, gmtoffset=offset))
+        assert [from_micros(each) for each in batch.columns["timestamp"]] == [
+            datetime(day.year, day.month, day.day, tzinfo=UTC)
+        ]
+
+
+def test_a_live_daily_bar_takes_the_place_of_its_session() -> None:
+    """Two bars of one session: the later stamp is the live one."""
+    batch = parse(chart([seconds(2024, 7, 10, 13, 30), seconds(2024, 7, 10, 15, 29)], [10.0, 11.0]))
+    assert dates(batch) == [date(2024, 7, 10)]
+    assert batch.columns["close"] == ["11.0"]
+
+
+def test_a_live_intraday_bar_opens_on_the_grid_of_its_session() -> None:
+    """New York's hours open at half past."""
+    stamps = [seconds(2024, 7, 10, 13, 30), seconds(2024, 7, 10, 14, 30), seconds(2024, 7, 10, 15, 29) + 17]
+    batch = parse(chart([*stamps[:2], stamps[2] + 120]), Interval.H1)
+    assert batch.columns["timestamp"][2] == seconds(2024, 7, 10, 15, 30) * 1_000_000
+    again = parse(chart(stamps, [1.0, 2.0, 3.0]), Interval.H1)
+    assert again.columns["timestamp"] == [stamp * 1_000_000 for stamp in stamps[:2]]
+    assert again.columns["close"] == ["1.0", "3.0"]
+
+
+def test_a_lone_live_intraday_bar_opens_after_the_regular_start() -> None:
+    period = {"regular": {"start": seconds(2024, 7, 10, 13, 30), "end": seconds(2024, 7, 10, 20)}}
+    batch = parse(chart([seconds(2024, 7, 10, 14, 7) + 3], currentTradingPeriod=period), Interval.M15)
+    assert batch.columns["timestamp"] == [seconds(2024, 7, 10, 14, 0) * 1_000_000]
+
+
+def test_rows_come_oldest_first_and_inside_the_window() -> None:
+    stamps = [seconds(2024, 7, day, 13, 30) for day in (10, 8, 9, 5)]
+    window = Window(datetime(2024, 7, 8, tzinfo=UTC), datetime(2024, 7, 10, tzinfo=UTC))
+    assert dates(parse(chart(stamps), window=window)) == [date(2024, 7, 8), date(2024, 7, 9)]
+
+
+@pytest.mark.parametrize("zone", [None, "", "Mars/Olympus", "../../etc/passwd", "America", 5, "x" * 500])
+def test_a_zone_that_is_none_is_malformed(zone: object) -> None:
+    with pytest.raises(MalformedError, match="exchangeTimezoneName"):
+        parse(chart([seconds(2024, 7, 10, 13, 30)], exchangeTimezoneName=zone))
+
+
+# --- nulls and absences
+
+
+def test_a_row_without_a_close_is_left_out_and_counted() -> None:
+    stamps = [seconds(2024, 7, day, 13, 30) for day in (8, 9, 10)]
+    body = chart(stamps)
+    body["chart"]["result"][0]["indicators"]["quote"][0]["close"] = [1.5, None, 2.5]
+    batch = parse(body)
+    assert batch.columns["close"] == ["1.5", "2.5"]
+    assert batch.meta["left_out"] == 1
+
+
+def test_a_null_adjusted_close_or_volume_keeps_its_row() -> None:
+    body = chart([seconds(2024, 7, 10, 13, 30)])
+    body["chart"]["result"][0]["indicators"]["adjclose"] = [{"adjclose": [None]}]
+    body["chart"]["result"][0]["indicators"]["quote"][0]["volume"] = [None]
+    batch = parse(body)
+    assert (batch.columns["adj_close"], batch.columns["volume"], batch.columns["close"]) == ([None], [None], ["10.5"])
+    assert "left_out" not in batch.meta
+
+
+def test_intraday_bars_have_no_adjusted_close() -> None:
+    body = chart([seconds(2024, 7, 10, 13, 30)])
+    del body["chart"]["result"][0]["indicators"]["adjclose"]
+    assert parse(body, Interval.M15).columns["adj_close"] == [None]
+
+
+@pytest.mark.parametrize("body", [chart(None), chart([])], ids=["no timestamp key", "an empty one"])
+def test_an_empty_range_is_empty(body: dict[str, Any]) -> None:
+    with pytest.raises(EmptyError):
+        parse(body)
+
+
+def test_nothing_but_nulls_is_empty() -> None:
+    with pytest.raises(EmptyError, match="1 without a price"):
+        parse(chart([seconds(2024, 7, 10, 13, 30)], [None]))
+
+
+def test_nothing_inside_the_window_is_empty() -> None:
+    window = Window(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC))
+    with pytest.raises(EmptyError):
+        parse(chart([seconds(2024, 7, 10, 13, 30)]), window=window)
+
+
+def test_a_price_column_that_is_absent_is_malformed() -> None:
+    body = chart([seconds(2024, 7, 10, 13, 30)])
+    del body["chart"]["result"][0]["indicators"]["quote"][0]["high"]
+    with pytest.raises(MalformedError, match="high"):
+        parse(body)
+
+
+def test_columns_of_other_lengths_are_malformed() -> None:
+    body = chart([seconds(2024, 7, 10, 13, 30)])
+    body["chart"]["result"][0]["indicators"]["quote"][0]["low"] = [1.0, 2.0]
+    with pytest.raises(MalformedError, match="low"):
+        parse(body)
+
+
+def test_more_bars_than_a_batch_holds_are_malformed() -> None:
+    start = datetime(2000, 1, 1, 14, 30, tzinfo=UTC)
+    stamps = [int((start + timedelta(days=day)).timestamp()) for day in range(BATCH_LIMIT + 1)]
+    with pytest.raises(MalformedError, match="1001"):
+        parse(chart(stamps))
+    assert len(parse(chart(stamps[:-1]))) == BATCH_LIMIT
+
+
+@pytest.mark.parametrize("currency", ["GBp", None, "USD"])
+def test_the_currency_is_kept_as_it_was_said(currency: str | None) -> None:
+    """Pence are a hundredth of a pound; whoever converts must see them."""
+    assert parse(chart([seconds(2024, 7, 10, 8)], currency=currency)).currency == currency
+
+
+def test_events_may_be_null_absent_or_incomplete() -> None:
+    stamp = seconds(2024, 7, 10, 13, 30)
+    for events in (None, {}, {"dividends": None}, {"splits": {}}, {"dividends": {"1": {"date": stamp}}}):
+        body = chart([stamp])
+        body["chart"]["result"][0]["events"] = events
+        assert not {"splits", "dividends"} & set(parse(body).meta)
+
+
+def test_two_events_of_one_moment_are_both_told() -> None:
+    stamp = seconds(2024, 7, 10, 13, 30)
+    body = chart([stamp])
+    body["chart"]["result"][0]["events"] = {
+        "dividends": {"a": {"date": stamp, "amount": 0.5}, "b": {"date": stamp, "amount": 0.25}}
+    }
+    assert parse(body).meta["dividends"] == [[stamp * 1_000_000, "0.25"], [stamp * 1_000_000, "0.5"]]
+
+
+@pytest.mark.parametrize(("said", "interval"), [("60m", Interval.H1), ("1h", Interval.H1), ("15m", Interval.M15)])
+def test_the_two_names_of_an_hour_are_one(said: str, interval: Interval) -> None:
+    assert parse(chart([seconds(2024, 7, 10, 13, 30)], dataGranularity=said), interval).interval is interval
+
+
+@pytest.mark.parametrize("said", ["1mo", "1wk", "5m", "3mo"])
+def test_bars_of_another_length_are_refused(said: str) -> None:
+    """A range that is too long is answered in months."""
+    with pytest.raises(MalformedError, match=said):
+        parse(chart([seconds(2024, 7, 10, 13, 30)], dataGranularity=said))
+
+
+# --- quotes
+
+
+def quoted(**meta: Any) -> Batch:
+    told = {"regularMarketPrice": 187.25, "regularMarketTime": 1_704_834_000, **meta}
+    return parse(chart(None, **told), kind=Kind.QUOTE)
+
+
+def test_the_meta_of_a_chart_is_the_quote() -> None:
+    row = quoted(regularMarketVolume=7, chartPreviousClose=185.5).row(0)
+    assert (row["timestamp"], row["price"], row["volume"]) == (1_704_834_000_000_000, "187.25", "7")
+    assert row["previous_close"] == "185.5"
+
+
+def test_a_quote_without_a_price_is_empty() -> None:
+    with pytest.raises(EmptyError):
+        quoted(regularMarketPrice=None)
+
+
+@pytest.mark.parametrize("price", [0, -1.5])
+def test_a_price_of_nothing_is_empty(price: float) -> None:
+    with pytest.raises(EmptyError):
+        quoted(regularMarketPrice=price)
+
+
+def test_a_quote_without_its_time_is_malformed() -> None:
+    """The time of the call says nothing about the age of a price."""
+    with pytest.raises(MalformedError, match="regularMarketTime"):
+        quoted(regularMarketTime=None)
+
+
+def test_milliseconds_are_no_seconds() -> None:
+    with pytest.raises(MalformedError, match="regularMarketTime"):
+        quoted(regularMarketTime=1_704_834_000_000)
+
+
+def test_the_statement_of_a_synthetic_source_is_passed_on() -> None:
+    assert quoted(fintrack={"synthetic": True}).meta["statement"] == {"synthetic": True}
+
+
+def test_a_symbol_left_out_of_a_v7_answer_is_unknown() -> None:
+    with pytest.raises(UnknownSymbolError):
+        parse({"quoteResponse": {"result": [], "error": None}}, kind=Kind.QUOTE)
+
+
+def test_a_delisted_symbol_is_unknown() -> None:
+    stub = {"quoteType": "NONE", "symbol": "AAPL"}
+    with pytest.raises(UnknownSymbolError, match="delisted"):
+        parse({"quoteResponse": {"result": [stub], "error": None}}, kind=Kind.QUOTE)
+
+
+def test_the_answer_must_be_of_the_symbol_that_was_asked_for() -> None:
+    with pytest.raises(MalformedError, match="MSFT"):
+        quoted(symbol="MSFT")
+
+
+# --- errors
+
+
+def error(root: str, code: str, text: str = "said so") -> dict[str, Any]:
+    return {root: {"result": None, "error": {"code": code, "description": text}}}
+
+
+@pytest.mark.parametrize("root", ["chart", "finance", "spark", "quoteResponse"])
+@pytest.mark.parametrize(
+    ("status", "code", "meaning"),
+    [
+        (404, "Not Found", UnknownSymbolError),
+        (200, "Not Found", UnknownSymbolError),
+        (401, "Unauthorized", KeyRejectedError),
+        (200, "Unauthorized", KeyRejectedError),
+        (403, "Forbidden", EntitlementError),
+        (422, "Unprocessable Entity", EmptyError),
+        (400, "Bad Request", MalformedError),
+        (500, "internal-error", TransientError),
+        (429, "Too Many Requests", QuotaError),
+    ],
+)
+def test_an_error_means_the_same_under_each_root(
+    root: str, status: int, code: str, meaning: type[ProviderError]
+) -> None:
+    for kind in (Kind.QUOTE, Kind.BARS):
+        with pytest.raises(meaning):
+            parse(error(root, code), status=status, kind=kind)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "15m data not available for startTime=1 and endTime=2. The requested range must be within the last 60 days.",
+        "Data doesn't exist for startDate = 1577836800, endDate = 1578009600",
+    ],
+)
+def test_bars_that_yahoo_does_not_keep_are_empty(text: str) -> None:
+    for status in (400, 422):
+        with pytest.raises(EmptyError):
+            parse(error("chart", "Bad Request", text), status=status)
+
+
+@pytest.mark.parametrize("status", [200, 401, 403])
+def test_too_many_requests_in_plain_text_is_a_quota_under_every_status(status: int) -> None:
+    """The crumb's address answers it, where it is easily taken for a crumb."""
+    with pytest.raises(QuotaError):
+        parse(b"Too Many Requests\r\n", status=status)
+
+
+def test_a_page_of_consent_is_malformed() -> None:
+    with pytest.raises(MalformedError, match="HTML"):
+        parse(b"\n<!DOCTYPE html><html lang=en>")
+
+
+def test_all_asset_classes_are_served() -> None:
+    assert PROVIDER.facts.asset_classes == frozenset(AssetClass)
+    assert PROVIDER.facts.key is None
