@@ -73,6 +73,9 @@ class MissingKeyError(ConfigurationError):
             "providers that need no key go on working"
         )
 
+    def __reduce__(self) -> tuple[type[MissingKeyError], tuple[str, str]]:
+        return type(self), (self.provider, self.variable)
+
 
 class OutageError(FinTrackError):
     """One of our own servers (PostgreSQL, Redis, Kafka, workers) does not answer.
