@@ -44,7 +44,7 @@ class Connections:
     @cached_property
     def producer(self) -> Producer:
         with self._lock:
-            return Producer(self.settings.kafka_bootstrap_servers)
+            return Producer(self.settings.kafka_bootstrap_servers, batch_messages=self.settings.kafka_batch_messages)
 
     @cached_property
     def redis(self) -> redis.Redis:

@@ -61,6 +61,8 @@ class Settings(BaseModel):
     redis_url: SecretStr = SecretStr("redis://localhost:6379/0")
 
     kafka_bootstrap_servers: str = "localhost:9092"
+    kafka_batch_messages: int = Field(10_000, ge=1)
+    """The most messages of one batch; 1 for the embedded broker, whose watermark miscounts a first batch."""
     kafka_topic_market_data: str = "market-data"
     kafka_topic_notifications: str = "notifications"
 

@@ -67,7 +67,9 @@ def item_loaded(item: Item, batch: Batch, topic: str, now: datetime, event_id: U
 
 def item_failed(item: Item, reason: str, detail: str, topic: str, now: datetime, event_id: UUID) -> Event:
     """Why an item ended without rows."""
-    fields = {**_of_item(item), "reason": reason, "detail": detail[:2000]}
+    # A provider's JSON may hold half of a surrogate pair as an escape; UTF-8 cannot.
+    text = detail[:2000].encode("utf-8", "replace").decode()
+    fields = {**_of_item(item), "reason": reason, "detail": text}
     return _event("item.failed", topic, item.instrument.symbol, now, event_id, item.run_id, fields)
 
 
