@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -73,6 +74,6 @@ def clean_environment() -> dict[str, str]:
 
 def parse_env(text: str) -> dict[str, str]:
     """The variables of ``fintrack env``, read by a shell as a person would have it read."""
-    script = f'{text}\n{sys.executable} -c "import json, os; print(json.dumps(dict(os.environ)))"'
+    script = f'{text}\n{shlex.quote(sys.executable)} -c "import json, os; print(json.dumps(dict(os.environ)))"'
     shown = subprocess.run(["sh", "-c", script], env={}, capture_output=True, text=True, check=True)
     return {name: value for name, value in json.loads(shown.stdout).items() if f"export {name}=" in text}
