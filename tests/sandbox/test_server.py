@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
+import http.client
 import json
+import socket
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -253,3 +256,80 @@ def test_a_wrong_fault_is_refused(market: Running, body: bytes) -> None:
     answer = requests.post(f"{market.url}/_control/faults", data=body, timeout=5)
     assert answer.status_code == 400
     assert requests.get(f"{market.url}/_control/faults", timeout=5).json() == {"faults": []}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"GET /yahoo_finance/v8/finance/chart/AAPL HTTP/1.1\r\n\r\n",
+        b"\x00\x01\x02\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\nHost: x\r\n\r\n",
+        b"GET /" + b"A" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
+        b"POST /_control/faults HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n",
+        b"POST /_control/faults HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /_control/faults HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_bytes_that_are_no_request_close_their_connection_and_no_other(market: Running, raw: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", market.port), timeout=5) as connection:
+        connection.sendall(raw)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):
+            while part := connection.recv(65_536):
+                answer += part
+    assert not answer.startswith((b"HTTP/1.1 2", b"HTTP/1.1 5")) or b'"error":null' in answer
+    assert requests.get(f"{market.url}/_control/health", timeout=5).json()["healthy"] is True
+
+
+@pytest.mark.parametrize("venue", ["yahoo_finance", "coinbase"])
+def test_more_parameters_than_anyone_means_are_refused_in_the_providers_form(market: Running, venue: str) -> None:
+    path = {"yahoo_finance": "v8/finance/chart/AAPL", "coinbase": "products"}[venue]
+    answer = requests.get(f"{market.url}/{venue}/{path}?" + "&".join(f"a{i}=1" for i in range(200)), timeout=5)
+    assert answer.status_code == 400
+    assert answer.json().keys() <= {"finance", "message"}
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_providers_are_asked_by_get_alone(market: Running, method: str) -> None:
+    answer = requests.request(method, f"{market.url}/yahoo_finance/v8/finance/chart/AAPL", data=b"x", timeout=5)
+    assert answer.status_code == 405
+    assert answer.json()["finance"]["error"]["code"] == "Method Not Allowed"
+
+
+def test_a_connection_is_kept_and_a_head_has_no_body(market: Running) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", market.port, timeout=5)
+    local = None
+    for method in ("GET", "HEAD", "GET"):
+        connection.request(method, "/coinbase/products/BTC-USD")
+        answer = connection.getresponse()
+        body = answer.read()
+        assert answer.status == 200
+        assert (body == b"") is (method == "HEAD")
+        assert local in (None, connection.sock.getsockname())
+        local = connection.sock.getsockname()
+    connection.close()
+
+
+def test_a_fault_of_our_own_is_a_500_in_the_providers_form_and_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("broken on purpose")
+
+    with running() as server:
+        monkeypatch.setattr(server.sandbox.market, "tick", broken)
+        answer = requests.get(f"{server.url}/coinbase/products/BTC-USD/ticker", timeout=5)
+        assert (answer.status_code, answer.json()) == (500, {"message": "Internal Server Error"})
+    assert [record.message for record in caplog.records if record.exc_info] == ["sandbox_request_failed"]
+
+
+def test_the_environment_names_every_provider(market: Running) -> None:
+    assert market.environment == {
+        "YAHOO_FINANCE_BASE_URL": f"http://127.0.0.1:{market.port}/yahoo_finance",
+        "COINBASE_BASE_URL": f"http://127.0.0.1:{market.port}/coinbase",
+    }
+    for url in market.environment.values():
+        assert requests.get(f"{url}/", timeout=5).status_code == 404
