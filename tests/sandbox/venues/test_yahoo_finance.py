@@ -17,7 +17,24 @@ Chart = Callable[..., dict[str, Any]]
 Get = Callable[..., requests.Response]
 Rows = Callable[[str], list[dict[str, str]]]
 
+UNKNOWN = {
+    "chart": {
+        "result": None,
+        "error": {"code": "Not Found", "description": "No data found, symbol may be delisted"},
+    }
+}
+NOBODY = {"quoteResponse": {"result": [], "error": None}}
 ALL = {"interval": "1d", "period1": 0, "period2": 4_000_000_000}
+
+
+def test_the_answers_that_are_expected_here_are_the_recorded_ones(samples: Path) -> None:
+    names = ("error-404-unknown-symbol", "quote-NONEXIST-200")
+    found = [json.loads((samples / "yahoo" / f"{name}.json").read_text()) for name in names]
+    assert found == [UNKNOWN, NOBODY]
+    assert (samples / "yahoo/error-429-too-many-requests.txt").read_bytes().strip() == b"Too Many Requests"
+    empty = json.loads((samples / "yahoo/chart-AAPL-1m-weekend-empty.json").read_text())["chart"]["result"][0]
+    assert empty.keys() == {"meta", "indicators"}
+    assert empty["indicators"]["quote"] == [{}]
 
 
 def served(result: dict[str, Any], zone: str) -> dict[str, list[Any]]:
@@ -64,14 +81,13 @@ def test_a_euro_rate_is_the_banks_at_londons_midnight(currency: str, chart: Char
 
 
 @pytest.mark.parametrize("symbol", ["AAPL", "^GSPC", "EURUSD=X"])
-def test_outside_the_real_range_an_answer_is_empty_in_yahoos_form(symbol: str, chart: Chart, samples: Path) -> None:
+def test_outside_the_real_range_an_answer_is_empty_in_yahoos_form(symbol: str, chart: Chart) -> None:
     result = chart(symbol, interval="1d", period1=1_794_000_000, period2=1_795_000_000)
-    recorded = json.loads((samples / "yahoo/chart-AAPL-1m-weekend-empty.json").read_text())["chart"]["result"][0]
-    assert result.keys() == recorded.keys()
-    assert result["indicators"]["quote"] == recorded["indicators"]["quote"] == [{}]
+    assert result.keys() == {"meta", "indicators"}
+    assert result["indicators"]["quote"] == [{}]
 
 
-def test_splits_are_told_on_request_at_the_sessions_open(chart: Chart, samples: Path) -> None:
+def test_splits_are_told_on_request_at_the_sessions_open(chart: Chart) -> None:
     result = chart("AAPL", **ALL, events="div,splits")
     days = {
         datetime.fromtimestamp(int(stamp), ZoneInfo("America/New_York")): split["splitRatio"]
@@ -82,9 +98,9 @@ def test_splits_are_told_on_request_at_the_sessions_open(chart: Chart, samples: 
         date(2005, 2, 28): "2:1",
     }
     assert set(map(int, result["events"]["splits"])) <= set(result["timestamp"])
-    recorded = json.loads((samples / "yahoo/chart-AAPL-1d-2020-08-31-split-dividend.json").read_text())
-    [split] = recorded["chart"]["result"][0]["events"]["splits"].values()
-    assert next(iter(result["events"]["splits"].values())).keys() == split.keys()
+    assert result["events"]["splits"]["961594200"] == {
+        "date": 961594200, "numerator": 2, "denominator": 1, "splitRatio": "2:1",
+    }  # fmt: skip
     assert "events" not in chart("AAPL", **ALL)
     assert "events" not in chart("AAPL", interval="1d", period1=0, period2=960_000_000, events="div")
 
@@ -127,21 +143,15 @@ def test_a_quote_has_recorded_names_and_types(get: Get, samples: Path) -> None:
         )
 
 
-def test_nobody_known_is_an_empty_list(get: Get, samples: Path) -> None:
+def test_nobody_known_is_an_empty_list(get: Get) -> None:
     answer = get("yahoo_finance/v7/finance/quote", symbols="UNKNOWN1,UNKNOWN2")
-    assert (answer.status_code, answer.json()) == (
-        200,
-        json.loads((samples / "yahoo/quote-NONEXIST-200.json").read_text()),
-    )
+    assert (answer.status_code, answer.json()) == (200, NOBODY)
 
 
 @pytest.mark.parametrize("symbol", ["UNKNOWN", "UNKNOWN-USD", "A%20B", "EUR%2FUSD", "%00", "-", "A" * 33])
-def test_an_unknown_symbol_gets_the_recorded_error(symbol: str, get: Get, samples: Path) -> None:
+def test_an_unknown_symbol_gets_the_recorded_error(symbol: str, get: Get) -> None:
     answer = get(f"yahoo_finance/v8/finance/chart/{symbol}", interval="1d")
-    assert (answer.status_code, answer.json()) == (
-        404,
-        json.loads((samples / "yahoo/error-404-unknown-symbol.json").read_text()),
-    )
+    assert (answer.status_code, answer.json()) == (404, UNKNOWN)
 
 
 def test_intraday_bars_say_that_they_are_synthetic_and_have_no_adjusted_close(chart: Chart) -> None:
