@@ -22,7 +22,15 @@ from fintrack_tasks.errors import ConfigurationError
 
 __all__ = ["SECRET_NAMES", "Settings", "environment", "load_settings", "redact_url", "settings"]
 
-SECRET_NAMES = ("DB_PASSWORD", "REDIS_URL", "API_KEY_ALPHA_VANTAGE", "API_KEY_FINNHUB", "FLOWER_BASIC_AUTH")
+SECRET_NAMES = (
+    "DB_PASSWORD",
+    "REDIS_URL",
+    "API_KEY_ALPHA_VANTAGE",
+    "API_KEY_FINNHUB",
+    "API_KEY_TWELVE_DATA",
+    "API_KEY_COINBASE",
+    "FLOWER_BASIC_AUTH",
+)
 """Every secret; each may also be given as ``NAME_FILE``."""
 
 _PROVIDER_URL = re.compile(r"([A-Z][A-Z0-9_]*)_BASE_URL")
@@ -68,6 +76,8 @@ class Settings(BaseModel):
 
     api_key_alpha_vantage: SecretStr = SecretStr("")
     api_key_finnhub: SecretStr = SecretStr("")
+    api_key_twelve_data: SecretStr = SecretStr("")
+    api_key_coinbase: SecretStr = SecretStr("")
     api_rate_limit: int = Field(0, ge=0)
     """Requests a minute that no provider may exceed whatever its own quota; 0 leaves the provider's own."""
 

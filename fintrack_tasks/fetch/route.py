@@ -30,8 +30,7 @@ _UNLIMITED_SECONDS: Final = 0.02
 def _route(asset_class: AssetClass, kind: Kind, interval: Interval | None) -> tuple[str, ...]:
     found = []
     for name in _ROUTES[asset_class]:
-        facts = providers.provider(name).facts
-        if asset_class in facts.asset_classes and kind in facts.kinds and (not interval or interval in facts.intervals):
+        if providers.provider(name).facts.serves(asset_class, kind, interval):
             found.append(name)
     return tuple(found)
 

@@ -23,12 +23,12 @@ from fintrack_tasks.sandbox.control import Desk
 from fintrack_tasks.sandbox.faults import Faults
 from fintrack_tasks.sandbox.market import Market
 from fintrack_tasks.sandbox.quotas import Ledger, Request, named
-from fintrack_tasks.sandbox.venues import coinbase, yahoo_finance
+from fintrack_tasks.sandbox.venues import venues
 from fintrack_tasks.sandbox.venues.base import Reply, Venue, json_reply
 
 __all__ = ["VENUES", "Sandbox", "base_urls", "listen", "serve"]
 
-VENUES: Final[Mapping[str, Venue]] = MappingProxyType({v.name: v for v in (yahoo_finance.VENUE, coinbase.VENUE)})
+VENUES: Final[Mapping[str, Venue]] = MappingProxyType(venues())
 
 _MOST_FIELDS: Final = 100
 _PATH_KEPT: Final = 200

@@ -324,8 +324,3 @@ def test_with_the_broker_killed_in_the_middle_nothing_is_marked_that_it_did_not_
     assert sorted(there) == sorted(set(range(3_000)) - set(before))
     for key in range(3):
         assert [n for n in there if n % 3 == key] == sorted(n for n in there if n % 3 == key)
-
-
-def test_a_topic_name_that_the_broker_does_not_take_is_a_matter_of_configuration(bootstrap: str) -> None:
-    with pytest.raises(ConfigurationError, match="does not create the topic"):
-        ensure_topics(bootstrap, ["not a topic/name"])

@@ -116,7 +116,7 @@ def test_marked_is_acknowledged_and_a_prefix_of_each_key(keys: list[str], deaf: 
 
     drain(outbox.pending, outbox.mark, broker, limit=limit)
 
-    assert {n for n in outbox.marked} <= {e.id.int for e in broker.log}
+    assert set(outbox.marked) <= {e.id.int for e in broker.log}
     for key in set(keys):
         own = [number for number, e in events.items() if e.key == key]
         first_deaf = next((i for i, number in enumerate(own) if number in deaf), len(own))

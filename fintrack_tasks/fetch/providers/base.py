@@ -7,37 +7,56 @@ is not trusted: limits and errors inside a 200 are found here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, Protocol, runtime_checkable
 
 from fintrack_tasks.domain import AssetClass, Batch, Instrument, Interval, Kind, Window
+from fintrack_tasks.errors import ProviderError
 
-__all__ = ["Ask", "Facts", "HttpRequest", "HttpResponse", "KeyUse", "Provider", "Quota"]
+__all__ = [
+    "Ask",
+    "Batching",
+    "Facts",
+    "HttpRequest",
+    "HttpResponse",
+    "KeyUse",
+    "Profiling",
+    "Provider",
+    "Quota",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """At most ``limit`` requests in any ``seconds`` seconds."""
+    """At most ``limit`` requests in any ``seconds`` seconds.
+
+    :param burst: the most of them that may go out at once; 1 where a provider is strict, ``None`` for all.
+    """
 
     limit: int
     seconds: float
+    burst: int | None = None
 
     def __post_init__(self) -> None:
-        if self.limit < 1 or self.seconds <= 0:
-            raise ValueError(f"not a quota: {self.limit} per {self.seconds} s")
+        if self.limit < 1 or self.seconds <= 0 or (self.burst is not None and not 1 <= self.burst <= self.limit):
+            raise ValueError(f"not a quota: {self.limit} per {self.seconds} s, at once {self.burst}")
 
 
 @dataclass(frozen=True, slots=True)
 class KeyUse:
-    """How a provider takes its key: in a query parameter or in a header."""
+    """How a provider takes its key: in a query parameter, in a header, or by signing with it."""
 
     variable: str
     """The environment variable that carries it, such as ``API_KEY_FINNHUB``."""
     query: str | None = None
     header: str | None = None
     prefix: str = ""
+    signed: bool = False
+    """The key signs the request and is not sent: see :mod:`fintrack_tasks.fetch.signing`."""
+    optional: bool = False
+    """Without a key the provider still answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +76,19 @@ class Facts:
     symbols_per_request: int = 1
     key: KeyUse | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    without: frozenset[tuple[AssetClass, Kind]] = frozenset()
+    """Combinations of the above that the provider does not have, or not in any plan that can be relied on."""
+    largest_body: int = 8 * 1024 * 1024
+    """Bytes, decompressed; a larger answer is refused."""
+
+    def serves(self, asset_class: AssetClass, kind: Kind, interval: Interval | None = None) -> bool:
+        """Whether such a question may be put to the provider."""
+        return (
+            asset_class in self.asset_classes
+            and kind in self.kinds
+            and (interval is None or interval in self.intervals)
+            and (asset_class, kind) not in self.without
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +104,17 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A GET below the provider's base URL, without the key: the client adds that last."""
+    """A GET below the provider's base URL, without the key: the client adds that last.
+
+    :param endpoint: what a plan includes or not, such as ``stock/candle``; entitlements are learnt by this name.
+    :param weight: how much of the quota it uses, where a provider counts symbols rather than requests.
+    """
 
     path: str
     params: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    endpoint: str = ""
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,5 +140,37 @@ class Provider(Protocol):
         """The rows of an answer, oldest first, inside ``ask.window``, with no null price.
 
         :raises fintrack_tasks.errors.ProviderError: the subclass says what the answer means.
+        """
+        ...
+
+
+@runtime_checkable
+class Profiling(Protocol):
+    """A provider that also knows what an instrument is."""
+
+    def request_profile(self, instrument: Instrument) -> HttpRequest:
+        """What to ask for an instrument's name and currency."""
+        ...
+
+    def parse_profile(self, instrument: Instrument, response: HttpResponse, now: datetime) -> Instrument:
+        """The instrument with what the answer says of it.
+
+        :raises fintrack_tasks.errors.ProviderError: the subclass says what the answer means.
+        """
+        ...
+
+
+@runtime_checkable
+class Batching(Protocol):
+    """A provider that answers for up to ``facts.symbols_per_request`` symbols at once."""
+
+    def request_many(self, asks: Sequence[Ask]) -> HttpRequest:
+        """One request for questions of one kind, interval and window; its weight is what the provider counts."""
+        ...
+
+    def parse_many(self, asks: Sequence[Ask], response: HttpResponse) -> list[Batch | ProviderError]:
+        """For each question its rows, or what its entry means: a batch mixes good and bad ones.
+
+        :raises fintrack_tasks.errors.ProviderError: when the answer as a whole is none.
         """
         ...

@@ -8,6 +8,7 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,7 +35,6 @@ from fintrack_tasks.fetch.providers.base import Ask, HttpRequest, HttpResponse, 
 
 NOW = datetime(2024, 1, 10, 12, tzinfo=UTC)
 WINDOW = Window(datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 5, tzinfo=UTC))
-OPENS = 1_704_205_800  # 2024-01-02 09:30 in New York
 SYMBOLS = {
     AssetClass.STOCK: "BRK-B",
     AssetClass.CRYPTO: "BTC-USD",
@@ -42,56 +42,12 @@ SYMBOLS = {
     AssetClass.INDEX: "^GSPC",
 }
 
-# Right answers, to be bent: what the sources are known to send, cut to three rows.
-_YAHOO_CHART = {
-    "chart": {
-        "result": [
-            {
-                "meta": {
-                    "currency": "USD",
-                    "symbol": "BTC-USD",
-                    "exchangeName": "CCC",
-                    "exchangeTimezoneName": "America/New_York",
-                    "regularMarketPrice": 187.25,
-                    "regularMarketTime": 1_704_834_000,
-                    "regularMarketVolume": 1200,
-                    "chartPreviousClose": 185.5,
-                    "currentTradingPeriod": {"regular": {"start": OPENS, "end": OPENS + 23_400}},
-                },
-                "timestamp": [OPENS, OPENS + 86_400, OPENS + 2 * 86_400],
-                "events": {
-                    "dividends": {"1": {"date": OPENS, "amount": 0.5}, "2": {"date": OPENS, "amount": None}},
-                    "splits": {"3": {"date": OPENS, "numerator": 4, "denominator": 1}},
-                },
-                "indicators": {
-                    "quote": [
-                        {
-                            "open": [185.0, 184.25, None],
-                            "high": [188.5, 185.75, 183.0],
-                            "low": [183.75, 183.5, 180.5],
-                            "close": [185.5, 184.25, 181.75],
-                            "volume": [82_488_700, 58_414_500, 71_983_600],
-                        }
-                    ],
-                    "adjclose": [{"adjclose": [184.9, 183.7, 181.2]}],
-                },
-            }
-        ],
-        "error": None,
-    }
-}
-_YAHOO_ERROR = {"chart": {"result": None, "error": {"code": "Not Found", "description": "No data found"}}}
-_COINBASE_TICKER = {
-    "trade_id": 1,
-    "price": "42500.01",
-    "size": "0.25",
-    "bid": "42500.00",
-    "ask": "42500.02",
-    "volume": "9123.55",
-    "time": "2024-01-10T11:59:58.123456Z",
-}
-_COINBASE_CANDLES = [[1_704_326_400 - i * 86_400, 42_000, 45_000.5, 44_000, 42_800.25, 100.1] for i in range(3)]
-GOOD = [_YAHOO_CHART, _YAHOO_ERROR, _COINBASE_TICKER, _COINBASE_CANDLES, {"message": "NotFound"}]
+# Right answers, to be bent: what the sources are known to send, cut to three rows; a list of JSON bodies a provider.
+GOOD = [
+    body
+    for path in sorted((Path(__file__).parent / "right_answers").glob("*.json"))
+    for body in json.loads(path.read_text(encoding="utf-8"))
+]
 
 ALL = [pytest.param(providers.provider(name), id=name) for name in providers.names()]
 
