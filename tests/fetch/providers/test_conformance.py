@@ -29,7 +29,7 @@ from fintrack_tasks.domain import (
     Window,
     to_micros,
 )
-from fintrack_tasks.errors import ProviderError, UsageError
+from fintrack_tasks.errors import ProviderError, UnknownSymbolError, UsageError
 from fintrack_tasks.fetch import providers
 from fintrack_tasks.fetch.providers.base import Ask, HttpRequest, HttpResponse, Provider
 
@@ -144,7 +144,10 @@ def facts_key(provider: Provider) -> set[str]:
 def test_a_symbol_cannot_leave_its_place_in_the_path(provider: Provider) -> None:
     """A slash, a question mark or an ampersand of a symbol is no part of the address."""
     instrument = Instrument("A/../B", sorted(provider.facts.asset_classes)[0])
-    path = provider.request(Ask(Kind.QUOTE, instrument, NOW)).path
+    try:
+        path = provider.request(Ask(Kind.QUOTE, instrument, NOW)).path
+    except UnknownSymbolError:
+        return  # refused before it is asked for
     assert "/../" not in path
     assert "?" not in path
 
