@@ -1,0 +1,276 @@
+"""Finnhub: quotes of US stocks, candles of currencies and crypto, what a company is. Docs: https://finnhub.io/docs/api.
+
+Candles of stocks are premium, as is every exchange outside the US: the plan behind the key decides, by endpoint.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from typing import Any, ClassVar, Final, NoReturn
+from zoneinfo import ZoneInfo
+
+from fintrack_tasks.domain import (
+    BATCH_LIMIT,
+    AssetClass,
+    Batch,
+    Instrument,
+    Interval,
+    Kind,
+    from_micros,
+    to_micros,
+)
+from fintrack_tasks.errors import (
+    EmptyError,
+    EntitlementError,
+    KeyRejectedError,
+    MalformedError,
+    QuotaError,
+    UnknownSymbolError,
+)
+from fintrack_tasks.fetch.providers.answers import column, epoch_micros, json_body, number, raise_for_status
+from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, KeyUse, Quota
+
+__all__ = ["PROVIDER", "Finnhub"]
+
+_RESOLUTION: Final = {Interval.D1: "D", Interval.H1: "60", Interval.M15: "15"}
+_CANDLES: Final = {AssetClass.STOCK: "stock", AssetClass.FOREX: "forex", AssetClass.CRYPTO: "crypto"}
+_PRICES: Final = {"open": "o", "high": "h", "low": "l", "close": "c"}
+_PAIR: Final = re.compile(r"([A-Z]{3})?([A-Z]{3})=X")  # Yahoo's short form INR=X counts from the dollar
+_SHARE_CLASS: Final = re.compile(r"([A-Z0-9]+)-([A-Z])")
+_NEW_YORK: Final = ZoneInfo("America/New_York")
+_MIDNIGHT: Final = time(0)
+_EVENING: Final = time(17)  # the hour, in New York, at which a day of the currency market ends and the next begins
+_QUARTER: Final = 900_000_000
+_LIMIT: Final = "api limit reached"
+_NOT_SUPPORTED: Final = "symbol not supported"
+_US_EXCHANGES: Final = ("NASDAQ", "NEW YORK STOCK EXCHANGE", "NYSE", "CBOE", "BATS", "OTC")
+
+
+class Finnhub:
+    """Declared facts, :meth:`request` and :meth:`parse`; :meth:`request_profile` and :meth:`parse_profile`."""
+
+    facts: ClassVar[Facts] = Facts(
+        name="finnhub",
+        base_url="https://finnhub.io",
+        asset_classes=frozenset({AssetClass.STOCK, AssetClass.FOREX, AssetClass.CRYPTO}),
+        kinds=frozenset({Kind.QUOTE, Kind.BARS}),
+        intervals=frozenset(Interval),
+        page_size=500,  # of intraday candles a month at most comes at once
+        quotas=(Quota(60, 60.0), Quota(30, 1.0)),
+        key=KeyUse(variable="API_KEY_FINNHUB", header="X-Finnhub-Token"),
+        headers={"User-Agent": "fintrack-tasks", "Accept": "application/json"},
+        without=frozenset({(AssetClass.STOCK, Kind.BARS)}),
+    )
+
+    def request(self, ask: Ask) -> HttpRequest:
+        """The quote, or the window's candles; both ends of ``from`` and ``to`` are inclusive there.
+
+        :raises UnknownSymbolError: for a currency symbol that is no pair; no answer need be fetched to know it.
+        """
+        symbol = _symbol(ask.instrument)
+        if ask.kind is Kind.QUOTE or ask.window is None or ask.interval is None:
+            return HttpRequest("/api/v1/quote", {"symbol": symbol}, endpoint=_endpoint("quote", ask.instrument))
+        # A day may be stamped with the evening before.
+        margin = timedelta(days=1) if ask.interval is Interval.D1 else timedelta(0)
+        name = f"{_CANDLES.get(ask.instrument.asset_class, 'stock')}/candle"
+        params = {
+            "symbol": symbol,
+            "resolution": _RESOLUTION[ask.interval],
+            "from": str(to_micros(ask.window.start - margin) // 1_000_000),
+            "to": str(to_micros(ask.window.end + margin) // 1_000_000 - 1),
+        }
+        return HttpRequest(f"/api/v1/{name}", params, endpoint=_endpoint(name, ask.instrument))
+
+    def parse(self, ask: Ask, response: HttpResponse) -> Batch:
+        """The quote or the bars of an answer."""
+        body = _body(response, ask.now)
+        return _quote(ask, body) if ask.kind is Kind.QUOTE else _candles(ask, body)
+
+    def request_profile(self, instrument: Instrument) -> HttpRequest:
+        """The profile of a company.
+
+        :raises UnknownSymbolError: for what is no stock.
+        """
+        if instrument.asset_class is not AssetClass.STOCK:
+            raise UnknownSymbolError(f"no company stands behind a {instrument.asset_class.value} symbol")
+        symbol = _symbol(instrument)
+        return HttpRequest(
+            "/api/v1/stock/profile2", {"symbol": symbol}, endpoint=_endpoint("stock/profile2", instrument)
+        )
+
+    def parse_profile(self, instrument: Instrument, response: HttpResponse, now: datetime) -> Instrument:
+        """The instrument with its company's name, and its currency where it is listed in the US.
+
+        A profile's own ``currency`` is that of the company's filings, which for an ADR is not that of its prices: it
+        is not taken over. What was known of the currency stays.
+        """
+        body = _body(response, now)
+        if not body:
+            raise UnknownSymbolError("an empty profile")
+        name, exchange = _text(body.get("name"), "name"), _text(body.get("exchange"), "exchange")
+        if name is None:
+            raise MalformedError("a profile without a name")
+        listed_in_us = (exchange or "").upper().startswith(_US_EXCHANGES)
+        return replace(instrument, name=name, currency="USD" if listed_in_us else instrument.currency)
+
+
+PROVIDER: Final = Finnhub()
+
+
+def _symbol(instrument: Instrument) -> str:
+    """Finnhub's name of exactly this instrument.
+
+    Crypto is taken from Coinbase, whose products have our names and real dollars: BTC-USD is not BINANCE:BTCUSDT.
+    """
+    symbol = instrument.symbol
+    if instrument.asset_class is AssetClass.CRYPTO:
+        return f"COINBASE:{symbol}"
+    if instrument.asset_class is AssetClass.FOREX:
+        base, quote = _pair(symbol)
+        return f"OANDA:{base}_{quote}"
+    share = _SHARE_CLASS.fullmatch(symbol)
+    return f"{share[1]}.{share[2]}" if share else symbol
+
+
+def _pair(symbol: str) -> tuple[str, str]:
+    match = _PAIR.fullmatch(symbol)
+    if match is None:
+        raise UnknownSymbolError(f"{symbol!r:.40} is no pair of currencies")
+    return match[1] or "USD", match[2]
+
+
+def _endpoint(name: str, instrument: Instrument) -> str:
+    """What a plan includes: the US, and each exchange or source outside it by itself.
+
+    A refusal of Toronto's quotes must not be learnt as one of all quotes.
+    """
+    part = "" if name.endswith("/candle") else instrument.asset_class.value
+    if instrument.asset_class is AssetClass.STOCK:
+        part = instrument.symbol.rpartition(".")[2] if "." in instrument.symbol else ""
+    return f"{name}/{part}" if part else name
+
+
+def _currency(instrument: Instrument) -> str | None:
+    """What the prices are in; a stock's without an exchange's suffix is listed in the US."""
+    if instrument.asset_class is AssetClass.CRYPTO:
+        return instrument.symbol.partition("-")[2] or None
+    if instrument.asset_class is AssetClass.FOREX:
+        return _pair(instrument.symbol)[1]
+    return instrument.currency if "." in instrument.symbol else "USD"
+
+
+def _body(response: HttpResponse, now: datetime) -> Mapping[str, Any]:
+    """The object of an answer; errors are found here, whatever their status."""
+    raise_for_status(response, now)
+    said = response.body[:200].decode("ascii", errors="replace").strip().lower()
+    if said.startswith((_LIMIT, _NOT_SUPPORTED)):  # both come as plain text too
+        _raise(said, response.status)
+    body = json_body(response)
+    if not isinstance(body, dict):
+        raise MalformedError("an answer that is no object")
+    if "error" in body:
+        _raise(str(body["error"]).lower(), response.status)
+    if response.status != 200:
+        raise MalformedError(f"HTTP status {response.status}")
+    return body
+
+
+def _raise(said: str, status: int) -> NoReturn:
+    if _LIMIT in said:
+        raise QuotaError("API limit reached")
+    # Before 2022 a plan's limits came with 401 as well: the text tells them from a bad key.
+    if "access to this resource" in said or status == 403:
+        raise EntitlementError("no access to this resource in the plan behind the key")
+    if status == 401 or "api key" in said:
+        raise KeyRejectedError("the API key is missing or not accepted")
+    if _NOT_SUPPORTED in said:
+        raise UnknownSymbolError("symbol not supported")
+    raise MalformedError(f"an error that is not known (HTTP status {status}): {said!r:.80}")
+
+
+def _quote(ask: Ask, body: Mapping[str, Any]) -> Batch:
+    if "c" not in body or "t" not in body:
+        raise MalformedError("a quote without c or t")
+    values = {name: number(body.get(name), name) for name in ("c", "pc", "o", "h", "l")}
+    price = values["c"]
+    if not any(_positive(value) for value in values.values()) and body["t"] == 0:
+        # With null d and dp the symbol is unknown. With zeros, or without the two as of old, Finnhub may know it and
+        # yet has no price: that must not end the item as empty either, for another provider may have one.
+        raise UnknownSymbolError("a quote of zeros: no data for this symbol")
+    if price is None or not _positive(price):
+        raise MalformedError(f"a price of {price!r:.40}")
+    if not body["t"]:
+        raise MalformedError("a price without its time")
+    columns = {"price": price, "volume": None}
+    beside = {"previous_close": "pc", "open": "o", "high": "h", "low": "l"}
+    columns |= {name: values[key] if _positive(values[key]) else None for name, key in beside.items()}
+    stamp = epoch_micros(body["t"], "t")
+    return _batch(ask, {"timestamp": [stamp], **{name: [value] for name, value in columns.items()}}, None)
+
+
+def _positive(text: str | None) -> bool:
+    return text is not None and float(text) > 0
+
+
+def _candles(ask: Ask, body: Mapping[str, Any]) -> Batch:
+    if body.get("s") == "no_data":
+        raise EmptyError("no candles in this range")
+    stamps = body.get("t")
+    if body.get("s") != "ok" or not isinstance(stamps, list):
+        raise MalformedError(f"candles of state {body.get('s')!r:.20}, or without their times")
+    columns = {name: column(body.get(key), len(stamps), name) for name, key in {**_PRICES, "volume": "v"}.items()}
+    rows: dict[int, list[str | None]] = {}
+    for i, stamp in enumerate(stamps):
+        opens = _opens(epoch_micros(stamp, "t"), ask)
+        if ask.window is None or to_micros(ask.window.start) <= opens < to_micros(ask.window.end):
+            rows[opens] = [number(values[i], name) for name, values in columns.items()]
+            if None in rows[opens][:4]:
+                raise MalformedError("a candle without a price")
+    if not rows:
+        raise EmptyError("no candles in this range")
+    if len(rows) > BATCH_LIMIT:
+        raise MalformedError(f"{len(rows)} bars, more than a window may hold")
+    order = sorted(rows)
+    table = {name: [rows[opens][i] for opens in order] for i, name in enumerate(columns)}
+    return _batch(ask, {"timestamp": order, **table, "adj_close": [None] * len(order)}, ask.interval)
+
+
+def _opens(stamp: int, ask: Ask) -> int:
+    """When a candle opens; that of a day at midnight UTC of the day that it is of."""
+    if ask.interval is not Interval.D1:
+        if stamp % _QUARTER:
+            raise MalformedError(f"a candle at {from_micros(stamp):%FT%TZ}, where none opens")
+        return stamp
+    moment, asset_class = from_micros(stamp), ask.instrument.asset_class
+    local = moment.astimezone(_NEW_YORK)
+    if moment.time() == _MIDNIGHT:
+        return stamp
+    if local.time() == _MIDNIGHT and asset_class is AssetClass.STOCK:
+        day = local.date()
+    elif local.time() == _EVENING and asset_class is AssetClass.FOREX:
+        day = local.date() + timedelta(days=1)
+    else:
+        raise MalformedError(f"a day at {moment:%FT%TZ}, where none begins")
+    return to_micros(datetime(day.year, day.month, day.day, tzinfo=UTC))
+
+
+def _batch(ask: Ask, columns: Mapping[str, list[Any]], interval: Interval | None) -> Batch:
+    return Batch(
+        kind=ask.kind,
+        symbol=ask.instrument.symbol,
+        source=Finnhub.facts.name,
+        currency=_currency(ask.instrument),
+        interval=interval,
+        columns=columns,
+    )
+
+
+def _text(value: object, name: str) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or len(value) > 200:
+        raise MalformedError(f"{name} is no text: {value!r:.40}")
+    return " ".join(value.split()) or None
