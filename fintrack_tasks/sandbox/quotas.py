@@ -10,20 +10,36 @@ from typing import Any, Final
 
 from fintrack_tasks.fetch.providers.base import Quota
 
-__all__ = ["Ledger", "Request", "most_in_window", "named"]
+__all__ = ["Ledger", "Refusal", "Request", "most_in_window", "named"]
 
 _KEPT: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as it arrived, ``at`` in epoch seconds. ``key`` is a name of the caller: no key is written down."""
+    """One request as it arrived, ``at`` in epoch seconds. ``key`` is a name of the caller: no key is written down.
+
+    :param refused: it was told that its quota is used up, whatever the status says.
+    """
 
     at: float
     provider: str
     key: str
     path: str
     status: int
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request is one too many.
+
+    :param wait: seconds until one would be admitted.
+    :param window: the length in seconds of the window that is used up, the one that opens last.
+    """
+
+    wait: float
+    window: float
 
 
 def named(key: str) -> str:
@@ -43,20 +59,17 @@ class Ledger:
         self._log: deque[Request] = deque(maxlen=_KEPT)
         self._counts: Counter[tuple[str, str]] = Counter()
 
-    def admit(self, provider: str, key: str, at: float) -> float | None:
-        """``None`` when the request is within every quota, and it is counted; else seconds until one would be."""
+    def admit(self, provider: str, key: str, at: float) -> Refusal | None:
+        """``None`` when the request is within every quota, and it is counted; else why it is not."""
         quotas = self.quotas.get(provider, ())
         served = self._served.setdefault((provider, key), deque())
         longest = max((quota.seconds for quota in quotas), default=0.0)
         while served and served[0] <= at - longest:
             served.popleft()
-        wait: float | None = None
-        for quota in quotas:
-            # The window is (at - seconds, at]: its limit-th youngest request must have left it.
-            if len(served) >= quota.limit and served[-quota.limit] > at - quota.seconds:
-                wait = max(wait or 0.0, served[-quota.limit] + quota.seconds - at)
-        if wait is not None:
-            return wait
+        # The window is (at - seconds, at]: its limit-th youngest request must have left it.
+        full = [q for q in quotas if len(served) >= q.limit and served[-q.limit] > at - q.seconds]
+        if full:
+            return max((Refusal(served[-q.limit] + q.seconds - at, q.seconds) for q in full), key=lambda r: r.wait)
         if quotas:
             served.append(at)
         return None
@@ -69,6 +82,7 @@ class Ledger:
                 ("provider", request.provider),
                 ("key", f"{request.provider}|{request.key}"),
                 ("status", str(request.status)),
+                ("refused", str(request.refused)),
             )
         )
 
@@ -81,14 +95,14 @@ class Ledger:
     def report(self, windows: Iterable[float] = (), *, listed: bool = True) -> dict[str, Any]:
         """What was counted since the last :meth:`clear`.
 
-        ``total``, ``by_provider``, ``by_key``, ``by_status`` and ``status_429`` count every request; the others know
-        the newest 200,000 only: ``by_path``; ``max_in_window``, the most requests that were not refused with 429 in
+        ``total``, ``by_provider``, ``by_key``, ``by_status``, ``status_429`` and ``refused`` count every request; the
+        others know the newest 200,000 only: ``by_path``; ``max_in_window``, the most requests that were not refused in
         any sliding window, by its length in seconds, then by ``provider|key``; ``requests``, each request as
-        ``[at, provider, key, path, status]``.
+        ``[at, provider, key, path, status]``. A provider may refuse with 200: then ``refused`` exceeds ``status_429``.
         """
         served: dict[str, list[float]] = {}
         for request in self._log:
-            if request.status != 429:
+            if not request.refused:
                 served.setdefault(f"{request.provider}|{request.key}", []).append(request.at)
         return {
             "total": sum(number for (what, _), number in self._counts.items() if what == "provider"),
@@ -97,6 +111,7 @@ class Ledger:
             "by_status": self._counted("status"),
             "by_path": Counter(f"{r.provider}/{r.path}" for r in self._log),
             "status_429": self._counts["status", "429"],
+            "refused": self._counts["refused", "True"],
             "max_in_window": {
                 f"{seconds:g}": {name: most_in_window(times, seconds) for name, times in served.items()}
                 for seconds in windows

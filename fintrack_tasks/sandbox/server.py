@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from http.client import responses
 from types import MappingProxyType
@@ -32,6 +33,7 @@ VENUES: Final[Mapping[str, Venue]] = MappingProxyType(venues())
 
 _MOST_FIELDS: Final = 100
 _PATH_KEPT: Final = 200
+_STORM_WINDOW: Final = 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -72,21 +74,21 @@ class Sandbox:
         at = self._timer()
         key = venue.key_of(params or {}, request.headers)
         caller = named(key) if key else str(request.remote_ip)
-        wait = self.ledger.admit(venue.name, caller, at)
-        fault = self.faults.take(venue.name, venue.symbol_of(path, params or {})) if wait is None else None
-        if wait is not None:
-            reply = venue.too_many()
+        refusal = self.ledger.admit(venue.name, caller, at)
+        fault = self.faults.take(venue.name, venue.symbol_of(path, params or {})) if refusal is None else None
+        if refusal:
+            reply = venue.too_many(key, refusal.window)
         elif fault and fault.kind == "storm429":
             after = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-            reply = venue.too_many()
-            reply = Reply(reply.status, reply.body, reply.content_type, after)
+            reply = replace(venue.too_many(key, _STORM_WINDOW), headers=after)
         elif fault and fault.kind == "status":
             reply = venue.failed(fault.status)
         else:
             reply = self._answer(request, venue, path, params)
         if fault:
             reply = self.faults.spoil(fault, reply, venue)
-        self.ledger.note(Request(at, venue.name, caller, path[:_PATH_KEPT], reply.status))
+        refused = bool(refusal or reply.status == 429 or (fault and fault.kind == "storm429"))
+        self.ledger.note(Request(at, venue.name, caller, path[:_PATH_KEPT], reply.status, refused))
         if fault and fault.kind == "cut":
             _send_cut(request, reply)
         elif fault and fault.kind == "latency":

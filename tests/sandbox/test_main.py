@@ -93,7 +93,7 @@ def test_the_real_plans_can_be_had() -> None:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         quotas = requests.get(f"{url}/_control/quotas", timeout=10).json()
-        assert quotas == {"yahoo_finance": [[5, 1.0], [100, 60.0]], "coinbase": [[10, 1.0]]}
+        assert quotas.items() >= {"yahoo_finance": [[5, 1.0], [100, 60.0]], "coinbase": [[10, 1.0]]}.items()
     finally:
         process.terminate()
         process.communicate(timeout=10)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fintrack_tasks.fetch.providers.base import Quota
-from fintrack_tasks.sandbox.quotas import Ledger, most_in_window
+from fintrack_tasks.sandbox.quotas import Ledger, Refusal, Request, most_in_window
 
 
 @given(
@@ -37,4 +37,21 @@ def test_keys_have_quotas_of_their_own() -> None:
     ledger = Ledger({"p": [Quota(1, 10)]})
     assert ledger.admit("p", "a", 0.0) is None
     assert ledger.admit("p", "b", 0.0) is None
-    assert ledger.admit("p", "a", 1.0) == 9.0
+    assert ledger.admit("p", "a", 1.0) == Refusal(9.0, 10)
+
+
+def test_of_two_windows_that_are_used_up_the_one_that_opens_last_is_told() -> None:
+    ledger = Ledger({"p": [Quota(1, 5), Quota(2, 60)]})
+    assert ledger.admit("p", "", 0.0) is None
+    assert ledger.admit("p", "", 1.0) == Refusal(4.0, 5)
+    assert ledger.admit("p", "", 5.0) is None
+    assert ledger.admit("p", "", 6.0) == Refusal(54.0, 60)
+
+
+def test_a_refusal_is_no_served_request_whatever_its_status() -> None:
+    ledger = Ledger()
+    for at, status, refused in ((0.0, 200, False), (1.0, 200, True), (2.0, 429, True), (3.0, 200, False)):
+        ledger.note(Request(at, "p", "k", "query", status, refused))
+    report = ledger.report([60.0])
+    assert report["max_in_window"]["60"] == {"p|k": 2}
+    assert (report["total"], report["refused"], report["status_429"]) == (4, 2, 1)

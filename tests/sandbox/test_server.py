@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import requests
 
-from fintrack_tasks.sandbox import Running, running
+from fintrack_tasks.sandbox import VENUES, Running, running
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT.parent / "shared" / "provider-samples"
@@ -327,9 +327,7 @@ def test_a_fault_of_our_own_is_a_500_in_the_providers_form_and_is_logged(
 
 
 def test_the_environment_names_every_provider(market: Running) -> None:
-    assert market.environment == {
-        "YAHOO_FINANCE_BASE_URL": f"http://127.0.0.1:{market.port}/yahoo_finance",
-        "COINBASE_BASE_URL": f"http://127.0.0.1:{market.port}/coinbase",
-    }
+    assert market.environment == {f"{name.upper()}_BASE_URL": f"{market.url}/{name}" for name in VENUES}
+    assert market.environment["COINBASE_BASE_URL"] == f"http://127.0.0.1:{market.port}/coinbase"
     for url in market.environment.values():
         assert requests.get(f"{url}/", timeout=5).status_code == 404

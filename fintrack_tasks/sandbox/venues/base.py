@@ -42,8 +42,12 @@ class Venue(Protocol):
         """The reply to a GET of ``path`` (without the venue's prefix, percent-decoded); never raises for rubbish."""
         ...
 
-    def too_many(self) -> Reply:
-        """The reply of a provider whose quota is used up."""
+    def too_many(self, key: str, window: float) -> Reply:
+        """The reply of a provider whose quota is used up.
+
+        :param key: the key that was given, which a provider may echo; empty where the address counts.
+        :param window: the length in seconds of the quota's window.
+        """
         ...
 
     def failed(self, status: int) -> Reply:

@@ -50,7 +50,7 @@ class Coinbase:
             return _candles(market, listing, params)
         return json_reply(_product(listing))
 
-    def too_many(self) -> Reply:
+    def too_many(self, key: str, window: float) -> Reply:
         return _message("Public rate limit exceeded", 429)
 
     def failed(self, status: int) -> Reply:

@@ -44,7 +44,7 @@ class Ecb:
         days = _days(_newest(market.now()), _PAGES[path])
         return Reply(200, _file(days, "'" if path.endswith("-daily.xml") else '"'), "text/xml")
 
-    def too_many(self) -> Reply:
+    def too_many(self, key: str, window: float) -> Reply:
         return self.failed(429)
 
     def failed(self, status: int) -> Reply:

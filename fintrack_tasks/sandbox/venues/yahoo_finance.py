@@ -58,7 +58,7 @@ class YahooFinance:
             return _error("chart", "Bad Request", str(error), 400)
         return _error("finance", "Not Found", "HTTP 404 Not Found", 404)
 
-    def too_many(self) -> Reply:
+    def too_many(self, key: str, window: float) -> Reply:
         return Reply(429, b"Too Many Requests\r\n", "text/plain; charset=utf-8")
 
     def failed(self, status: int) -> Reply:
