@@ -145,10 +145,9 @@ def _most_bars(ask: Ask, interval: Interval, window: Window) -> int:
     elapsed = ask.now - window.start
     per_week = _DAYS_A_WEEK.get(ask.instrument.asset_class, 5)
     weeks, rest = divmod(elapsed.days + 2, 7)
-    a_day = timedelta(days=1) if per_week > 5 else timedelta(hours=7)
-    return min(
-        elapsed // interval.delta + 2, (weeks * per_week + min(rest, per_week)) * max(a_day // interval.delta, 1)
-    )
+    days = weeks * per_week + min(rest, per_week)
+    a_day = timedelta(hours=7 if per_week == 5 else 24) // interval.delta or 1
+    return min(elapsed // interval.delta + 2, days * a_day)
 
 
 # --- Texts in place of rows
@@ -159,10 +158,7 @@ _MEANINGS: Final[tuple[tuple[re.Pattern[str], Callable[[datetime], ProviderError
     (re.compile(pattern, re.IGNORECASE), meaning)
     for pattern, meaning in (
         (r"\bartificial\b", lambda _: EntitlementError("artificial rows, a sample of a premium function")),
-        (
-            r"apikey is invalid or missing|for demo purposes",
-            lambda _: KeyRejectedError("the key is invalid or missing"),
-        ),
+        (r"apikey is invalid|for demo purposes", lambda _: KeyRejectedError("the key is invalid or missing")),
         # The texts of limits advertise premium plans too, and that of a burst names the daily limit beside its own.
         (r"is a premium|to access|entitled", lambda _: EntitlementError("a premium function or parameter")),
         (r"spreading out|per second|per minute", lambda _: QuotaError("the burst or minute limit", retry_after=60.0)),
