@@ -159,13 +159,13 @@ _MEANINGS: Final[tuple[tuple[re.Pattern[str], Callable[[datetime], ProviderError
     for pattern, meaning in (
         (r"\bartificial\b", lambda _: EntitlementError("artificial rows, a sample of a premium function")),
         (r"apikey is invalid|for demo purposes", lambda _: KeyRejectedError("the key is invalid or missing")),
+        (r"invalid api call", lambda _: UnknownSymbolError("an invalid call, as of a symbol that is not known")),
         # The texts of limits advertise premium plans too, and that of a burst names the daily limit beside its own.
         (r"is a premium|to access|entitled", lambda _: EntitlementError("a premium function or parameter")),
         (r"spreading out|per second|per minute", lambda _: QuotaError("the burst or minute limit", retry_after=60.0)),
-        (r"per day|daily", lambda now: QuotaError("the daily limit", retry_after=_until_midnight(now))),
+        (r"per day|\bdaily\b", lambda now: QuotaError("the daily limit", retry_after=_until_midnight(now))),
         (r"call frequency|call volume|rate limit", lambda _: QuotaError("a limit of calls", retry_after=60.0)),
         (r"premium", lambda _: EntitlementError("a premium function or parameter")),
-        (r"invalid api call", lambda _: UnknownSymbolError("an invalid call, as of a symbol that is not known")),
     )
 )
 """What a text means, the narrower patterns first. None is quoted: the daily limit's carries the caller's key."""
