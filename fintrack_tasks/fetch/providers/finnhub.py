@@ -181,13 +181,13 @@ def _body(response: HttpResponse, now: datetime) -> Mapping[str, Any]:
 def _raise(said: str, status: int) -> NoReturn:
     if _LIMIT in said:
         raise QuotaError("API limit reached")
-    # Before 2022 a plan's limits came with 401 as well: the text tells them from a bad key.
+    if _NOT_SUPPORTED in said:
+        raise UnknownSymbolError("symbol not supported")
+    # Formerly a plan's limits came with 401 as well: the text tells them from a bad key.
     if "access to this resource" in said or status == 403:
         raise EntitlementError("no access to this resource in the plan behind the key")
     if status == 401 or "api key" in said:
         raise KeyRejectedError("the API key is missing or not accepted")
-    if _NOT_SUPPORTED in said:
-        raise UnknownSymbolError("symbol not supported")
     raise MalformedError(f"an error that is not known (HTTP status {status}): {said!r:.80}")
 
 
