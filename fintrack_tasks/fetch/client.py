@@ -5,56 +5,78 @@ Answers are not interpreted here: every status comes back as it is, and the prov
 
 from __future__ import annotations
 
+import http.client
+import secrets
+import ssl
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final, NoReturn
-from urllib.parse import urljoin, urlsplit
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import urljoin
 
 import requests
 import tenacity
 import urllib3.exceptions
 from pydantic import SecretStr
-from requests.adapters import HTTPAdapter
+from urllib3.util import Url, parse_url
 
-from fintrack_tasks.errors import ConfigurationError, MalformedError, ProviderError, TransientError
+from fintrack_tasks.errors import ConfigurationError, MalformedError, MissingKeyError, ProviderError, TransientError
+from fintrack_tasks.fetch import signing
+from fintrack_tasks.fetch.body import ACCEPTED, read_body
 from fintrack_tasks.fetch.keys import KeyRing
 from fintrack_tasks.fetch.providers.base import Facts, HttpRequest, HttpResponse
+from fintrack_tasks.fetch.redaction import Redaction
+from fintrack_tasks.fetch.transport import open_session
 
 __all__ = ["MAPPED", "HttpClient"]
 
-_LARGEST_BODY: Final = 8 * 1024 * 1024
 _CONNECT_SECONDS: Final = 5.0
 _MOST_REDIRECTS: Final = 3
-_POOL: Final = 32
-_CHUNK: Final = 64 * 1024
+_PORTS: Final = {"http": 80, "https": 443}
 
 MAPPED: Final[tuple[tuple[type[Exception], type[ProviderError], str], ...]] = (
-    (requests.exceptions.SSLError, TransientError, "its certificate was not accepted"),
+    (ssl.SSLCertVerificationError, TransientError, "its certificate was not accepted"),
+    (http.client.IncompleteRead, TransientError, "the answer was cut off"),
+    (http.client.RemoteDisconnected, TransientError, "the connection broke"),
+    (http.client.HTTPException, MalformedError, "the answer is no HTTP"),
+    (requests.exceptions.SSLError, TransientError, "the connection broke"),
     (requests.exceptions.ConnectTimeout, TransientError, "no connection in time"),
-    (requests.exceptions.ReadTimeout, TransientError, "no answer in time"),
     (requests.exceptions.Timeout, TransientError, "no answer in time"),
     (requests.exceptions.ChunkedEncodingError, TransientError, "the body was cut off"),
     (requests.exceptions.ContentDecodingError, MalformedError, "the body's compression is broken"),
     (requests.exceptions.ConnectionError, TransientError, "no connection"),
     (requests.exceptions.TooManyRedirects, MalformedError, "too many redirects"),
     (requests.exceptions.InvalidURL, MalformedError, "a redirect to no address"),
+    (requests.exceptions.InvalidHeader, MalformedError, "its headers are broken"),
     (requests.exceptions.RequestException, TransientError, "the request failed"),
+    (urllib3.exceptions.NewConnectionError, TransientError, "no connection"),
+    (urllib3.exceptions.ConnectTimeoutError, TransientError, "no connection in time"),
+    (urllib3.exceptions.TimeoutError, TransientError, "no answer in time"),
     (urllib3.exceptions.DecodeError, MalformedError, "the body's compression is broken"),
+    (urllib3.exceptions.InvalidHeader, MalformedError, "its headers are broken"),
+    (urllib3.exceptions.LocationValueError, MalformedError, "a redirect to no address"),
     (urllib3.exceptions.HTTPError, TransientError, "the connection broke"),
     (zlib.error, MalformedError, "the body's compression is broken"),
     (OSError, TransientError, "the connection broke"),
 )
 """Library errors to ours, the narrower ones first. The text never carries the URL: a key may stand in its query."""
 
+_KNOWN: Final = tuple(known for known, _, _ in MAPPED)
+
 
 class HttpClient:
     """One per process; its session's pool is shared by the threads.
 
     :param base_urls: provider name to the URL that replaces its own.
-    :param keys: where keys come from.
-    :param timeout: seconds for a whole answer.
+    :param keys: where keys come from when :meth:`get` is given none.
+    :param timeout: seconds for a whole answer, after at most 5 for connecting.
     :param session: the transport; anything with the interface of :class:`requests.Session` (curl_cffi's has it).
+    :param clock: seconds that never go back, for time-outs.
+    :param now: the time of day, for signatures.
+    :param nonce: a text that was never given before, for signatures.
     """
 
     def __init__(
@@ -64,159 +86,171 @@ class HttpClient:
         timeout: float = 15.0,
         session: requests.Session | None = None,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(tz=UTC),
+        nonce: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
         self._base_urls = dict(base_urls or {})
         self._keys = keys
         self._timeout = timeout
-        self._session = session or _session()
+        self._session = session or open_session()
         self._clock = clock
+        self._now = now
+        self._nonce = nonce
 
-    def get(self, facts: Facts, request: HttpRequest) -> HttpResponse:
-        """Ask, and give the answer as it came.
+    def get(self, facts: Facts, request: HttpRequest, key: SecretStr | None = None) -> HttpResponse:
+        """Ask once, and give the answer as it came, with ``[masked]`` wherever it repeats the key.
 
-        A connection that could not be made, or that broke before the answer began, is tried again at once (twice,
-        with jitter): the provider has not counted it.
+        Tried again at once (twice, with jitter) is only what was never sent: the name was not found, the connection
+        refused, the handshake broken. Whatever fails later may have been counted by the provider and is left to the
+        caller; that holds also where a pooled connection breaks, since its server may have closed it after reading.
+        Redirects within the provider's host are followed, three at most; each asks for another address.
 
         :raises TransientError: the network failed.
-        :raises MalformedError: the body is too large, its compression is broken, or a redirect leads away.
+        :raises MalformedError: no HTTP, too large, broken compression, or a redirect that leads away.
         :raises MissingKeyError: the provider needs a key and none is set.
+        :raises ConfigurationError: the base URL or the key is none; names its variable.
         """
-        base = self._base_urls.get(facts.name) or facts.base_url
-        if urlsplit(base).scheme not in ("http", "https"):
-            raise ConfigurationError(f"{facts.name.upper()}_BASE_URL is no http(s) address")
-        attempts = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_BlipError),
-            stop=tenacity.stop_after_attempt(3),
-            wait=tenacity.wait_random_exponential(multiplier=0.1, max=1.0),
-            reraise=True,
-        )
-        try:
-            return attempts(self._once, facts, base, request)
-        except _BlipError as blip:
-            raise TransientError(blip.detail) from None
-
-    def _once(self, facts: Facts, base: str, request: HttpRequest) -> HttpResponse:
-        params, headers = dict(request.params), {**facts.headers, **request.headers}
-        if facts.key and self._keys and (key := self._keys.key(facts)):
-            _put_key(facts, key, params, headers)
+        key = self._key(facts, key)
+        url, headers = _address(facts, self._base_url(facts), request, key)
         deadline = self._clock() + self._timeout
-        url = base.rstrip("/") + request.path
-        try:
-            for _ in range(_MOST_REDIRECTS + 1):
-                with self._session.get(
-                    url,
-                    params=params,
-                    headers=headers,
-                    stream=True,
-                    allow_redirects=False,
-                    timeout=(_CONNECT_SECONDS, self._timeout),
-                ) as response:
-                    if not response.is_redirect:
-                        return HttpResponse(
-                            response.status_code,
-                            self._body(facts, response, deadline),
-                            {name.lower(): value for name, value in response.headers.items()},
-                        )
-                    url = _redirected(facts, url, response.headers.get("location", ""))
-                    params = {}  # a redirect's address is whole: the parameters are not put on it again
-        except tuple(known for known, _, _ in MAPPED) as error:
-            _raise_mapped(facts, error)
+        for _ in range(_MOST_REDIRECTS + 1):
+            signature = self._signature(facts, key, url)
+            with self._ask(facts, url, {**headers, **signature}, deadline) as response:
+                if not response.is_redirect:
+                    return self._answer(facts, response, deadline, _redaction(facts, key, signature))
+                url = _redirected(facts, url, response.headers.get("location", ""))
         raise MalformedError(f"{facts.name}: too many redirects")
-
-    def _body(self, facts: Facts, response: requests.Response, deadline: float) -> bytes:
-        """The decompressed body, bounded in size and time: a small answer may unpack to gigabytes, or drip for hours.
-
-        A break here is not tried again at once: the provider has counted the request.
-        """
-        parts, size = [], 0
-        try:
-            for chunk in _chunks(response):
-                size += len(chunk)
-                if size > _LARGEST_BODY:
-                    raise MalformedError(f"{facts.name}: the body is larger than {_LARGEST_BODY // 1024 // 1024} MiB")
-                if self._clock() > deadline:
-                    raise TransientError(f"{facts.name}: the body took too long")
-                parts.append(chunk)
-        except tuple(known for known, _, _ in MAPPED) as error:
-            ours, detail = _mapped(facts, error)
-            raise ours(detail) from None
-        return b"".join(parts)
 
     def close(self) -> None:
         """Close the pooled connections."""
         self._session.close()
 
+    def _base_url(self, facts: Facts) -> str:
+        base = self._base_urls.get(facts.name) or facts.base_url
+        parts = Url()
+        with suppress(ValueError):
+            parts = parse_url(base)
+        if parts.scheme not in _PORTS or not parts.host:
+            raise ConfigurationError(f"{facts.name.upper()}_BASE_URL is no http(s) address")
+        return base.rstrip("/")
 
-class _BlipError(Exception):
-    """A failure before the provider answered: worth another try at once."""
+    def _key(self, facts: Facts, key: SecretStr | None) -> SecretStr | None:
+        use = facts.key
+        if use is None:
+            return None
+        if not key and self._keys:
+            key = self._keys.keys(facts)[0].secret
+        if not key and not use.optional:
+            raise MissingKeyError(facts.name, use.variable)
+        # Only a signing key may span lines: it is not sent.
+        if key and not use.signed and not (key.get_secret_value().isascii() and key.get_secret_value().isprintable()):
+            raise ConfigurationError(f"{use.variable} holds a character that cannot be sent")
+        return key or None
 
-    def __init__(self, detail: str) -> None:
-        self.detail = detail
-        super().__init__(detail)
+    def _signature(self, facts: Facts, key: SecretStr | None, url: str) -> dict[str, str]:
+        if key is None or facts.key is None or not facts.key.signed:
+            return {}
+        parts = parse_url(url)
+        return signing.sign(facts, key, "GET", _host(parts), parts.request_uri, self._now(), self._nonce())
+
+    def _ask(self, facts: Facts, url: str, headers: Mapping[str, str], deadline: float) -> requests.Response:
+        """One request, its head answered."""
+        attempts = tenacity.Retrying(
+            retry=tenacity.retry_if_result(lambda outcome: isinstance(outcome, _Failure) and outcome.unsent),
+            stop=tenacity.stop_after_attempt(3),
+            wait=tenacity.wait_random_exponential(multiplier=0.1, max=1.0),
+            retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+        )
+        outcome = attempts(self._try, facts, url, headers, deadline)
+        if isinstance(outcome, _Failure):
+            raise outcome.error
+        return outcome
+
+    def _try(self, facts: Facts, url: str, headers: Mapping[str, str], deadline: float) -> requests.Response | _Failure:
+        left = deadline - self._clock()
+        if left <= 0:
+            return _Failure(TransientError(f"{facts.name}: no answer in time"), unsent=False)
+        try:
+            return self._session.get(
+                url,
+                headers=headers,
+                stream=True,
+                allow_redirects=False,
+                timeout=(min(_CONNECT_SECONDS, left), left),
+            )
+        except _KNOWN as error:
+            return _failure(facts, error)
+
+    def _answer(self, facts: Facts, response: requests.Response, deadline: float, redaction: Redaction) -> HttpResponse:
+        try:
+            body = read_body(facts, response, lambda: self._clock() > deadline)
+        except _KNOWN as error:
+            failure = _failure(facts, error)
+        else:
+            headers = {name.lower(): redaction.text(value) for name, value in response.headers.items()}
+            return HttpResponse(response.status_code, redaction.body(body), headers)
+        raise failure.error  # outside of the handler: the library's error, which knows the URL, is let go
 
 
-class _Session(requests.Session):
-    """Redirects are the client's: requests would read a redirect's body whole, even when told not to follow it."""
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        return None
-
-
-def _session() -> requests.Session:
-    session = _Session()
-    session.trust_env = False  # neither a proxy nor a .netrc password is picked up unseen
-    adapter = HTTPAdapter(pool_connections=_POOL, pool_maxsize=_POOL)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    error: ProviderError
+    unsent: bool
+    """The provider has seen nothing of it: worth another try at once."""
 
 
-def _put_key(facts: Facts, key: SecretStr, params: dict[str, str], headers: dict[str, str]) -> None:
-    use, value = facts.key, key.get_secret_value()
-    if use is None:
-        return
-    if use.query:
-        params[use.query] = use.prefix + value
-    if use.header:
-        headers[use.header] = use.prefix + value
+def _failure(facts: Facts, error: Exception) -> _Failure:
+    cause = _cause(error)
+    named = next((row for row in MAPPED if isinstance(cause, row[0])), None)
+    _, ours, text = named or next(row for row in MAPPED if isinstance(error, row[0]))
+    return _Failure(ours(f"{facts.name}: {text}"), isinstance(cause, urllib3.exceptions.NewConnectionError))
 
 
-def _chunks(response: requests.Response) -> Iterator[bytes]:
-    """The decompressed body as it arrives.
+def _cause(error: Exception) -> Exception:
+    """What happened, below what requests and urllib3 wrapped around it."""
+    inner = getattr(error, "reason", None)
+    if not isinstance(inner, Exception):
+        inner = error.args[-1] if error.args else None
+    return _cause(inner) if isinstance(inner, Exception) else error
 
-    ``iter_content`` waits for whole chunks, so a peer that sends a byte at a time would never meet the deadline.
-    """
-    read = getattr(response.raw, "read1", None)
-    if read is None:  # another transport's answer
-        yield from response.iter_content(_CHUNK)
-        return
-    while chunk := read(_CHUNK, decode_content=True):
-        yield chunk
+
+def _address(facts: Facts, base: str, request: HttpRequest, key: SecretStr | None) -> tuple[str, dict[str, str]]:
+    """The whole address as it will be sent, and the headers."""
+    params = dict(request.params)
+    headers = {**facts.headers, **request.headers, "Accept-Encoding": ACCEPTED}
+    if facts.key and key and not facts.key.signed:
+        value = facts.key.prefix + key.get_secret_value()
+        params |= {facts.key.query: value} if facts.key.query else {}
+        headers |= {facts.key.header: value} if facts.key.header else {}
+    prepared = requests.PreparedRequest()
+    prepared.prepare_url(base + request.path, params)
+    return str(prepared.url), headers
+
+
+def _redaction(facts: Facts, key: SecretStr | None, signature: dict[str, str]) -> Redaction:
+    if key is None or facts.key is None:
+        return Redaction()
+    return Redaction(*signing.secrets_of(key, signature)) if facts.key.signed else Redaction([key.get_secret_value()])
 
 
 def _redirected(facts: Facts, url: str, location: str) -> str:
-    """The address of a redirect, which may not leave the provider's host nor drop its encryption."""
-    here = urlsplit(url)
-    try:
-        target = urlsplit(urljoin(url, location))
-    except ValueError:
-        raise MalformedError(f"{facts.name}: a redirect to no address") from None
-    schemes = ("https",) if here.scheme == "https" else ("http", "https")
-    if not location or target.hostname != here.hostname or target.scheme not in schemes:
+    """The address of a redirect, which may leave neither the provider's host and port nor its encryption."""
+    here, target = parse_url(url), None
+    with suppress(ValueError):
+        # Read by the parser that will choose the connection: others see another host in http://elsewhere\@here/.
+        target = parse_url(urljoin(url, location))
+    if target is None:
+        raise MalformedError(f"{facts.name}: a redirect to no address")
+    encrypts = (_origin(here)[:2], _origin(target)[:2]) == (("http", 80), ("https", 443))
+    if _origin(here)[2:] != _origin(target)[2:] or not (encrypts or _origin(here)[:2] == _origin(target)[:2]):
         raise MalformedError(f"{facts.name}: a redirect away from the provider's host")
-    return target.geturl()
+    return target._replace(fragment=None).url
 
 
-def _mapped(facts: Facts, error: Exception) -> tuple[type[ProviderError], str]:
-    """Our error and its text; the narrowest known class decides."""
-    ours, text = next((ours, text) for known, ours, text in MAPPED if isinstance(error, known))
-    return ours, f"{facts.name}: {text}"
+def _origin(url: Url) -> tuple[str | None, int | None, str | None, str | None]:
+    return url.scheme, url.port or _PORTS.get(url.scheme or ""), url.host, url.auth
 
 
-def _raise_mapped(facts: Facts, error: Exception) -> NoReturn:
-    ours, detail = _mapped(facts, error)
-    if isinstance(error, requests.exceptions.ConnectionError) and not isinstance(
-        error, requests.exceptions.Timeout | requests.exceptions.SSLError
-    ):
-        raise _BlipError(detail) from None
-    raise ours(detail) from None
+def _host(url: Url) -> str:
+    """The ``Host`` header."""
+    return f"{url.host}:{url.port}" if url.port and url.port != _PORTS.get(url.scheme or "") else str(url.host)
