@@ -58,7 +58,7 @@ class TwelveData:
         key=KeyUse(variable="API_KEY_TWELVE_DATA", header="Authorization", prefix="apikey "),
         headers={"User-Agent": "fintrack-tasks", "Accept": "application/json"},
         # The times of a pair's bars come without a zone.
-        without=frozenset((pair, Kind.BARS) for pair in _PAIRS),
+        without=frozenset((pair, kind) for pair in _PAIRS for kind in (Kind.BARS, Kind.INDEX)),
     )
 
     def request(self, ask: Ask) -> HttpRequest:
