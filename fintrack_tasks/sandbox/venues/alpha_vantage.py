@@ -73,12 +73,12 @@ class AlphaVantage:
         return _text("Error Message", responses.get(status, "Unknown Error"), status)
 
     def with_nulls(self, answer: Any, random: Random) -> Any:
-        """A quote's price is null; of a series, all that one or two rows hold."""
+        """A quote's price is null; of a series, all that the newest row and one more hold."""
         for name, value in answer.items():
             for price in {"05. price", "5. Exchange Rate"} & set(value):
                 value[price] = None
             if name.startswith("Time Series") and value:
-                for key in random.choices(list(value), k=2):
+                for key in (next(iter(value)), random.choice(list(value))):
                     value[key] = dict.fromkeys(value[key])
         return answer
 
