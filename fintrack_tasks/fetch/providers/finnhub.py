@@ -143,14 +143,17 @@ def _pair(symbol: str) -> tuple[str, str]:
 
 
 def _endpoint(name: str, instrument: Instrument) -> str:
-    """What a plan includes: the US, and each exchange or source outside it by itself.
+    """What a plan includes or not, as narrow as a refusal may be learnt.
 
-    A refusal of Toronto's quotes must not be learnt as one of all quotes.
+    Every plan has the quotes and the profiles of the US: where one is refused, it is that symbol alone. Of another
+    exchange it is the exchange, which must not be learnt of all quotes.
     """
-    part = "" if name.endswith("/candle") else instrument.asset_class.value
-    if instrument.asset_class is AssetClass.STOCK:
-        part = instrument.symbol.rpartition(".")[2] if "." in instrument.symbol else ""
-    return f"{name}/{part}" if part else name
+    if instrument.asset_class is not AssetClass.STOCK:
+        return name if name.endswith("/candle") else f"{name}/{instrument.asset_class.value}"
+    _, dot, exchange = instrument.symbol.rpartition(".")
+    if dot:
+        return f"{name}/{exchange}"
+    return name if name.endswith("/candle") else f"{name}/{instrument.symbol}"
 
 
 def _currency(instrument: Instrument) -> str | None:

@@ -40,6 +40,7 @@ _PAIRS: Final = frozenset({AssetClass.FOREX, AssetClass.CRYPTO})
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _QUARTER: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:(00|15|30|45):00", re.ASCII)
 _PLAN: Final = ("available starting with", "available exclusively with", "consider upgrading", "upgrade your plan")
+_SYMBOLS_PLAN: Final = "this symbol is available"
 _NO_DATA: Final = "no data is available"
 
 
@@ -197,7 +198,9 @@ def _error_of(body: Mapping[str, Any], status: int, now: datetime) -> ProviderEr
     if code == 401:
         return KeyRejectedError("the API key is missing or not accepted")
     if code == 403 or any(text in said for text in _PLAN):
-        return EntitlementError("not in the plan behind the key")
+        # An entitlement is learnt of the endpoint: the refusal of a symbol must not close it to all others.
+        meant = UnknownSymbolError if _SYMBOLS_PLAN in said else EntitlementError
+        return meant("not in the plan behind the key")
     if _NO_DATA in said:
         return EmptyError("no data for this range")
     if code == 404 or (code == 400 and "symbol" in said):

@@ -114,8 +114,8 @@ def test_days_are_asked_for_with_a_day_to_either_side() -> None:
 @pytest.mark.parametrize(
     ("symbol", "interval", "endpoint"),
     [
-        ("AAPL", None, "quote"),
-        ("BRK-B", None, "quote"),
+        ("AAPL", None, "quote/AAPL"),
+        ("BRK-B", None, "quote/BRK-B"),
         ("VOD.L", None, "quote/L"),
         ("EURUSD=X", None, "quote/forex"),
         ("BTC-USD", None, "quote/crypto"),
@@ -126,7 +126,7 @@ def test_days_are_asked_for_with_a_day_to_either_side() -> None:
     ],
 )
 def test_an_endpoint_is_what_a_plan_may_refuse_by_itself(symbol: str, interval: Interval | None, endpoint: str) -> None:
-    """The free plan has no other exchange than those of the US: that is not to be learnt of all quotes."""
+    """A fund is refused by itself, an exchange outside the US as a whole: neither is to be learnt of all quotes."""
     assert asked(symbol, interval).endpoint == endpoint
 
 
@@ -372,7 +372,7 @@ def profile(body: Any, symbol: str = "AAPL", currency: str | None = None, status
 def test_a_profile_is_asked_for_by_the_providers_symbol() -> None:
     request = PROVIDER.request_profile(Instrument.of("BRK-B"))
     assert (request.path, dict(request.params)) == ("/api/v1/stock/profile2", {"symbol": "BRK.B"})
-    assert request.endpoint == "stock/profile2"
+    assert request.endpoint == "stock/profile2/BRK-B"
     assert isinstance(PROVIDER, Profiling)
 
 

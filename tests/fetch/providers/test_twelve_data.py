@@ -353,7 +353,8 @@ def test_more_bars_than_a_batch_holds_are_malformed() -> None:
     [
         (401, f"**apikey** parameter is incorrect or not specified: {SECRET}", KeyRejectedError),
         (403, f"/quote is available exclusively with grow or pro plans. {UPGRADE}", EntitlementError),
-        (404, f"This symbol is available starting with Grow plan. {UPGRADE}", EntitlementError),
+        (404, f"/quote is available starting with Grow plan. {UPGRADE}", EntitlementError),
+        (403, f"This symbol is available starting with Grow plan. {UPGRADE}", UnknownSymbolError),
         (404, "**symbol** or **figi** parameter is missing or invalid.", UnknownSymbolError),
         (400, "**symbol** not found: NOPE. Please specify it correctly.", UnknownSymbolError),
         (400, "No data is available on the specified dates. Try setting different start/end dates.", EmptyError),
