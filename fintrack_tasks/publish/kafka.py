@@ -33,11 +33,14 @@ _PARTITIONS: Final = 3
 _ASK_SECONDS: Final = 10.0
 _SILENCE_SECONDS: Final = 0.5
 _PUBLISH_SECONDS: Final = 10.0
+_PAUSE_SECONDS: Final = 0.05
 _UNKNOWN_TOPIC: Final = (
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._UNKNOWN_TOPIC,
     KafkaError._UNKNOWN_PARTITION,
 )
+_NO_LEADER: Final = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+"""What a broker says of a partition that it has just made, or has not taken over again after a start."""
 _REFUSED: Final = (
     KafkaError.MSG_SIZE_TOO_LARGE,
     KafkaError.INVALID_MSG,
@@ -80,15 +83,17 @@ class Producer:
         self._raw: RawProducer | None = None
         self._pid = 0
         self._disconnected = False
+        self._refused: dict[UUID, KafkaError] = {}
         self._lock = threading.Lock()
 
     def publish(self, events: Sequence[Event]) -> set[UUID]:
         """Send events in order and wait; returns the ids of those that were acknowledged.
 
         An event that was not acknowledged may still have reached the broker: sent again, it is a repeat under the
-        same event id. One that the broker refuses for good (too large) is logged, and no later one of its key is sent
-        here. A topic that is not there (a broker that keeps topics in memory was started again) is created
-        and its events are sent once more.
+        same event id. One that the broker refuses for good (too large) is logged and halts its key: later events
+        that were on their way by then may arrive, and from the next call on none is sent while this object lives. A
+        topic that is not there (a broker that keeps topics in memory was started again) is created and its events
+        are sent once more.
 
         :raises OutageError: when the broker acknowledged nothing within about the time-out.
         """
@@ -96,6 +101,7 @@ class Producer:
             return set()
         with self._lock:
             acknowledged, errors = self._send(events, self._timeout / 2)
+            self._judge(errors)
             if rest := _open(events, acknowledged, errors):
                 # Some brokers forget what an idempotent client told them when they start again, and leave it waiting
                 # for ever. A new client begins with a new identity and with the oldest event.
@@ -104,6 +110,7 @@ class Producer:
                     ensure_topics(self._bootstrap, missing, timeout=self._timeout)
                     log.info("kafka_topics_created", topics=missing)
                 more, errors_again = self._send(rest, self._timeout / 2)
+                self._judge(errors_again)
                 acknowledged |= more
                 errors |= errors_again
         for event in events:
@@ -157,6 +164,19 @@ class Producer:
             self._raw.flush(1.0)  # tells the callbacks of what was purged
         self._raw = None
 
+    def _judge(self, errors: dict[UUID, KafkaError]) -> None:
+        """Remember what was refused; what was refused in one batch with others goes alone before it counts as that.
+
+        A broker refuses a batch whole, for one large event in it or for being large itself.
+        """
+        refused = {event_id: error for event_id, error in errors.items() if _is_refused(error)}
+        if self._batch_messages > 1 and refused.keys() - self._refused:
+            self._batch_messages = 1
+            for event_id in refused.keys() - self._refused:
+                del errors[event_id]
+        else:
+            self._refused |= refused
+
     def _send(self, events: Sequence[Event], seconds: float) -> tuple[set[UUID], dict[UUID, KafkaError]]:
         """The events that were acknowledged, and the errors of those that will not be. Nothing waits afterwards."""
         acknowledged: set[UUID] = set()
@@ -168,10 +188,16 @@ class Producer:
             key = (event.topic, event.key)
             if key in halted:
                 continue
+            if event.id in self._refused:
+                errors[event.id] = self._refused[event.id]
+                halted.add(key)
+                continue
             if not _produce(raw, event, _settle(event.id, acknowledged, errors), errors, deadline):
                 break
             if event.id in errors:
                 halted.add(key)
+                if _is_refused(errors[event.id]):
+                    self._refused[event.id] = errors[event.id]  # by the client itself, before any batch
         if raw.flush(max(0.1, deadline - time.monotonic())):
             self._discard()
         elif len(acknowledged) == len(events):
@@ -236,9 +262,9 @@ def _produce(
 def ensure_topics(
     bootstrap: str, topics: Sequence[str], partitions: int = _PARTITIONS, timeout: float = _ASK_SECONDS
 ) -> None:
-    """Create the topics that are not there; those that are stay as they are.
+    """Create the topics that are not there; those that are stay as they are. All can be asked for when this returns.
 
-    :param timeout: seconds, for each of the two questions to the broker.
+    :param timeout: seconds, for each of the three questions to the broker.
     :raises OutageError: when the broker does not answer in time.
     :raises ConfigurationError: when it answers that it will not have such a topic.
     """
@@ -262,6 +288,19 @@ def ensure_topics(
             raise ConfigurationError(f"Kafka at {bootstrap} does not create the topic {topic}: {said.str()}") from error
         except TimeoutError as error:
             raise OutageError("Kafka", bootstrap) from error
+    _await_topics(admin, bootstrap, {topic.topic for topic in missing}, timeout)
+
+
+def _await_topics(admin: AdminClient, bootstrap: str, topics: set[str], timeout: float) -> None:
+    """Wait until the broker tells of topics that it has made: Kafka does a moment after it says so."""
+    deadline = time.monotonic() + timeout
+    try:
+        while topics - {name for name, found in admin.list_topics(timeout=timeout).topics.items() if found.partitions}:
+            if time.monotonic() > deadline:
+                raise OutageError("Kafka", bootstrap)
+            time.sleep(_PAUSE_SECONDS)
+    except KafkaException as error:
+        raise OutageError("Kafka", bootstrap) from error
 
 
 @contextmanager
@@ -284,13 +323,26 @@ def _watermarks(consumer: Consumer, bootstrap: str, topic: str, timeout: float) 
             return {}
         marks = {}
         for number in found.partitions:
-            left = max(0.1, deadline - time.monotonic())
-            marks[number] = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=left)
+            marks[number] = _marks(consumer, TopicPartition(topic, number), deadline)
     except KafkaException as error:
         raise OutageError("Kafka", bootstrap) from error
-    if any(mark is None for mark in marks.values()):
-        raise OutageError("Kafka", bootstrap)
     return _corrected(consumer, topic, marks, deadline)
+
+
+def _marks(consumer: Consumer, partition: TopicPartition, deadline: float) -> tuple[int, int]:
+    """The first and the next offset; waits for a leader until the deadline."""
+    found: tuple[int, int] | None
+    while True:
+        try:
+            found = consumer.get_watermark_offsets(partition, timeout=max(0.1, deadline - time.monotonic()))
+        except KafkaException as error:
+            if error.args[0].code() not in _NO_LEADER or time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            if found is None:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+            return found
 
 
 def _corrected(
