@@ -80,17 +80,15 @@ task_routes = {
     "fintrack.*": {"queue": "ops"},
 }
 
-# Celery's own consumer keeps a limit far too low as soon as ten messages wait for it; see the file.
+# Celery's own consumer keeps a limit far too low as soon as ten messages wait for it, and lets one queue take all
+# prefetch places; see the file.
 worker_consumer = "fintrack_tasks.tasks.pacing:PacedConsumer"
 
 # --- Rate limits: one task per provider, because a Celery rate limit belongs to a task ------------------------------
+# A worker's share for the time until it knows how many live; tasks/fleet.py divides it among them from then on.
 task_annotations = {
     f"fintrack.fetch.{name}": {
-        "rate_limit": quota.celery_rate_limit(
-            quota.effective_quotas(
-                providers.provider(name).facts, _settings.provider_quotas.get(name), _settings.api_rate_limit
-            )
-        )
+        "rate_limit": quota.celery_rate_limit(quota.quotas_of(providers.provider(name).facts, _settings))
     }
     for name in providers.names()
 }

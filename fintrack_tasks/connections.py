@@ -12,9 +12,10 @@ from functools import cached_property
 import redis
 
 from fintrack_tasks.fetch.client import HttpClient
+from fintrack_tasks.fetch.gate import Gate
 from fintrack_tasks.fetch.keys import KeyRing
 from fintrack_tasks.publish.kafka import Producer
-from fintrack_tasks.settings import Settings
+from fintrack_tasks.settings import Settings, load_settings
 from fintrack_tasks.store.connection import Database
 
 __all__ = ["Connections"]
@@ -36,10 +37,13 @@ class Connections:
     def http(self) -> HttpClient:
         with self._lock:
             return HttpClient(
-                base_urls=self.settings.provider_base_urls,
-                keys=KeyRing(self.settings),
-                timeout=self.settings.fintrack_http_timeout_seconds,
+                base_urls=self.settings.provider_base_urls, timeout=self.settings.fintrack_http_timeout_seconds
             )
+
+    @cached_property
+    def gate(self) -> Gate:
+        with self._lock:
+            return Gate(self.redis, self.settings, KeyRing(self.settings, load_settings))
 
     @cached_property
     def producer(self) -> Producer:
@@ -55,11 +59,12 @@ class Connections:
 
     def forget(self) -> None:
         """Drop everything without closing it: after a fork the sockets belong to the parent."""
-        for name in ("database", "http", "producer", "redis"):
+        for name in ("database", "http", "producer", "gate", "redis"):
             self.__dict__.pop(name, None)
 
     def close(self) -> None:
         """Close what was opened. A later use opens it anew."""
+        self.__dict__.pop("gate", None)
         for name in ("producer", "http", "database", "redis"):
             opened = self.__dict__.pop(name, None)
             if opened is not None:

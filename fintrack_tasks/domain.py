@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any, Final, Self
 from uuid import UUID
 
@@ -25,6 +25,7 @@ __all__ = [
     "AssetClass",
     "Bar",
     "Batch",
+    "Budget",
     "Event",
     "Finding",
     "FxRate",
@@ -87,6 +88,14 @@ class Kind(StrEnum):
     BARS = "bars"
     INDEX = "index"
     """Bars of an index whose indicators are stored with them."""
+
+
+class Budget(IntEnum):
+    """Whose turn it is at a provider's quota: a lower number goes first."""
+
+    REAL_TIME = 0
+    GAP_REPAIR = 1
+    DEEP_BACKFILL = 2
 
 
 class ItemState(StrEnum):
@@ -199,6 +208,7 @@ class Item:
 
     ``generation`` counts how often it was enqueued again; a message of an older generation is stale and does nothing.
     ``resume`` says that a raw response may already be kept, so that the provider need not be asked again.
+    ``budget`` says whose turn it is at a quota, ``consensus`` how many providers are to be asked.
     """
 
     id: UUID
@@ -210,6 +220,8 @@ class Item:
     window: Window | None = None
     generation: int = 0
     resume: bool = False
+    budget: Budget = Budget.REAL_TIME
+    consensus: int = 1
 
     def to_message(self) -> dict[str, Any]:
         """The item as the JSON object that travels through the broker."""
@@ -232,6 +244,10 @@ class Item:
             message["window"] = [to_micros(self.window.start), to_micros(self.window.end)]
         if self.resume:
             message["resume"] = True
+        if self.budget:
+            message["budget"] = int(self.budget)
+        if self.consensus > 1:
+            message["consensus"] = self.consensus
         return message
 
     @classmethod
@@ -257,6 +273,8 @@ class Item:
                 window=Window(from_micros(window[0]), from_micros(window[1])) if window else None,
                 generation=int(message.get("generation", 0)),
                 resume=bool(message.get("resume", False)),
+                budget=Budget(message.get("budget", 0)),
+                consensus=int(message.get("consensus", 1)),
             )
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise ValueError(f"not an item's message: {error!r}") from None

@@ -105,6 +105,8 @@ class ProviderError(FinTrackError):
     """What a provider's answer (or its silence) means for an item.
 
     :param detail: one line, free of secrets, about what was seen.
+    :param retry_after: seconds after which the same provider may answer, where that is known.
+    :param asked: whether the provider was asked; False when it was held back before that.
     :cvar reason: the item's ``reason`` when it ends because of this error.
     :cvar retryable: the same provider may answer better in a moment.
     :cvar reroute: another provider may answer.
@@ -115,9 +117,10 @@ class ProviderError(FinTrackError):
     retryable = False
     reroute = True
 
-    def __init__(self, detail: str = "", *, retry_after: float | None = None) -> None:
+    def __init__(self, detail: str = "", *, retry_after: float | None = None, asked: bool = True) -> None:
         self.detail = detail
         self.retry_after = retry_after
+        self.asked = asked
         super().__init__(detail or self.reason)
 
 

@@ -7,12 +7,12 @@ twice for the same item; the ledger makes the second time harmless.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import psycopg
 
+from fintrack_tasks.acquisition import DEFERRED, Ended, Retry, fail, fetch
 from fintrack_tasks.domain import (
     Batch,
     Event,
@@ -25,23 +25,21 @@ from fintrack_tasks.domain import (
     to_micros,
     uuid7,
 )
-from fintrack_tasks.errors import EmptyError, ProviderError, QuotaError, UsageError
-from fintrack_tasks.fetch import providers, route
-from fintrack_tasks.fetch.client import HttpClient
-from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
+from fintrack_tasks.errors import UsageError
+from fintrack_tasks.fetch import route
 from fintrack_tasks.planning import Plan
 from fintrack_tasks.publish import messages, relay
 from fintrack_tasks.publish.kafka import Producer
 from fintrack_tasks.sessions import expected_bars, finals
 from fintrack_tasks.settings import Settings, load_settings
-from fintrack_tasks.store import coverage, instruments, ledger, outbox, quarantine, report
+from fintrack_tasks.store import coverage, instruments, ledger, outbox, quality, quarantine, report
 from fintrack_tasks.store import load as loading
 from fintrack_tasks.store.connection import Database
-from fintrack_tasks.store.payloads import Payload
 from fintrack_tasks.transform import clean_batch
 from fintrack_tasks.validate import check_batch, split
 
 __all__ = [
+    "DEFERRED",
     "Ended",
     "Retry",
     "fail",
@@ -54,28 +52,6 @@ __all__ = [
     "transform",
     "validate",
 ]
-
-RETRIES: Final = 3
-"""How often one provider is asked again after a transient error before the next one of the route is."""
-LONGEST_COUNTDOWN: Final = 900.0
-"""Seconds; below the broker's visibility timeout, or a waiting message would be delivered twice."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The chain stops here: the item is in this state for this reason (``stale``: another message owns it)."""
-
-    state: str
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """The item goes on later, or with another provider."""
-
-    provider: str
-    countdown: float
-    retries: int
 
 
 def record(conn: psycopg.Connection, plan: Plan, settings: Settings, now: datetime) -> None:
@@ -90,93 +66,6 @@ def record(conn: psycopg.Connection, plan: Plan, settings: Settings, now: dateti
         datetime.fromtimestamp(deadline, tz=now.tzinfo),
         now,
     )
-
-
-def fetch(
-    item: Item,
-    provider_name: str,
-    *,
-    retries: int,
-    database: Database,
-    http: HttpClient,
-    settings: Settings,
-    now: datetime,
-) -> Batch | Retry | Ended:
-    """Ask a provider, keep its raw answer, then interpret it.
-
-    An answer that was kept by an earlier, interrupted attempt is interpreted without asking again.
-    """
-    with database.connection() as conn:
-        begin = ledger.begin(conn, item)
-    if begin.stale:
-        return Ended("stale")
-    name = begin.provider or provider_name
-    provider = providers.provider(name)
-    ask = Ask(item.kind, item.instrument, now, item.interval, item.window)
-    try:
-        if begin.payload:
-            response = HttpResponse(begin.payload.status, begin.payload.body, begin.payload.headers)
-        else:
-            request = provider.request(ask)
-            response = http.get(provider.facts, request)
-            kept = Payload.of(name, request.path, response.status, response.headers, response.body, now)
-            with database.connection() as conn:
-                ledger.fetched(conn, item, kept)
-        return provider.parse(ask, response)
-    except ProviderError as error:
-        return _after(item, name, error, retries=retries, database=database, settings=settings, now=now)
-
-
-def _after(
-    item: Item,
-    provider: str,
-    error: ProviderError,
-    *,
-    retries: int,
-    database: Database,
-    settings: Settings,
-    now: datetime,
-) -> Retry | Ended:
-    """What an error means for its item: again, elsewhere, or the end."""
-    if isinstance(error, EmptyError):
-        with database.connection() as conn:
-            ledger.finish(conn, item, ItemState.EMPTY, error.reason, error.detail, provider, now)
-        return Ended(ItemState.EMPTY, error.reason)
-    following = _following(item, provider, error, retries)
-    grace = settings.fintrack_item_deadline_seconds + (following.countdown if following else 0.0)
-    with database.connection() as conn:
-        ledger.attempt(conn, item, provider, error.reason, error.detail, now, grace)
-    if following:
-        return following
-    return fail(item, error.reason, error.detail, provider=provider, database=database, settings=settings, now=now)
-
-
-def _following(item: Item, provider: str, error: ProviderError, retries: int) -> Retry | None:
-    """Where an item goes after an error: a network's blip is tried again, then the route's next provider is asked."""
-    if error.retryable and retries < RETRIES and not isinstance(error, QuotaError):
-        return Retry(provider, 2.0**retries, retries + 1)
-    if error.reroute and (name := route.next_provider(item.instrument, item.kind, item.interval, provider)):
-        return Retry(name, 0.0, 0)
-    if isinstance(error, QuotaError) and retries < RETRIES:
-        return Retry(provider, min(error.retry_after or 30.0 * 2**retries, LONGEST_COUNTDOWN), retries + 1)
-    return None
-
-
-def fail(
-    item: Item,
-    reason: str,
-    detail: str,
-    *,
-    database: Database,
-    settings: Settings,
-    now: datetime,
-    provider: str | None = None,
-) -> Ended:
-    """End an item as failed: dead letter and notification in one transaction."""
-    event = messages.item_failed(item, reason, detail, settings.kafka_topic_notifications, now, uuid7(now.timestamp()))
-    with database.connection() as conn:
-        ledger.finish(conn, item, ItemState.FAILED, reason, detail, provider, now, event)
-    return Ended(ItemState.FAILED, reason)
 
 
 def validate(item: Item, batch: Batch, *, database: Database, settings: Settings, now: datetime) -> Batch | Ended:
@@ -212,10 +101,21 @@ def load(item: Item, batch: Batch, *, database: Database, settings: Settings, no
     event = messages.item_loaded(item, batch, settings.kafka_topic_market_data, now, uuid7(now.timestamp()))
     with database.connection() as conn:
         if item.kind is Kind.QUOTE:
-            done = loading.load_quote(conn, item, batch, event, now)
+            done = _load_quote(conn, item, batch, event, now)
         else:
             done = _load_bars(conn, item, batch, event, now)
     return Ended(ItemState.LOADED) if done else Ended("stale")
+
+
+def _load_quote(conn: psycopg.Connection, item: Item, batch: Batch, event: Event, now: datetime) -> bool:
+    measured = batch.meta.get("metrics")
+    if not measured:
+        return loading.load_quote(conn, item, batch, event, now)
+    with conn.transaction():
+        done = loading.load_quote(conn, item, batch, event, now)
+        if done:
+            quality.add(conn, item, measured, now)
+    return done
 
 
 def _load_bars(conn: psycopg.Connection, item: Item, batch: Batch, event: Event, now: datetime) -> bool:
@@ -272,7 +172,7 @@ def reconcile(*, database: Database, settings: Settings, now: datetime, limit: i
     with database.connection() as conn:
         again, given_up = ledger.overdue(conn, now, settings.fintrack_item_deadline_seconds, limit)
     for item in given_up:
-        detail = f"enqueued {ledger.MOST_GENERATIONS + 1} times and never ended; are the workers of its queue up?"
+        detail = f"enqueued {ledger.MOST_LOSSES + 1} times and never ended; are the workers of its queue up?"
         fail(item, "lost", detail, database=database, settings=settings, now=now)
     return again
 

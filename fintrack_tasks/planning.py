@@ -17,6 +17,7 @@ import psycopg
 from fintrack_tasks.domain import (
     BATCH_LIMIT,
     AssetClass,
+    Budget,
     Instrument,
     Interval,
     Item,
@@ -27,7 +28,7 @@ from fintrack_tasks.domain import (
     uuid7,
 )
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.fetch import route
+from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.sessions import expected_bars
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import coverage, instruments
@@ -61,6 +62,8 @@ class Arguments:
     intervals: tuple[Interval, ...] = (Interval.D1,)
     start: datetime | None = None
     end: datetime | None = None
+    consensus: int = 1
+    budget: Budget = Budget.REAL_TIME
 
     def recorded(self) -> dict[str, Any]:
         """As the ledger keeps them: JSON, what was not given left out."""
@@ -70,6 +73,8 @@ class Arguments:
             "intervals": list(self.intervals) if self.job == "fetch_historical_market_data" else None,
             "start": self.start.isoformat() if self.start else None,
             "end": self.end.isoformat() if self.end else None,
+            "consensus": self.consensus if self.consensus > 1 else None,
+            "budget": self.budget.name.lower() if self.budget else None,
         }
         return {name: value for name, value in values.items() if value is not None}
 
@@ -92,11 +97,13 @@ def check_arguments(
     intervals: Sequence[str] | None = None,
     start: str | None = None,
     end: str | None = None,
+    consensus: int | None = None,
+    budget: str | None = None,
 ) -> Arguments:
     """A job's arguments as typed values; touches nothing.
 
     :raises UsageError: for an unknown job, an empty or wrong symbol list, an unknown interval or class, a date that is
-        none, an end that is not after the start.
+        none, an end that is not after the start, a consensus of fewer than 2 or more providers than there are.
     """
     if job not in JOBS:
         raise UsageError(f"unknown job {job!r}; the jobs are {', '.join(JOBS)}")
@@ -117,7 +124,29 @@ def check_arguments(
         raise UsageError(str(error)) from None
     if first and last and last <= first:
         raise UsageError(f"the end ({end}) must be after the start ({start})")
-    return Arguments(job, chosen, chosen_class, chosen_intervals, first, last)
+    return Arguments(
+        job, chosen, chosen_class, chosen_intervals, first, last, _consensus(consensus), _budget(job, budget)
+    )
+
+
+def _consensus(wanted: int | None) -> int:
+    if wanted is None:
+        return 1
+    most = len(providers.names())
+    if isinstance(wanted, bool) or not isinstance(wanted, int) or not 2 <= wanted <= most:
+        raise UsageError(f"a consensus takes 2 to {most} providers, not {wanted!r:.20}")
+    return wanted
+
+
+def _budget(job: str, wanted: str | None) -> Budget:
+    """History is the repair of gaps unless it is said to be a deep backfill; quotes and indices are of now."""
+    if wanted is None:
+        return Budget.GAP_REPAIR if job == "fetch_historical_market_data" else Budget.REAL_TIME
+    try:
+        return Budget[wanted.upper()]
+    except (KeyError, AttributeError):
+        known = ", ".join(each.name.lower() for each in Budget)
+        raise UsageError(f"no budget {wanted!r:.40}; the budgets are {known}") from None
 
 
 def plan(
@@ -152,12 +181,13 @@ def _quotes(
     _conn: psycopg.Connection,
     run: UUID,
     chosen: Sequence[tuple[int, Instrument]],
-    _arguments: Arguments,
+    arguments: Arguments,
     _settings: Settings,
     now: datetime,
 ) -> Iterator[Item]:
     for number, instrument in chosen:
-        yield Item(uuid7(now.timestamp()), run, Kind.QUOTE, instrument, number)
+        item = uuid7(now.timestamp())
+        yield Item(item, run, Kind.QUOTE, instrument, number, budget=arguments.budget, consensus=arguments.consensus)
 
 
 def _history(
@@ -181,9 +211,10 @@ def _history(
         for number, instrument in chosen:
             expected = expected_bars(instrument, interval, span)
             missing = coverage.missing(conn, number, interval, expected, now)
-            page = route.page_size(route.route(instrument, Kind.BARS, interval), interval)
+            page = route.page_size(route.route(instrument, Kind.BARS, interval, settings))
             for window in windows(expected, missing, interval, page):
-                yield Item(uuid7(now.timestamp()), run, Kind.BARS, instrument, number, interval, window)
+                item = uuid7(now.timestamp())
+                yield Item(item, run, Kind.BARS, instrument, number, interval, window, budget=arguments.budget)
 
 
 def _indices(
@@ -201,7 +232,8 @@ def _indices(
     for number, instrument in chosen:
         expected = expected_bars(instrument, Interval.D1, Window(start, end))
         for window in windows(expected, expected, Interval.D1, BATCH_LIMIT):
-            yield Item(uuid7(now.timestamp()), run, Kind.INDEX, instrument, number, Interval.D1, window)
+            item = uuid7(now.timestamp())
+            yield Item(item, run, Kind.INDEX, instrument, number, Interval.D1, window, budget=arguments.budget)
 
 
 def windows(expected: Sequence[int], missing: Sequence[int], interval: Interval, page: int) -> Iterator[Window]:

@@ -35,6 +35,7 @@ SECRET_NAMES = (
 
 _PROVIDER_URL = re.compile(r"([A-Z][A-Z0-9_]*)_BASE_URL")
 _PROVIDER_QUOTA = re.compile(r"([A-Z][A-Z0-9_]*)_QUOTA")
+_ROUTE = re.compile(r"FINTRACK_ROUTE_([A-Z]+(?:_[A-Z]+)?)")
 
 
 def redact_url(url: str) -> str:
@@ -105,6 +106,14 @@ class Settings(BaseModel):
     """Provider name to the URL that replaces its own (``<NAME>_BASE_URL``)."""
     provider_quotas: Mapping[str, str] = Field(default_factory=dict)
     """Provider name to quota text such as ``20/s,600/m`` (``<NAME>_QUOTA``); ``unlimited`` lifts it."""
+    routes: Mapping[str, str] = Field(default_factory=dict)
+    """``stock`` or ``stock_quote`` to provider names with commas (``FINTRACK_ROUTE_<CLASS>[_<KIND>]``)."""
+    fintrack_quota_floor_real_time: float = Field(0.25, ge=0, lt=1)
+    """The share of each quota that gap repair and deep backfill leave to quotes and indices."""
+    fintrack_quota_floor_gap_repair: float = Field(0.15, ge=0, lt=1)
+    """The share that deep backfill leaves to gap repair besides."""
+    fintrack_consensus_deviation_bps: float = Field(50.0, gt=0)
+    """Basis points from the median beyond which a provider of a consensus is flagged."""
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, str]) -> Self:
@@ -120,6 +129,7 @@ class Settings(BaseModel):
                 fields[name.lower()] = _read_secret(f"{name}_FILE", path)
         fields["provider_base_urls"] = _by_provider(_PROVIDER_URL, values)
         fields["provider_quotas"] = _by_provider(_PROVIDER_QUOTA, values)
+        fields["routes"] = _by_provider(_ROUTE, values)
         for name in ("log_level",):
             if name in fields:
                 fields[name] = str(fields[name]).upper()

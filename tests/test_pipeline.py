@@ -12,10 +12,11 @@ import psycopg
 import pytest
 import requests
 
-from fintrack_tasks import pipeline, planning
+from fintrack_tasks import acquisition, pipeline, planning
 from fintrack_tasks.domain import Batch, Item, Kind, from_micros
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.fetch.client import HttpClient
+from fintrack_tasks.fetch.gate import Gate
 from fintrack_tasks.publish.kafka import Producer, read_all
 from fintrack_tasks.sandbox import Running, running
 from fintrack_tasks.settings import Settings
@@ -43,8 +44,8 @@ def http(market: Running) -> Iterator[HttpClient]:
 class Stages:
     """The stages with what they need, for one run."""
 
-    def __init__(self, database: Database, settings: Settings, http: HttpClient) -> None:
-        self.database, self.settings, self.http = database, settings, http
+    def __init__(self, database: Database, settings: Settings, http: HttpClient, gate: Gate) -> None:
+        self.database, self.settings, self.http, self.gate = database, settings, http, gate
 
     def plan(self, job: str, symbols: list[str], now: datetime = NOW, **named: Any) -> tuple[UUID, list[Item]]:
         arguments = planning.check_arguments(job, symbols, **named)
@@ -53,9 +54,16 @@ class Stages:
             pipeline.record(conn, made, self.settings, now)
         return made.run_id, list(made.items)
 
-    def fetch(self, item: Item, provider: str = "yahoo_finance", retries: int = 0) -> Any:
+    def fetch(self, item: Item, provider: str = "yahoo_finance", retries: int = 0, now: datetime = NOW) -> Any:
         return pipeline.fetch(
-            item, provider, retries=retries, database=self.database, http=self.http, settings=self.settings, now=NOW
+            item,
+            provider,
+            retries=retries,
+            database=self.database,
+            http=self.http,
+            gate=self.gate,
+            settings=self.settings,
+            now=now,
         )
 
     def validate(self, item: Item, batch: Batch, now: datetime = NOW) -> Any:
@@ -77,8 +85,8 @@ class Stages:
 
 
 @pytest.fixture
-def stages(database: Database, database_settings: Settings, http: HttpClient) -> Stages:
-    return Stages(database, database_settings, http)
+def stages(database: Database, database_settings: Settings, http: HttpClient, gate: Gate) -> Stages:
+    return Stages(database, database_settings, http, gate)
 
 
 def fault(market: Running, kind: str, **more: object) -> None:
@@ -104,7 +112,6 @@ def test_a_quote_goes_through_all_stages(stages: Stages, conn: psycopg.Connectio
         ("cut", {}, "transient"),
         ("status", {"status": 500}, "transient"),
         ("timeout", {}, "transient"),
-        ("storm429", {}, "quota"),
     ],
 )
 def test_a_broken_answer_is_a_named_attempt_and_in_the_end_a_named_failure(
@@ -119,13 +126,44 @@ def test_a_broken_answer_is_a_named_attempt_and_in_the_end_a_named_failure(
         assert isinstance(first, pipeline.Retry)
         assert (first.provider, first.retries) == ("yahoo_finance", 1)
         assert stages.item(run)["state"] == "queued"
-        assert stages.fetch(item, retries=pipeline.RETRIES) == pipeline.Ended("failed", reason)
+        assert stages.fetch(item, retries=acquisition.RETRIES) == pipeline.Ended("failed", reason)
     row = stages.item(run)
     assert (row["state"], row["reason"]) == ("failed", reason)
     assert row["attempt_log"][0]["reason"] == reason
     if reason == "malformed":  # what could not be read is kept
         assert conn.execute("SELECT count(*) FROM fintrack.payloads").fetchone() == (1,)
     assert conn.execute("SELECT reason FROM fintrack.dead_letters").fetchall() == [(reason,)]
+
+
+@pytest.mark.parametrize(("said", "wait"), [(None, 60), (7, 7)])
+def test_a_quota_that_is_used_up_is_waited_for_by_the_fleet_and_not_for_ever(
+    stages: Stages, market: Running, said: int | None, wait: int
+) -> None:
+    """Without a Retry-After for one window; nobody asks meanwhile, and a quote that is overdue by then is given up."""
+    run, [first] = stages.plan("fetch_market_data", ["AAPL"])
+    _, [second] = stages.plan("fetch_market_data", ["MSFT"])
+    fault(market, "storm429", **({} if said is None else {"retry_after": said}))
+    assert stages.fetch(first) == pipeline.Retry("yahoo_finance", wait, 0)
+    requests.delete(f"{market.url}/_control/requests", timeout=5)
+    held = stages.fetch(second)
+    assert isinstance(held, pipeline.Retry)
+    assert wait - 5 < held.countdown <= wait
+    assert requests.get(f"{market.url}/_control/requests", timeout=5).json()["total"] == 0
+    assert stages.fetch(first, now=NOW + timedelta(minutes=5)) == pipeline.Ended("failed", "quota")
+    assert [each["reason"] for each in stages.item(run)["attempt_log"]] == ["quota", "quota"]
+
+
+def test_history_waits_for_tomorrow_in_the_ledger(stages: Stages, market: Running) -> None:
+    """A wait longer than the broker may hold a message is the ledger's: reconcile enqueues the item in time."""
+    run, [item] = stages.plan("fetch_historical_market_data", ["AAPL"], start="2012-01-03", end="2012-02-01")
+    fault(market, "storm429", retry_after=20_000)
+    ended = stages.fetch(item)
+    assert (ended.state, ended.reason) == ("deferred", "quota")
+    assert ended.until == NOW + timedelta(seconds=20_000)
+    assert stages.item(run)["state"] == "queued"
+    for hours, expected in ((5, 0), (6, 1)):
+        now = NOW + timedelta(hours=hours)
+        assert len(pipeline.reconcile(database=stages.database, settings=stages.settings, now=now)) == expected
 
 
 def test_a_quote_of_nulls_is_an_answer_without_a_price(stages: Stages, market: Running) -> None:
@@ -166,7 +204,7 @@ def test_a_kept_answer_is_interpreted_without_asking_again(stages: Stages, marke
 def test_an_item_that_never_ends_is_given_up_with_a_reason(stages: Stages) -> None:
     run, _ = stages.plan("fetch_market_data", ["MSFT"])
     now = NOW
-    for _ in range(ledger.MOST_GENERATIONS + 1):
+    for _ in range(ledger.MOST_LOSSES + 1):
         now += timedelta(days=30)
         pipeline.reconcile(database=stages.database, settings=stages.settings, now=now)
     row = stages.item(run)

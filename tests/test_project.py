@@ -47,7 +47,7 @@ def example_lines() -> dict[str, tuple[str, bool]]:
 
 
 def test_the_example_lists_every_setting_and_every_secret_as_a_file() -> None:
-    fields = {name.upper() for name in Settings.model_fields} - {"PROVIDER_BASE_URLS", "PROVIDER_QUOTAS"}
+    fields = {name.upper() for name in Settings.model_fields} - {"PROVIDER_BASE_URLS", "PROVIDER_QUOTAS", "ROUTES"}
     wanted = fields | set(SURFACE.split()) | {f"{name}_FILE" for name in SECRET_NAMES}
     assert wanted - set(example_lines()) == set()
 
@@ -67,7 +67,7 @@ def test_the_compose_file_passes_every_setting_on() -> None:
     passed = set(yaml.safe_load(read("docker-compose.yml"))["x-environment"])
     # Log files and the folder of local servers belong to one machine; Flower has a service of its own.
     own = {"LOG_FILE", "FINTRACK_HOME", "FLOWER_BASIC_AUTH", "FLOWER_ADDRESS", "FLOWER_PORT"}
-    fields = {name.upper() for name in Settings.model_fields} - {"PROVIDER_BASE_URLS", "PROVIDER_QUOTAS"}
+    fields = {name.upper() for name in Settings.model_fields} - {"PROVIDER_BASE_URLS", "PROVIDER_QUOTAS", "ROUTES"}
     assert fields - own - passed == set()
 
 

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from fintrack_tasks.cli.backfill import app as backfill
 from fintrack_tasks.cli.database import app as database
 from fintrack_tasks.cli.demo import demo
 from fintrack_tasks.cli.health import register as register_health
@@ -29,6 +30,7 @@ app.command("demo")(demo)
 register_stack(app)
 register_run(app)
 register_health(app)
+app.add_typer(backfill, name="backfill")
 app.add_typer(runs, name="runs")
 app.add_typer(instruments, name="instruments")
 app.add_typer(database, name="db")

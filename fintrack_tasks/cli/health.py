@@ -7,10 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from fintrack_tasks.app import app as celery
-from fintrack_tasks.cli.context import redis_outage
+from fintrack_tasks.cli.context import opened, redis_outage
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.errors import OutageError
 from fintrack_tasks.fetch import providers, quota, route
+from fintrack_tasks.fetch.gate import Gate
+from fintrack_tasks.fetch.providers.base import Facts
 from fintrack_tasks.observability import HealthChecker
 from fintrack_tasks.settings import Settings, load_settings, redact_url
 
@@ -46,29 +48,76 @@ def health(as_json: AsJson = False) -> None:
 
 
 def list_providers(as_json: AsJson = False) -> None:
-    """The providers, what they serve, their quotas, and whether their key is set."""
+    """The providers: what they serve, their routes, what of their quotas is used and left, and what bars them."""
     settings = load_settings()
-    rows = [_facts(name, settings) for name in providers.names()]
+    with opened(settings) as connections:
+        rows = [_facts(name, settings, connections.gate) for name in providers.names()]
     if as_json:
-        print_json({"providers": rows, "routes": route.table()})
+        print_json({"providers": rows, "routes": route.table(settings)})
         return
-    columns = ["name", "serves", "intervals", "quota", "key", "address"]
-    console.print(table("providers", columns, [[row[c] for c in columns] for row in rows]))
-    routes = [[r["asset_class"], r["kind"], " → ".join(r["providers"]) or "nobody"] for r in route.table()]
-    console.print(table("routes, first choice first", ["class", "kind", "providers"], routes))
+    plain = ["name", "serves", "intervals", "key", "circuit", "address"]
+    shown = [[*(row[c] for c in plain), _quota(row), _bars(row)] for row in rows]
+    console.print(table("providers", [*plain, "used of quota", "barred"], shown))
+    console.print(table("routes, first choice first", ["class", "kind", "providers"], map(_way, route.table(settings))))
 
 
-def _facts(name: str, settings: Settings) -> dict[str, Any]:
+def _way(row: dict[str, Any]) -> list[str]:
+    without = f" (without a key: {', '.join(row['without_key'])})" if row["without_key"] else ""
+    return [row["asset_class"], row["kind"], (" → ".join(row["providers"]) or "nobody") + without]
+
+
+def _facts(name: str, settings: Settings, gate: Gate) -> dict[str, Any]:
     facts = providers.provider(name).facts
-    quotas = quota.effective_quotas(facts, settings.provider_quotas.get(name), settings.api_rate_limit)
     key = "none needed"
     if facts.key:
-        key = "set" if settings.api_keys(facts.key.variable) else f"missing: set {facts.key.variable}"
+        number = len(settings.api_keys(facts.key.variable))
+        missing = "none needed" if facts.key.optional else f"missing: set {facts.key.variable}"
+        key = f"{number} set" if number else missing
     return {
         "name": name,
         "serves": ", ".join(sorted(facts.asset_classes)),
         "intervals": ", ".join(i.value for i in sorted(facts.intervals, key=lambda i: -i.delta)),
-        "quota": ", ".join(f"{q.limit} per {q.seconds:g} s" for q in quotas) or "unlimited",
+        "quotas": [{"limit": q.limit, "seconds": q.seconds} for q in quota.quotas_of(facts, settings)],
         "key": key,
         "address": redact_url(settings.provider_base_urls.get(name) or facts.base_url),
+        **_standing(facts, settings, gate),
     }
+
+
+def _standing(facts: Facts, settings: Settings, gate: Gate) -> dict[str, Any]:
+    """What Redis knows of a provider; nothing of one that has no key, and none of it while Redis is away."""
+    if not route.has_key(facts, settings):
+        return {"circuit": None, "keys": []}
+    try:
+        found = gate.standing(facts)
+    except OutageError as error:
+        return {"circuit": "unknown", "keys": [], "note": str(error)}
+    keys = [
+        {
+            "key": each.key,
+            "used": [{"limit": n, "seconds": s, "used": u, "left": max(0, n - u)} for n, s, u in each.used],
+            "waiting": each.waiting,
+            "closed_until": each.closed_until,
+            "rejected_until": each.rejected_until,
+            "entitlements": each.entitlements,
+        }
+        for each in found
+    ]
+    return {"circuit": found[0].circuit, "circuit_until": found[0].circuit_until, "keys": keys}
+
+
+def _quota(row: dict[str, Any]) -> str:
+    used = [sum(key["used"][n]["used"] for key in row["keys"]) for n in range(len(row["quotas"]))]
+    limits = [q["limit"] * max(1, len(row["keys"])) for q in row["quotas"]]
+    parts = (f"{u} of {n} per {q['seconds']:g} s" for u, n, q in zip(used, limits, row["quotas"], strict=True))
+    return ", ".join(parts) or "unlimited"
+
+
+def _bars(row: dict[str, Any]) -> str:
+    said = []
+    for key in row["keys"]:
+        for name, words in (("closed_until", "quota until"), ("rejected_until", "key refused until")):
+            if key[name]:
+                said.append(f"{key['key']}: {words} {key[name]:%H:%M:%S}")
+        said += [f"{key['key']}: no {what} until {until:%m-%d %H:%M}" for what, until in key["entitlements"].items()]
+    return "; ".join(said)

@@ -15,13 +15,13 @@ from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.cli.watch import counts, follow
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import uuid7
-from fintrack_tasks.errors import OutageError
+from fintrack_tasks.errors import OutageError, UsageError
 from fintrack_tasks.planning import check_arguments
 from fintrack_tasks.publish.kafka import count_messages
 from fintrack_tasks.store import ledger, report
 from fintrack_tasks.store.ledger import RunSummary
 
-__all__ = ["enqueue_job", "events", "register", "require_workers"]
+__all__ = ["enqueue_job", "events", "follow_run", "listed", "register", "require_workers"]
 
 
 class Job(StrEnum):
@@ -51,25 +51,39 @@ def run(
     start: Annotated[str | None, typer.Option(help="historical, index-data: first date, such as 2024-01-31.")] = None,
     end: Annotated[str | None, typer.Option(help="historical, index-data: the date after the last one.")] = None,
     asset_class: Annotated[str | None, typer.Option(help="stock, crypto, forex or index.")] = None,
+    consensus: Annotated[
+        int | None, typer.Option(help="market-data: ask so many providers and store the median.", min=2)
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the run's end.", min=1)] = 900.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
 ) -> None:
     """Run a job once on the running workers and wait for it."""
     named: dict[str, Any] = {
-        "symbols": _listed(symbols),
-        "intervals": _listed(intervals),
+        "symbols": listed(symbols),
+        "intervals": listed(intervals),
         "start": start,
         "end": end,
         "asset_class": asset_class,
+        "consensus": consensus,
     }
     named = {name: value for name, value in named.items() if value is not None}
     check_arguments(NAMES[job], **named)
-    began = time.monotonic()
+    if consensus and job is not Job.MARKET_DATA:
+        raise UsageError("--consensus belongs to the job market-data: only quotes are compared")
+    follow_run(NAMES[job], named, time.monotonic(), timeout=timeout, as_json=as_json)
+
+
+def follow_run(name: str, named: dict[str, Any], began: float, *, timeout: float, as_json: bool) -> None:
+    """Enqueue a job, follow it, show what came of it.
+
+    :param began: the monotonic time from which its seconds are counted.
+    :raises typer.Exit: with 3 when items failed or are still on their way.
+    """
     with opened() as connections:
         with connections.database.connection() as conn:
             report.require_schema(conn)
         require_workers()
-        run_id = enqueue_job(NAMES[job], **named)
+        run_id = enqueue_job(name, **named)
         summaries = follow(connections.database, [run_id], timeout=timeout)
         summary = summaries.get(run_id)
         if summary is None:
@@ -89,7 +103,8 @@ def run(
         raise typer.Exit(3)
 
 
-def _listed(text: str | None) -> list[str] | None:
+def listed(text: str | None) -> list[str] | None:
+    """The parts of a list with commas; ``None`` for none."""
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
 
 

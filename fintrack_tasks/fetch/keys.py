@@ -1,16 +1,35 @@
-"""The providers' API keys: taken from the settings, shown to nobody."""
+"""The providers' API keys: read anew while the process runs, shown to nobody."""
 
 from __future__ import annotations
 
-from itertools import count
-from typing import Protocol
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from pydantic import SecretStr
 
-from fintrack_tasks.errors import MissingKeyError
+from fintrack_tasks.errors import ConfigurationError, MissingKeyError
 from fintrack_tasks.fetch.providers.base import Facts
+from fintrack_tasks.observability import masking
 
-__all__ = ["KeyRing", "KeySource"]
+__all__ = ["PUBLIC", "Key", "KeyRing", "KeySource"]
+
+_EVERY: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key and its name, which tells keys apart in Redis and in tables and gives none of it away."""
+
+    name: str
+    secret: SecretStr | None
+
+
+PUBLIC: Final = Key("public", None)
+"""Stands for the key of a provider that is asked without one."""
 
 
 class KeySource(Protocol):
@@ -20,23 +39,60 @@ class KeySource(Protocol):
 
 
 class KeyRing:
-    """Gives a provider's keys out in turn."""
+    """Knows the keys of every provider.
 
-    def __init__(self, source: KeySource) -> None:
+    :param source: the keys as they are when the process starts.
+    :param reload: gives a newer source; asked every 5 seconds at most, so that a key that was exchanged in its file or
+        in ``.env`` is used without a restart. A file that cannot be read leaves the keys as they were.
+    """
+
+    def __init__(
+        self,
+        source: KeySource,
+        reload: Callable[[], KeySource] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._source = source
-        self._turn = count()
+        self._reload = reload
+        self._clock = clock
+        self._read_at = clock()
+        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return "KeyRing(<hidden>)"
 
-    def key(self, facts: Facts) -> SecretStr | None:
-        """The next key of a provider; ``None`` when it needs none.
+    def keys(self, facts: Facts) -> tuple[Key, ...]:
+        """The keys of a provider, at least one; :data:`PUBLIC` where it is asked without.
 
         :raises MissingKeyError: names the variable when it needs one and none is set.
         """
         if facts.key is None:
-            return None
-        keys = self._source.api_keys(facts.key.variable)
-        if not keys:
-            raise MissingKeyError(facts.name, facts.key.variable)
-        return keys[next(self._turn) % len(keys)]
+            return (PUBLIC,)
+        found = dict.fromkeys(key.get_secret_value() for key in self._newest().api_keys(facts.key.variable))
+        if found:
+            masking.learn(found)  # a key that came while the process runs is masked in its logs too
+            return tuple(Key(_name(text), SecretStr(text)) for text in found)
+        if facts.key.optional:
+            return (PUBLIC,)
+        raise MissingKeyError(facts.name, facts.key.variable)
+
+    def key(self, facts: Facts) -> SecretStr | None:
+        """The first key of a provider."""
+        return self.keys(facts)[0].secret
+
+    def _newest(self) -> KeySource:
+        if self._reload is None or self._clock() - self._read_at < _EVERY:
+            return self._source
+        with self._lock:
+            if self._clock() - self._read_at >= _EVERY:
+                self._read_at = self._clock()
+                try:
+                    self._source = self._reload()
+                except ConfigurationError:
+                    # In the middle of an exchange the file may be gone for a moment; the next reading will find it.
+                    return self._source
+        return self._source
+
+
+def _name(secret: str) -> str:
+    return hashlib.sha256(b"fintrack key name" + secret.encode()).hexdigest()[:8]

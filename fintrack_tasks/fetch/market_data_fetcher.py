@@ -6,15 +6,23 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+import redis
+import structlog
+
 from fintrack_tasks.domain import AssetClass, Batch, Instrument, Kind, from_micros
-from fintrack_tasks.errors import ProviderError, UsageError
+from fintrack_tasks.errors import ProviderError, QuotaError, UsageError
 from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.client import HttpClient
+from fintrack_tasks.fetch.exchange import exchange
+from fintrack_tasks.fetch.gate import Gate, Place
 from fintrack_tasks.fetch.keys import KeyRing
+from fintrack_tasks.fetch.local_gate import LocalGate
 from fintrack_tasks.fetch.providers.base import Ask
-from fintrack_tasks.settings import Settings, load_settings
+from fintrack_tasks.settings import Settings, load_settings, redact_url
 
 __all__ = ["ApiClient", "MarketDataFetcher", "RoutedClient"]
+
+log = structlog.get_logger("fintrack.fetcher")
 
 Data = dict[str, Any]
 
@@ -30,12 +38,32 @@ class ApiClient(Protocol):
 
 
 class RoutedClient:
-    """Asks the providers of a symbol's route in turn until one answers."""
+    """Asks the providers of a symbol's route in turn until one answers, within the quotas of the whole fleet.
 
-    def __init__(self, settings: Settings, http: HttpClient | None = None) -> None:
-        self._http = http or HttpClient(
-            settings.provider_base_urls, KeyRing(settings), settings.fintrack_http_timeout_seconds
-        )
+    Where Redis does not answer, the quotas are held in this process alone, and a warning says so once.
+
+    :param gate: what holds the quotas; by default Redis, as the settings name it.
+    """
+
+    def __init__(
+        self, settings: Settings, http: HttpClient | None = None, gate: Gate | LocalGate | None = None
+    ) -> None:
+        self._settings = settings
+        self._http = http or HttpClient(settings.provider_base_urls, timeout=settings.fintrack_http_timeout_seconds)
+        self._redis: redis.Redis | None = None
+        self._gate: Gate | LocalGate = gate or self._open_gate()
+
+    def _open_gate(self) -> Gate | LocalGate:
+        keys, url = KeyRing(self._settings), self._settings.redis_url.get_secret_value()
+        client = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=2)
+        try:
+            client.ping()
+        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):
+            client.close()
+            log.warning("quotas_held_in_this_process_alone", redis=redact_url(url))
+            return LocalGate(self._settings, keys)
+        self._redis = client
+        return Gate(client, self._settings, keys)
 
     def get_stock_price(self, symbol: str) -> Data:
         """The quote of a stock or an index."""
@@ -55,20 +83,32 @@ class RoutedClient:
             instrument = Instrument.of(symbol, asset_class)
         except ValueError as error:
             raise UsageError(str(error)) from None
-        names = route.route(instrument, Kind.QUOTE, None)
+        names = route.route(instrument, Kind.QUOTE, None, self._settings)
         for name in names:
-            provider = providers.provider(name)
             ask = Ask(Kind.QUOTE, instrument, datetime.now(tz=UTC))
             try:
-                return _plain(provider.parse(ask, self._http.get(provider.facts, provider.request(ask))))
+                return _plain(self._asked(name, ask))
             except ProviderError as error:
                 if name == names[-1] or not error.reroute:
                     raise
         raise AssertionError("a route has at least one provider")
 
+    def _asked(self, name: str, ask: Ask) -> Batch:
+        provider = providers.provider(name)
+        answer = exchange(provider.facts, provider.request(ask), gate=self._gate, http=self._http)
+        if isinstance(answer, Place):
+            raise QuotaError(f"{name}: the next free slot is {answer.seconds:.1f} s away", asked=False)
+        try:
+            return provider.parse(ask, answer.response)
+        except ProviderError as error:
+            self._gate.learn(answer.taken, error)
+            raise
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+        if self._redis is not None:
+            self._redis.close()
 
 
 def _plain(batch: Batch) -> Data:

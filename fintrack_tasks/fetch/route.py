@@ -4,77 +4,108 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any, Final
 
 from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Instrument, Interval, Item, Kind
-from fintrack_tasks.errors import UsageError
+from fintrack_tasks.errors import ConfigurationError, MissingKeyError, UsageError
 from fintrack_tasks.fetch import providers, quota
+from fintrack_tasks.fetch.providers.base import Facts
 from fintrack_tasks.settings import Settings
 
-__all__ = ["drain_seconds", "next_provider", "page_size", "route", "table"]
+__all__ = ["drain_seconds", "has_key", "next_provider", "page_size", "route", "table"]
 
 _ROUTES: Final[dict[AssetClass, tuple[str, ...]]] = {
-    AssetClass.STOCK: ("yahoo_finance",),
-    AssetClass.CRYPTO: ("coinbase", "yahoo_finance"),
-    AssetClass.FOREX: ("yahoo_finance",),
-    AssetClass.INDEX: ("yahoo_finance",),
+    AssetClass.STOCK: ("yahoo_finance", "finnhub", "twelve_data", "alpha_vantage"),
+    AssetClass.CRYPTO: ("coinbase", "yahoo_finance", "twelve_data", "finnhub", "alpha_vantage"),
+    AssetClass.FOREX: ("yahoo_finance", "twelve_data", "alpha_vantage", "ecb"),
+    AssetClass.INDEX: ("yahoo_finance", "twelve_data"),
 }
-"""First choice first."""
+"""First choice first: what needs no key, then the larger free plans. ``FINTRACK_ROUTE_<CLASS>[_<KIND>]`` replaces one.
+
+Who does not serve a kind is left out of that kind's route; so is who needs a key and has none."""
 
 _UNLIMITED_SECONDS: Final = 0.02
 """What an item of a provider without a quota is taken to cost, when a run's time is estimated."""
 
 
-@lru_cache(maxsize=256)
-def _route(asset_class: AssetClass, kind: Kind, interval: Interval | None) -> tuple[str, ...]:
-    found = []
-    for name in _ROUTES[asset_class]:
-        if providers.provider(name).facts.serves(asset_class, kind, interval):
-            found.append(name)
-    return tuple(found)
+def has_key(facts: Facts, settings: Settings) -> bool:
+    """Whether a provider can be asked under these settings: it needs no key, or one is set."""
+    return facts.key is None or facts.key.optional or bool(settings.api_keys(facts.key.variable))
 
 
-def route(instrument: Instrument, kind: Kind, interval: Interval | None) -> tuple[str, ...]:
+def _named(asset_class: AssetClass, kind: Kind, settings: Settings) -> tuple[str, ...]:
+    for name in (f"{asset_class}_{kind}", str(asset_class)):
+        if text := settings.routes.get(name):
+            chosen = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+            unknown = [part for part in chosen if part not in providers.names()]
+            if unknown or not chosen:
+                raise ConfigurationError(
+                    f"FINTRACK_ROUTE_{name.upper()}: no provider {', '.join(unknown) or repr(text)};"
+                    f" the providers are {', '.join(providers.names())}"
+                )
+            return chosen
+    return _ROUTES[asset_class]
+
+
+def _serving(asset_class: AssetClass, kind: Kind, interval: Interval | None, settings: Settings) -> tuple[str, ...]:
+    return tuple(
+        name
+        for name in _named(asset_class, kind, settings)
+        if providers.provider(name).facts.serves(asset_class, kind, interval)
+    )
+
+
+def route(instrument: Instrument, kind: Kind, interval: Interval | None, settings: Settings) -> tuple[str, ...]:
     """The providers that can answer, first choice first.
 
     :raises UsageError: when nobody can.
+    :raises MissingKeyError: when somebody could, had it a key.
     """
-    found = _route(instrument.asset_class, kind, interval)
-    if not found:
+    serving = _serving(instrument.asset_class, kind, interval, settings)
+    if not serving:
         raise UsageError(f"no provider has {kind.value} of {instrument.asset_class.value} {instrument.symbol}")
+    found = tuple(name for name in serving if has_key(providers.provider(name).facts, settings))
+    if not found:
+        key = providers.provider(serving[0]).facts.key
+        raise MissingKeyError(serving[0], key.variable if key else "")
     return found
 
 
-def next_provider(instrument: Instrument, kind: Kind, interval: Interval | None, after: str) -> str | None:
+def next_provider(
+    instrument: Instrument, kind: Kind, interval: Interval | None, after: str, settings: Settings
+) -> str | None:
     """The provider behind ``after`` on the route; ``None`` at its end."""
-    names = route(instrument, kind, interval)
+    names = route(instrument, kind, interval, settings)
     position = names.index(after) + 1 if after in names else 0
     return names[position] if position < len(names) else None
 
 
-def page_size(names: Iterable[str], _interval: Interval | None = None) -> int:
+def page_size(names: Iterable[str]) -> int:
     """How many bars a window may expect, so that every provider of a route can answer it with one request."""
     return min((providers.provider(name).facts.page_size for name in names), default=BATCH_LIMIT)
 
 
 def drain_seconds(items: Iterable[Item], settings: Settings) -> float:
     """How long the items will wait for their first providers' quotas, at least."""
-    counts = Counter(route(item.instrument, item.kind, item.interval)[0] for item in items)
+    counts = Counter(route(item.instrument, item.kind, item.interval, settings)[0] for item in items)
     waits = [0.0]
     for name, number in counts.items():
-        quotas = quota.effective_quotas(
-            providers.provider(name).facts, settings.provider_quotas.get(name), settings.api_rate_limit
-        )
+        quotas = quota.quotas_of(providers.provider(name).facts, settings)
         waits.append(number * max(quota.seconds_per_request(quotas), _UNLIMITED_SECONDS))
     return max(waits)
 
 
-def table() -> list[dict[str, Any]]:
-    """All routes, for people."""
-    return [
-        {"asset_class": asset_class.value, "kind": kind.value, "providers": list(_route(asset_class, kind, None))}
-        for asset_class in AssetClass
-        for kind in Kind
-        if kind is not Kind.INDEX or asset_class is AssetClass.INDEX
-    ]
+def table(settings: Settings) -> list[dict[str, Any]]:
+    """All routes, for people; ``without_key`` are those who would be asked if a key were set."""
+    rows = []
+    for asset_class in AssetClass:
+        for kind in Kind:
+            if kind is Kind.INDEX and asset_class is not AssetClass.INDEX:
+                continue
+            serving = _serving(asset_class, kind, None, settings)
+            keyed = [name for name in serving if has_key(providers.provider(name).facts, settings)]
+            without = [name for name in serving if name not in keyed]
+            rows.append(
+                {"asset_class": asset_class.value, "kind": kind.value, "providers": keyed, "without_key": without}
+            )
+    return rows

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from fintrack_tasks.settings import SECRET_NAMES, Settings
 
-__all__ = ["Masker", "secrets_of"]
+__all__ = ["Masker", "learn", "secrets_of"]
 
 MASK: Final = "[masked]"
 _SHORTEST: Final = 4
@@ -28,6 +28,14 @@ _IN_TEXT: Final = (
 )
 
 
+_learnt: set[str] = set()
+
+
+def learn(secrets: Iterable[str]) -> None:
+    """Mask these too, in every masker of this process: keys may be exchanged while it runs."""
+    _learnt.update(secret for secret in secrets if len(secret) >= _SHORTEST)
+
+
 def secrets_of(settings: Settings) -> list[str]:
     """Every secret value of the settings, each key of a list by itself."""
     found: list[str] = []
@@ -45,19 +53,25 @@ class Masker:
     """Replaces secrets in text and in nested values."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        known = {s.strip() for s in secrets if len(s.strip()) >= _SHORTEST}
-        # The longest first, or a part of it would be replaced and the rest left standing.
-        self._known = (
-            re.compile("|".join(re.escape(s) for s in sorted(known, key=len, reverse=True))) if known else None
-        )
+        self._own = {s.strip() for s in secrets if len(s.strip()) >= _SHORTEST}
+        self._count = -1
+        self._known: re.Pattern[str] | None = None
 
     def text(self, text: str) -> str:
         """The text without secrets."""
+        if len(_learnt) != self._count:
+            self._compile()
         if self._known:
             text = self._known.sub(MASK, text)
         for pattern, replacement in _IN_TEXT:
             text = pattern.sub(replacement, text)
         return text
+
+    def _compile(self) -> None:
+        self._count = len(_learnt)
+        # The longest first, or a part of it would be replaced and the rest left standing.
+        known = sorted(self._own | _learnt, key=len, reverse=True)
+        self._known = re.compile("|".join(re.escape(s) for s in known)) if known else None
 
     def value(self, value: Any, name: str = "") -> Any:
         """The value without secrets: text, mappings and lists, however deep; other types by their text when masked."""

@@ -10,6 +10,7 @@ Every event carries ``event_id`` (a UUIDv7, also the header ``event_id``: drop w
   text or null, exactly as stored: ``"246.28000000"`` keeps its zeros.
 - ``item.failed`` on the notifications topic, key = symbol: ``symbol`` to ``window`` as above, ``reason`` (a word),
   ``detail`` (text for a person, at most 2,000 characters).
+- ``alert.raised`` on the notifications topic, key = rule: ``rule``, ``subject``, ``detail``.
 - ``run.finished`` on the notifications topic, key = job: ``run_id``, ``job``, ``state``, ``counts`` (name to number).
 
 The headers of a message repeat ``event_id`` and ``type`` beside ``content-type: application/json``, so that a consumer
@@ -28,7 +29,7 @@ import orjson
 
 from fintrack_tasks.domain import Batch, Event, Item, Kind, from_micros
 
-__all__ = ["SCHEMA", "decode", "item_failed", "item_loaded", "run_finished"]
+__all__ = ["SCHEMA", "alert_raised", "decode", "item_failed", "item_loaded", "run_finished"]
 
 SCHEMA: Final = 1
 
@@ -36,7 +37,7 @@ _TYPES: Final = {Kind.QUOTE: "quote.loaded", Kind.BARS: "bars.loaded", Kind.INDE
 
 
 def _event(
-    kind: str, topic: str, key: str, now: datetime, event_id: UUID, run_id: UUID, fields: Mapping[str, Any]
+    kind: str, topic: str, key: str, now: datetime, event_id: UUID, run_id: UUID | None, fields: Mapping[str, Any]
 ) -> Event:
     head = {"event_id": str(event_id), "type": kind, "schema": SCHEMA, "occurred_at": _iso(now)}
     return Event(event_id, topic, key, orjson.dumps({**head, **fields}).decode(), run_id)
@@ -71,6 +72,12 @@ def item_failed(item: Item, reason: str, detail: str, topic: str, now: datetime,
     text = detail[:2000].encode("utf-8", "replace").decode()
     fields = {**_of_item(item), "reason": reason, "detail": text}
     return _event("item.failed", topic, item.instrument.symbol, now, event_id, item.run_id, fields)
+
+
+def alert_raised(rule: str, subject: str, detail: str, topic: str, now: datetime, event_id: UUID) -> Event:
+    """What a person should look at."""
+    fields = {"rule": rule, "subject": subject, "detail": detail}
+    return _event("alert.raised", topic, rule, now, event_id, None, fields)
 
 
 def run_finished(

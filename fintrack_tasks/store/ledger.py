@@ -15,17 +15,18 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg.rows import class_row, dict_row
 
-from fintrack_tasks.domain import AssetClass, Event, Instrument, Interval, Item, ItemState, Kind, Window
+from fintrack_tasks.domain import AssetClass, Budget, Event, Instrument, Interval, Item, ItemState, Kind, Window
 from fintrack_tasks.store import coverage, outbox, payloads
 from fintrack_tasks.store.payloads import Payload
 
 __all__ = [
-    "MOST_GENERATIONS",
+    "MOST_LOSSES",
     "Begin",
     "RunSummary",
     "attempt",
     "begin",
     "create_run",
+    "defer",
     "fetched",
     "finish",
     "finish_runs",
@@ -35,9 +36,10 @@ __all__ = [
     "running_run",
     "runs",
     "skip_run",
+    "wait",
 ]
 
-MOST_GENERATIONS: Final = 6
+MOST_LOSSES: Final = 6
 """How often an item is enqueued again before it ends as lost. The waits double: four hours in all by default."""
 
 _RUNNING_AT_MOST: Final = timedelta(hours=12)
@@ -101,14 +103,13 @@ def create_run(
             conn.cursor() as cursor,
             cursor.copy(
                 "COPY fintrack.run_items (id, run_id, instrument_id, kind, interval, window_start, window_end,"
-                " deadline_at, created_at) FROM STDIN"
+                " deadline_at, created_at, budget, consensus) FROM STDIN"
             ) as copy,
         ):
             for item in items:
                 window = (item.window.start, item.window.end) if item.window else (None, None)
-                copy.write_row(
-                    (item.id, run_id, item.instrument_id, item.kind.value, item.interval, *window, deadline_at, now)
-                )
+                asked = (item.id, run_id, item.instrument_id, item.kind.value, item.interval, *window)
+                copy.write_row((*asked, deadline_at, now, int(item.budget), item.consensus))
 
 
 def skip_run(conn: psycopg.Connection, job: str, reason: str, now: datetime) -> UUID:
@@ -164,15 +165,46 @@ def fetched(conn: psycopg.Connection, item: Item, payload: Payload) -> None:
 
 
 def attempt(
-    conn: psycopg.Connection, item: Item, provider: str, reason: str, detail: str, now: datetime, grace: float
-) -> None:
-    """Note an attempt that gave no rows: the item waits again, ``grace`` seconds from now at most."""
+    conn: psycopg.Connection,
+    item: Item,
+    provider: str,
+    reason: str,
+    detail: str,
+    now: datetime,
+    until: datetime | None = None,
+) -> list[dict[str, Any]]:
+    """Note an attempt that gave no rows; returns all attempts so far, oldest first.
+
+    :param until: when the provider may be asked again, where that is known.
+    """
     entry = {"provider": provider, "reason": reason, "detail": detail[:500], "at": now.isoformat()}
+    if until:
+        entry["until"] = until.isoformat()
+    row = conn.execute(
+        "UPDATE fintrack.run_items SET state = 'queued', payload_sha = NULL, attempt_log = attempt_log ||"
+        " jsonb_build_array(%s::jsonb || CASE WHEN payload_sha IS NULL THEN '{}'"
+        " ELSE jsonb_build_object('payload', encode(payload_sha, 'hex')) END)"
+        " WHERE id = %s AND finished_at IS NULL RETURNING attempt_log",
+        (json.dumps(entry), item.id),
+    ).fetchone()
+    return list(row[0]) if row else []
+
+
+def wait(conn: psycopg.Connection, item: Item, now: datetime, seconds: float) -> None:
+    """The item has a message on its way that may take so long: it is not lost before that."""
     conn.execute(
-        "UPDATE fintrack.run_items SET state = 'queued', attempt_log = attempt_log || %s::jsonb || jsonb_build_array("
-        "jsonb_build_object('payload', encode(payload_sha, 'hex'))), payload_sha = NULL,"
-        " deadline_at = greatest(deadline_at, %s) WHERE id = %s AND finished_at IS NULL",
-        (json.dumps([entry]), now + timedelta(seconds=grace), item.id),
+        "UPDATE fintrack.run_items SET state = 'queued', deadline_at = greatest(deadline_at, %s)"
+        " WHERE id = %s AND finished_at IS NULL",
+        (now + timedelta(seconds=seconds), item.id),
+    )
+
+
+def defer(conn: psycopg.Connection, item: Item, until: datetime) -> None:
+    """The item has no message until then: reconcile enqueues it, and does not count it as lost."""
+    conn.execute(
+        "UPDATE fintrack.run_items SET state = 'queued', deferred = true, deadline_at = %s"
+        " WHERE id = %s AND finished_at IS NULL",
+        (until, item.id),
     )
 
 
@@ -218,18 +250,18 @@ def overdue(conn: psycopg.Connection, now: datetime, grace: float, limit: int) -
     """
     with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(
-            "UPDATE fintrack.run_items r SET generation = r.generation + 1,"
-            " deadline_at = %(now)s + make_interval(secs => %(grace)s * 2 ^ least(r.generation + 1, 12))"
+            "UPDATE fintrack.run_items r SET generation = r.generation + 1, deferred = false,"
+            " losses = r.losses + CASE WHEN r.deferred THEN 0 ELSE 1 END,"
+            " deadline_at = %(now)s + make_interval(secs => %(grace)s * 2 ^ least(r.losses + 1, 12))"
             " FROM fintrack.instruments i WHERE i.id = r.instrument_id AND r.id IN ("
             " SELECT id FROM fintrack.run_items WHERE finished_at IS NULL AND deadline_at < %(now)s"
             " ORDER BY deadline_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)"
             " RETURNING r.*, i.symbol, i.asset_class, i.currency, i.calendar",
             {"now": now, "grace": grace, "limit": limit},
         ).fetchall()
-    found = [_item(row) for row in rows]
     return (
-        [item for item in found if item.generation <= MOST_GENERATIONS],
-        [item for item in found if item.generation > MOST_GENERATIONS],
+        [_item(row) for row in rows if row["losses"] <= MOST_LOSSES],
+        [_item(row) for row in rows if row["losses"] > MOST_LOSSES],
     )
 
 
@@ -245,6 +277,8 @@ def _item(row: dict[str, Any]) -> Item:
         window,
         row["generation"],
         resume=True,
+        budget=Budget(row["budget"]),
+        consensus=row["consensus"],
     )
 
 
@@ -268,13 +302,15 @@ def run_summary(conn: psycopg.Connection, run_id: UUID) -> RunSummary | None:
         return cursor.execute(f"{_SUMMARY} WHERE r.id = %s GROUP BY r.id", (run_id,)).fetchone()
 
 
-def runs(conn: psycopg.Connection, limit: int) -> list[RunSummary]:
-    """The newest runs, newest first."""
-    newest = "WHERE r.id IN (SELECT id FROM fintrack.runs ORDER BY created_at DESC LIMIT %s)"
+def runs(conn: psycopg.Connection, limit: int, budget: str | None = None) -> list[RunSummary]:
+    """The newest runs, newest first; of one budget class only, where it is named."""
+    newest = (
+        "WHERE r.id IN (SELECT id FROM fintrack.runs"
+        " WHERE %(budget)s::text IS NULL OR arguments->>'budget' = %(budget)s ORDER BY created_at DESC LIMIT %(limit)s)"
+    )
     with conn.cursor(row_factory=class_row(RunSummary)) as cursor:
         return cursor.execute(
-            f"{_SUMMARY} {newest} GROUP BY r.id ORDER BY r.created_at DESC",
-            (limit,),
+            f"{_SUMMARY} {newest} GROUP BY r.id ORDER BY r.created_at DESC", {"limit": limit, "budget": budget}
         ).fetchall()
 
 

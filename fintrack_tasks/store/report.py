@@ -11,7 +11,16 @@ from psycopg.rows import dict_row
 from fintrack_tasks.domain import Interval, from_micros, to_micros
 from fintrack_tasks.errors import ConfigurationError
 
-__all__ = ["by_instrument", "daily_bars", "earlier_closes", "events_of_run", "require_schema", "rows_of_run", "totals"]
+__all__ = [
+    "by_instrument",
+    "daily_bars",
+    "earlier_closes",
+    "events_of_run",
+    "require_schema",
+    "rows_of_run",
+    "totals",
+    "waiting_of_run",
+]
 
 _BY_INSTRUMENT = """
 SELECT i.symbol, i.asset_class, q.price, q.currency, q.timestamp AS quoted_at, coalesce(q.source, b.source) AS source,
@@ -73,6 +82,16 @@ def events_of_run(conn: psycopg.Connection, run_id: UUID) -> dict[str, int]:
         (run_id,),
     ).fetchall()
     return {topic: int(count) for topic, count in rows}
+
+
+def waiting_of_run(conn: psycopg.Connection, run_id: UUID) -> dict[str, Any]:
+    """``deferred``: how many items of a run wait for a quota; ``next_at``: when the first of them goes on."""
+    row = conn.execute(
+        "SELECT count(*), min(deadline_at) FROM fintrack.run_items"
+        " WHERE run_id = %s AND deferred AND finished_at IS NULL",
+        (run_id,),
+    ).fetchone()
+    return {"deferred": int(row[0]), "next_at": row[1]} if row else {"deferred": 0, "next_at": None}
 
 
 def by_instrument(conn: psycopg.Connection) -> list[dict[str, Any]]:

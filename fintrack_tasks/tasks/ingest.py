@@ -16,6 +16,7 @@ from fintrack_tasks.app import app
 from fintrack_tasks.domain import Batch, Item
 from fintrack_tasks.errors import StoreError
 from fintrack_tasks.fetch import providers, route
+from fintrack_tasks.fetch.gate import Ticket
 from fintrack_tasks.settings import settings
 from fintrack_tasks.tasks.base import BaseTask, connections, utc_now
 from fintrack_tasks.tasks.publish import publish_soon
@@ -51,8 +52,11 @@ class ItemTask(BaseTask):
         publish_soon()
 
 
-def _fetch(self: ItemTask, message: dict[str, Any]) -> Link | dict[str, Any]:
-    """Ask this task's provider for one item and hand the rows on."""
+def _fetch(self: ItemTask, message: dict[str, Any], ticket: list[str] | None = None) -> Link | dict[str, Any]:
+    """Ask this task's provider for one item and hand the rows on.
+
+    :param ticket: the item's place at the provider's quota, for a message that comes when the place's time has come.
+    """
     item = Item.from_message(message)
     name = self.name.rpartition(".")[2]
     outcome = pipeline.fetch(
@@ -61,14 +65,17 @@ def _fetch(self: ItemTask, message: dict[str, Any]) -> Link | dict[str, Any]:
         retries=self.request.retries,
         database=connections().database,
         http=connections().http,
+        gate=connections().gate,
         settings=settings(),
         now=utc_now(),
+        ticket=Ticket(*ticket) if ticket else None,
     )
     if isinstance(outcome, Batch):
         return [message, outcome.to_message()]
     self.stop_chain()
     if isinstance(outcome, pipeline.Retry):
-        _send(message, outcome.provider, countdown=outcome.countdown, retries=outcome.retries)
+        place = [outcome.ticket.id, outcome.ticket.key] if outcome.ticket else None
+        _send(message, outcome.provider, place, countdown=outcome.countdown, retries=outcome.retries)
         return {"item": message["id"], "again": outcome.provider, "countdown": outcome.countdown}
     return _ended(item, outcome)
 
@@ -116,22 +123,23 @@ def enqueue(items: Iterable[Item]) -> int:
     count = 0
     with app.producer_or_acquire() as producer:
         for item in items:
-            first = route.route(item.instrument, item.kind, item.interval)[0]
+            first = route.route(item.instrument, item.kind, item.interval, settings())[0]
             _send(item.to_message(), first, producer=producer)
             count += 1
     return count
 
 
-def _send(message: dict[str, Any], provider: str, **options: Any) -> None:
+def _send(message: dict[str, Any], provider: str, ticket: list[str] | None = None, **options: Any) -> None:
     """Send the chain's first message with the rest of the chain, last step first, as the protocol carries it."""
     # What Flower shows as arguments: said once, or Celery would render every batch of every stage as text.
     shown = {"argsrepr": f"({message['symbol']} {message.get('interval') or message['kind']})", "kwargsrepr": "{}"}
     rest = [step.s().set(**shown) for step in (load, transform, validate)]
-    fetch_tasks[provider].apply_async((message,), chain=rest, **shown, **options)
+    placed = {"ticket": ticket} if ticket else {}
+    fetch_tasks[provider].apply_async((message,), placed, chain=rest, **shown, **options)
 
 
 def _ended(item: Item, outcome: pipeline.Ended) -> dict[str, Any]:
-    if outcome.state != "stale":
+    if outcome.state not in ("stale", pipeline.DEFERRED):
         publish_soon()
     log.info("item_ended", item=str(item.id), symbol=item.instrument.symbol, state=outcome.state, reason=outcome.reason)
     return {"item": str(item.id), "state": str(outcome.state), "reason": outcome.reason}

@@ -91,6 +91,7 @@ def fetch_market_data(
     symbols: Sequence[str] | None = None,
     *,
     asset_class: str | None = None,
+    consensus: int | None = None,
     scheduled: bool = False,
     run_id: str | None = None,
 ) -> dict[str, Any]:
@@ -98,11 +99,12 @@ def fetch_market_data(
 
     :param symbols: such as ``["AAPL", "BTC-USD"]``; ``None`` for all registered ones.
     :param asset_class: overrules what the symbols' form says, or narrows the registered ones.
+    :param consensus: ask so many providers of each symbol and store the median of their prices.
     :param scheduled: a tick of the schedule: skipped while the job still runs.
     :param run_id: a UUID chosen by the caller, to follow the run in the ledger.
     :returns: ``{"run_id": str, "items": int}``.
     """
-    return _dispatch(self, scheduled, run_id, symbols=symbols, asset_class=asset_class)
+    return _dispatch(self, scheduled, run_id, symbols=symbols, asset_class=asset_class, consensus=consensus)
 
 
 @app.task(name="fintrack.fetch_historical_market_data", base=JobTask, bind=True, ignore_result=False)
@@ -114,12 +116,14 @@ def fetch_historical_market_data(
     start: str | None = None,
     end: str | None = None,
     asset_class: str | None = None,
+    budget: str | None = None,
     scheduled: bool = False,
     run_id: str | None = None,
 ) -> dict[str, Any]:
     """Fetch the bars that are missing between ``start`` and ``end`` (ISO dates, the end exclusive).
 
     :param intervals: of ``1d``, ``1h``, ``15m``; default ``["1d"]``.
+    :param budget: ``gap_repair`` (the default) or ``deep_backfill``, which leaves more of each quota to others.
     :returns: ``{"run_id": str, "items": int}``; an item is one window of one instrument and interval.
     """
     return _dispatch(
@@ -131,6 +135,7 @@ def fetch_historical_market_data(
         start=start,
         end=end,
         asset_class=asset_class,
+        budget=budget,
     )
 
 

@@ -13,6 +13,8 @@ from unittest.mock import Mock
 import pytest
 
 from fintrack_tasks.errors import MalformedError, TransientError, UnknownSymbolError, UsageError
+from fintrack_tasks.fetch.keys import KeyRing
+from fintrack_tasks.fetch.local_gate import LocalGate
 from fintrack_tasks.fetch.market_data_fetcher import MarketDataFetcher, RoutedClient
 from fintrack_tasks.settings import Settings
 
@@ -90,7 +92,8 @@ def fetcher() -> Iterator[MarketDataFetcher]:
     thread.start()
     url = f"http://127.0.0.1:{server.server_port}"
     Venues.answers, Venues.asked = {}, []
-    client = RoutedClient(Settings.from_mapping({"COINBASE_BASE_URL": url, "YAHOO_FINANCE_BASE_URL": url}))
+    settings = Settings.from_mapping({"COINBASE_BASE_URL": url, "YAHOO_FINANCE_BASE_URL": url})
+    client = RoutedClient(settings, gate=LocalGate(settings, KeyRing(settings)))
     yield MarketDataFetcher(client)
     client.close()
     server.shutdown()

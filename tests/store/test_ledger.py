@@ -61,13 +61,30 @@ def test_an_attempt_without_rows_forgets_the_answer_for_resuming_but_keeps_it_in
 ) -> None:
     run, [item] = make_run(conn, ["BTC-USD"])
     ledger.fetched(conn, item, ANSWER)
-    ledger.attempt(conn, item, "coinbase", "quota", "429 Too Many Requests", NOW, 300)
+    until = NOW + timedelta(seconds=40)
+    said = ledger.attempt(conn, item, "coinbase", "quota", "429 Too Many Requests", NOW, until)
+    ledger.wait(conn, item, NOW, 300)
     [row] = ledger.items(conn, run)
     assert (row["state"], row["payload"], row["attempts"]) == ("queued", None, 1)
     assert row["attempt_log"][0]["reason"] == "quota"
-    assert row["attempt_log"][1]["payload"] == ANSWER.sha256.hex()
+    assert row["attempt_log"][0]["payload"] == ANSWER.sha256.hex()
+    assert row["attempt_log"][0]["until"] == until.isoformat()
+    assert said == row["attempt_log"]
     assert ledger.overdue(conn, NOW + timedelta(seconds=299), 60, 10) == ([], [])
     assert payloads.get(conn, ANSWER.sha256).body == ANSWER.body
+
+
+def test_a_deferred_item_comes_when_its_time_has_come_and_does_not_count_as_lost(conn: psycopg.Connection) -> None:
+    _, [item] = make_run(conn, ["AAPL"])
+    now = NOW
+    for _ in range(ledger.MOST_LOSSES + 2):
+        ledger.defer(conn, item, now + timedelta(hours=20))
+        assert ledger.overdue(conn, now + timedelta(hours=19), 60, 10) == ([], [])
+        now += timedelta(hours=21)
+        [again], given_up = ledger.overdue(conn, now, 60, 10)
+        assert given_up == []
+        assert again.generation > item.generation
+        item = again
 
 
 def test_an_item_ends_once_and_a_failed_one_is_a_dead_letter_with_its_event(conn: psycopg.Connection) -> None:
@@ -104,7 +121,7 @@ def test_a_running_job_is_seen_until_it_is_too_old_to_hold_the_next_one_back(con
 def test_overdue_items_are_given_out_once_with_doubling_deadlines_and_then_given_up(conn: psycopg.Connection) -> None:
     _, [item] = make_run(conn, ["AAPL"])
     now = NOW + timedelta(seconds=61)
-    for generation in range(1, ledger.MOST_GENERATIONS + 1):
+    for generation in range(1, ledger.MOST_LOSSES + 1):
         [again], [] = ledger.overdue(conn, now, 60, 10)
         assert again.generation == generation
         assert again.resume

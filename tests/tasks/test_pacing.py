@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from kombu.utils.limits import TokenBucket
 
-from fintrack_tasks.tasks.pacing import PacedConsumer
+from fintrack_tasks.tasks.pacing import HELD, PacedConsumer
 
 
 class Timer:
@@ -26,10 +27,43 @@ class Timer:
         return seconds
 
 
+class Request:
+    """A message of the slow provider's queue; equal to its number."""
+
+    def __init__(self, number: Any, queue: str = "fetch.slow") -> None:
+        self.number, self.delivery_info = number, {"routing_key": queue}
+
+    def __eq__(self, other: object) -> bool:
+        return self.number == other
+
+    __hash__ = None  # type: ignore[assignment]  # it is compared, never a key
+
+
+class TaskConsumer:
+    """Which queues are listened to."""
+
+    def __init__(self) -> None:
+        self.queues = {"fetch.slow", "fetch.quick"}
+
+    def consuming_from(self, queue: str) -> bool:
+        return queue in self.queues
+
+    def cancel_by_queue(self, queue: str) -> None:
+        self.queues.discard(queue)
+
+    def add_queue(self, queue: str) -> None:
+        self.queues.add(queue)
+
+    def consume(self) -> None:
+        """Nothing to do here."""
+
+
 @pytest.fixture
 def consumer(monkeypatch: pytest.MonkeyPatch) -> PacedConsumer:
     made = PacedConsumer.__new__(PacedConsumer)  # a whole consumer needs a worker around it
-    made._armed = set()
+    made._armed, made._paused = set(), {}
+    made.app = SimpleNamespace(amqp=SimpleNamespace(queues={"fetch.slow": "fetch.slow", "fetch.quick": "fetch.quick"}))
+    made.task_consumer = TaskConsumer()
     made.timer = Timer()
     started: list[Any] = []
     monkeypatch.setattr(made, "_limit_move_to_pool", started.append, raising=False)
@@ -48,7 +82,7 @@ def test_a_full_prefetch_sets_one_timer_and_each_firing_starts_one_task(
 ) -> None:
     bucket, clock = frozen(monkeypatch, 20)
     for number in range(32):
-        consumer._limit_task(number, bucket, 1)
+        consumer._limit_task(Request(number), bucket, 1)
     assert consumer.started == [0]
     assert len(consumer.timer.set) == 1
     for fired in range(1, 32):
@@ -63,7 +97,7 @@ def test_a_full_prefetch_sets_one_timer_and_each_firing_starts_one_task(
 def test_a_timer_that_fires_too_early_is_set_again(consumer: PacedConsumer, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket, clock = frozen(monkeypatch, 2)
     for number in range(3):
-        consumer._limit_task(number, bucket, 1)
+        consumer._limit_task(Request(number), bucket, 1)
     clock[0] += 0.2
     consumer.timer.fire()
     assert consumer.started == [0]
@@ -74,7 +108,42 @@ def test_limits_do_not_wait_for_each_other(consumer: PacedConsumer, monkeypatch:
     slow, _ = frozen(monkeypatch, 0.01)
     quick = TokenBucket(10, capacity=1)
     for name in ("a", "b"):
-        consumer._limit_task(f"slow-{name}", slow, 1)
-        consumer._limit_task(f"quick-{name}", quick, 1)
+        consumer._limit_task(Request(f"slow-{name}"), slow, 1)
+        consumer._limit_task(Request(f"quick-{name}"), quick, 1)
     assert consumer.started == ["slow-a", "quick-a"]
     assert [seconds for seconds, _, _ in consumer.timer.set] == [pytest.approx(100), pytest.approx(0.1)]
+
+
+def test_a_queue_of_which_enough_wait_is_not_listened_to_until_they_are_fewer(
+    consumer: PacedConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one slow provider's messages would take every prefetch place of the worker."""
+    bucket, clock = frozen(monkeypatch, 2)
+    for number in range(HELD + 1):  # the first one starts at once
+        assert consumer.task_consumer.consuming_from("fetch.slow")
+        consumer._limit_task(Request(number), bucket, 1)
+    assert consumer.task_consumer.queues == {"fetch.quick"}
+    clock[0] += 0.51
+    consumer.timer.fire()
+    assert consumer.started == [0, 1]
+    assert consumer.task_consumer.queues == {"fetch.slow", "fetch.quick"}
+
+
+def test_what_comes_with_a_countdown_has_waited_already(
+    consumer: PacedConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket, _ = frozen(monkeypatch, 0.01)
+    consumer.qos = SimpleNamespace(decrement_eventually=lambda: None)
+    for number in range(3):
+        consumer._limit_post_eta(Request(number), bucket, 1)
+    assert consumer.started == [0, 1, 2]
+
+
+def test_a_new_limit_replaces_only_the_bucket_whose_limit_changed(
+    consumer: PacedConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = {name: SimpleNamespace(rate_limit="10/s") for name in ("a", "b")}
+    consumer.app.tasks, consumer.task_buckets = tasks, {"a": "old", "b": "old"}
+    monkeypatch.setattr(consumer, "bucket_for_task", lambda task: f"new {task.rate_limit}", raising=False)
+    consumer.pace({"a": "5/s", "b": "10/s"})
+    assert consumer.task_buckets == {"a": "new 5/s", "b": "old"}

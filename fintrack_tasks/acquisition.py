@@ -1,0 +1,255 @@
+"""The fetch stage: ask a provider for an item, keep its raw answer, and say where the item goes from there.
+
+Again, to the route's next provider, later, or to its end: an error's type decides (:mod:`fintrack_tasks.errors`), and
+the ledger knows of every attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import structlog
+
+from fintrack_tasks.domain import Batch, Item, ItemState, Kind, uuid7
+from fintrack_tasks.errors import EmptyError, ProviderError, QuotaError
+from fintrack_tasks.fetch import providers, route
+from fintrack_tasks.fetch.client import HttpClient
+from fintrack_tasks.fetch.exchange import exchange
+from fintrack_tasks.fetch.gate import Gate, Pass, Place, Ticket
+from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
+from fintrack_tasks.publish import messages
+from fintrack_tasks.settings import Settings
+from fintrack_tasks.store import alerts, ledger, opinions, outbox
+from fintrack_tasks.store.connection import Database
+from fintrack_tasks.store.payloads import Payload
+from fintrack_tasks.transform.consensus import combine
+
+__all__ = ["DEFERRED", "Ended", "Retry", "fail", "fetch"]
+
+log = structlog.get_logger("fintrack.acquisition")
+
+RETRIES: Final = 3
+"""How often one provider is asked again after a transient error before the next one of the route is."""
+LONGEST_COUNTDOWN: Final = 900.0
+"""Seconds; below the broker's visibility timeout, or a waiting message would be delivered twice. What waits longer
+waits in the ledger: reconcile enqueues it when its time has come."""
+LONGEST_QUOTE: Final = 300.0
+"""Seconds; a price that would be asked for later belongs to the next run."""
+PATIENCE_QUOTE: Final = 30.0
+PATIENCE_BARS: Final = 300.0
+"""Seconds that an item waits for its turn at one provider while there is another one to ask."""
+LONGEST_PAUSE: Final = 30.0
+"""Seconds that a failing server may ask for before its provider is given up for the next one."""
+MOST_ATTEMPTS: Final = 100
+DEFERRED: Final = "deferred"
+_PASSING: Final = ("quota", "transient")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The chain stops here: the item is in this state for this reason.
+
+    ``stale``: another message owns it; ``deferred``: it waits in the ledger until then.
+    """
+
+    state: str
+    reason: str | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The item goes on later, or with another provider; ``ticket`` is its place at that provider's quota."""
+
+    provider: str
+    countdown: float
+    retries: int
+    ticket: Ticket | None = None
+
+
+def fetch(
+    item: Item,
+    provider_name: str,
+    *,
+    retries: int,
+    database: Database,
+    http: HttpClient,
+    gate: Gate,
+    settings: Settings,
+    now: datetime,
+    ticket: Ticket | None = None,
+) -> Batch | Retry | Ended:
+    """Ask a provider, keep its raw answer, then interpret it.
+
+    An answer that was kept by an earlier, interrupted attempt is interpreted without asking again.
+
+    :param retries: how often this provider was asked for the item already, after errors that may pass.
+    :param ticket: the item's place at the provider's quota, whose time has come.
+    """
+    with database.connection() as conn:
+        begin = ledger.begin(conn, item)
+    if begin.stale:
+        return Ended("stale")
+    name = begin.provider or provider_name
+    provider = providers.provider(name)
+    ask = Ask(item.kind, item.instrument, now, item.interval, item.window)
+    taken: Pass | None = None
+    try:
+        if begin.payload:
+            response = HttpResponse(begin.payload.status, begin.payload.body, begin.payload.headers)
+        else:
+            request = provider.request(ask)
+            longest = _longest_wait(item, name, settings)
+            answer = exchange(
+                provider.facts, request, gate=gate, http=http, budget=item.budget, ticket=ticket, longest=longest
+            )
+            if isinstance(answer, Place):
+                return _wait(item, name, answer, retries, database=database, settings=settings, now=now)
+            response, taken = answer.response, answer.taken
+            kept = Payload.of(name, request.path, response.status, response.headers, response.body, now)
+            with database.connection() as conn:
+                ledger.fetched(conn, item, kept)
+        batch = provider.parse(ask, response)
+    except ProviderError as error:
+        if taken and gate.learn(taken, error):
+            _key_set_aside(taken, error, database=database, settings=settings, now=now)
+        if error.retry_after is None and isinstance(error, QuotaError):
+            error.retry_after = gate.pause(provider.facts)
+        return _after(item, name, error, retries=retries, database=database, settings=settings, now=now)
+    return _agreed(item, batch, database=database, settings=settings, now=now) if item.consensus > 1 else batch
+
+
+def _longest_wait(item: Item, provider: str, settings: Settings) -> float:
+    """How long an item waits for its turn before somebody else is asked: as long as may be where there is nobody."""
+    if route.next_provider(item.instrument, item.kind, item.interval, provider, settings) is None:
+        return LONGEST_COUNTDOWN
+    return PATIENCE_QUOTE if item.kind is Kind.QUOTE else PATIENCE_BARS
+
+
+def _wait(
+    item: Item,
+    provider: str,
+    place: Place,
+    retries: int,
+    *,
+    database: Database,
+    settings: Settings,
+    now: datetime,
+) -> Retry:
+    """The slot's time as one countdown; the ledger knows that the item is not lost meanwhile."""
+    with database.connection() as conn:
+        ledger.wait(conn, item, now, place.seconds + settings.fintrack_item_deadline_seconds)
+    return Retry(provider, place.seconds, retries, place.ticket)
+
+
+def _key_set_aside(taken: Pass, error: ProviderError, *, database: Database, settings: Settings, now: datetime) -> None:
+    """One alert for each key that is refused, with the key's name, which gives none of it away."""
+    rule, subject = "key_set_aside", f"{taken.facts.name} {taken.ticket.key}"
+    detail = f"{error.reason}: set aside for a day, or until it is changed"
+    log.error(rule, provider=taken.facts.name, key_name=taken.ticket.key, reason=error.reason)
+    topic, event_id = settings.kafka_topic_notifications, uuid7(now.timestamp())
+    with database.connection() as conn, conn.transaction():
+        alerts.add(conn, rule, "error", subject, detail, now)
+        outbox.add(conn, messages.alert_raised(rule, subject, detail, topic, now, event_id), now)
+
+
+def _after(
+    item: Item,
+    provider: str,
+    error: ProviderError,
+    *,
+    retries: int,
+    database: Database,
+    settings: Settings,
+    now: datetime,
+) -> Batch | Retry | Ended:
+    """What an error means for its item: again, elsewhere, later, or the end."""
+    if isinstance(error, EmptyError):
+        with database.connection() as conn:
+            ledger.finish(conn, item, ItemState.EMPTY, error.reason, error.detail, provider, now)
+        return Ended(ItemState.EMPTY, error.reason)
+    until = now + timedelta(seconds=error.retry_after) if error.retry_after is not None else None
+    with database.connection() as conn:
+        attempts = ledger.attempt(conn, item, provider, error.reason, error.detail, now, until)
+    following: Retry | Ended | None = _following(item, provider, error, retries, settings)
+    if following is None and item.consensus > 1 and (batch := _combined(item, database=database, settings=settings)):
+        return batch  # fewer providers than were asked for answered; what they said need not wait for the others
+    following = following or _later(item, error, attempts, now)
+    if following is None:
+        return fail(item, error.reason, error.detail, provider=provider, database=database, settings=settings, now=now)
+    with database.connection() as conn:
+        if isinstance(following, Ended):
+            ledger.defer(conn, item, following.until or now)
+        else:
+            ledger.wait(conn, item, now, following.countdown + settings.fintrack_item_deadline_seconds)
+    return following
+
+
+def _following(item: Item, provider: str, error: ProviderError, retries: int, settings: Settings) -> Retry | None:
+    """Where an item goes after an error: a network's blip is tried again, then the route's next provider is asked."""
+    if error.retryable and error.asked and retries < RETRIES and not isinstance(error, QuotaError):
+        return Retry(provider, max(2.0**retries, min(error.retry_after or 0.0, LONGEST_PAUSE)), retries + 1)
+    if error.reroute and (name := route.next_provider(item.instrument, item.kind, item.interval, provider, settings)):
+        return Retry(name, 0.0, 0)
+    return None
+
+
+def _later(
+    item: Item, error: ProviderError, attempts: Sequence[Mapping[str, Any]], now: datetime
+) -> Retry | Ended | None:
+    """At the route's end an item waits for the provider that will be free first; ``None`` where no time would help."""
+    free: dict[str, datetime] = {}
+    for entry in attempts:
+        until = datetime.fromisoformat(entry["until"]) if entry.get("until") else now
+        free.pop(entry["provider"], None)  # its newest word holds
+        if until > now and entry["reason"] in _PASSING:
+            free[entry["provider"]] = until
+    if not free or len(attempts) >= MOST_ATTEMPTS:
+        return None
+    name = min(free, key=lambda each: free[each])
+    wait = (free[name] - now).total_seconds()
+    waited = (free[name] - datetime.fromisoformat(attempts[0]["at"])).total_seconds()
+    if item.kind is Kind.QUOTE and waited > LONGEST_QUOTE:
+        return None  # the next run of the schedule asks for a newer price
+    return Retry(name, wait, 0) if wait <= LONGEST_COUNTDOWN else Ended(DEFERRED, error.reason, free[name])
+
+
+def _agreed(
+    item: Item, batch: Batch, *, database: Database, settings: Settings, now: datetime
+) -> Batch | Retry | Ended:
+    """Keep one provider's opinion; ask the next one, or combine them when there are enough or nobody is left."""
+    with database.connection() as conn:
+        held = opinions.add(conn, item, batch)
+    following = route.next_provider(item.instrument, item.kind, item.interval, batch.source, settings)
+    if len(held) < item.consensus and following:
+        with database.connection() as conn:
+            ledger.wait(conn, item, now, settings.fintrack_item_deadline_seconds)
+        return Retry(following, 0.0, 0)
+    return combine(held, settings.fintrack_consensus_deviation_bps)
+
+
+def _combined(item: Item, *, database: Database, settings: Settings) -> Batch | None:
+    """What the providers that answered say together; ``None`` when none did."""
+    with database.connection() as conn:
+        held = opinions.held(conn, item)
+    return combine(held, settings.fintrack_consensus_deviation_bps) if held else None
+
+
+def fail(
+    item: Item,
+    reason: str,
+    detail: str,
+    *,
+    database: Database,
+    settings: Settings,
+    now: datetime,
+    provider: str | None = None,
+) -> Ended:
+    """End an item as failed: dead letter and notification in one transaction."""
+    event = messages.item_failed(item, reason, detail, settings.kafka_topic_notifications, now, uuid7(now.timestamp()))
+    with database.connection() as conn:
+        ledger.finish(conn, item, ItemState.FAILED, reason, detail, provider, now, event)
+    return Ended(ItemState.FAILED, reason)

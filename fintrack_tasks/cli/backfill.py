@@ -1,0 +1,162 @@
+"""``fintrack backfill``: deep history, planned against the same budget that the gate holds."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Annotated, Any, Final
+
+import typer
+
+from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.output import console, errors, print_json, table
+from fintrack_tasks.cli.run import NAMES, Job, follow_run, listed
+from fintrack_tasks.cli.watch import counts
+from fintrack_tasks.connections import Connections
+from fintrack_tasks.domain import Budget, Item
+from fintrack_tasks.fetch import providers, quota, route
+from fintrack_tasks.planning import Arguments, check_arguments
+from fintrack_tasks.planning import plan as make_plan
+from fintrack_tasks.settings import load_settings
+from fintrack_tasks.store import ledger, report
+from fintrack_tasks.tasks.base import utc_now
+
+app = typer.Typer(help="Deep history, within what the quotas leave.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
+Symbols = Annotated[str | None, typer.Option(help="Such as AAPL,BTC-USD; default: all registered.")]
+Intervals = Annotated[str | None, typer.Option(help="Of 1d,1h,15m; default 1d.")]
+Start = Annotated[str | None, typer.Option(help="First date, such as 2010-01-31.")]
+End = Annotated[str | None, typer.Option(help="The date after the last one.")]
+Class = Annotated[str | None, typer.Option("--asset-class", help="stock, crypto, forex or index.")]
+
+_JOB: Final = NAMES[Job.HISTORICAL]
+_BUDGET: Final = Budget.DEEP_BACKFILL.name.lower()
+
+
+def _named(**given: Any) -> dict[str, Any]:
+    named = {**given, "symbols": listed(given["symbols"]), "intervals": listed(given["intervals"])}
+    return {name: value for name, value in named.items() if value is not None} | {"budget": _BUDGET}
+
+
+@app.command("plan")
+def plan(
+    symbols: Symbols = None,
+    intervals: Intervals = None,
+    start: Start = None,
+    end: End = None,
+    asset_class: Class = None,
+    as_json: AsJson = False,
+) -> None:
+    """What is missing, how many requests that takes of whom, and how long within the quotas. Nothing is enqueued."""
+    named = _named(symbols=symbols, intervals=intervals, start=start, end=end, asset_class=asset_class)
+    arguments = check_arguments(_JOB, **named)
+    with opened(load_settings()) as connections:
+        items = _missing(connections, arguments)
+        needs = _needs(connections, items)
+    seconds = max((need["seconds"] for need in needs), default=0.0)
+    if as_json:
+        print_json({"items": len(items), "providers": needs, "seconds": seconds})
+        return
+    if not items:
+        console.print("nothing is missing")
+        return
+    rows = [[need["provider"], need["requests"], _said(need["quotas"]), _duration(need["seconds"])] for need in needs]
+    console.print(table("backfill", ["provider", "requests", "for backfills: now free of limit", "takes about"], rows))
+    console.print(f"{len(items)} windows; start it with: fintrack backfill run and the same options")
+
+
+def _missing(connections: Connections, arguments: Arguments) -> list[Item]:
+    with connections.database.connection() as conn:
+        report.require_schema(conn)
+        return list(make_plan(conn, arguments, connections.settings, utc_now()).items)
+
+
+def _needs(connections: Connections, items: list[Item]) -> list[dict[str, Any]]:
+    """For each first provider of an item's route its requests, its quotas as they stand, and the seconds they take."""
+    settings = connections.settings
+    first = Counter(route.route(i.instrument, i.kind, i.interval, settings)[0] for i in items)
+    found = []
+    for name, requests in sorted(first.items()):
+        facts = providers.provider(name).facts
+        held = [w for w in quota.windows(quota.quotas_of(facts, settings), quota.floors_of(settings)) if w.hold]
+        standings = connections.gate.standing(facts)
+        quotas = []
+        for number, window in enumerate(held):
+            share = window.caps[Budget.DEEP_BACKFILL - 1]
+            free = sum(max(0, share - standing.used[number][2]) for standing in standings)
+            quotas.append(
+                {
+                    "limit": window.limit,
+                    "seconds": window.seconds,
+                    "keys": len(standings),
+                    "for_backfill": share * len(standings),
+                    "free_now": free,
+                }
+            )
+        found.append({"provider": name, "requests": requests, "quotas": quotas, "seconds": _seconds(requests, quotas)})
+    return found
+
+
+def _seconds(requests: int, quotas: list[dict[str, Any]]) -> float:
+    """What is free now goes at once; the rest at the share of each window that backfills may take."""
+    waits = [max(0, requests - q["free_now"]) / q["for_backfill"] * q["seconds"] for q in quotas]
+    return round(max(waits, default=0.0), 1)
+
+
+def _said(quotas: list[dict[str, Any]]) -> str:
+    parts = (f"{q['free_now']} of {q['limit'] * q['keys']} per {_duration(q['seconds'])}" for q in quotas)
+    return ", ".join(parts) or "unlimited"
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+@app.command("run")
+def run(
+    symbols: Symbols = None,
+    intervals: Intervals = None,
+    start: Start = None,
+    end: End = None,
+    asset_class: Class = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to watch it; it goes on afterwards.", min=1)] = 86_400.0,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch what is missing, behind quotes and gap repair, and follow it; Ctrl-C stops watching, not the work."""
+    named = _named(symbols=symbols, intervals=intervals, start=start, end=end, asset_class=asset_class)
+    check_arguments(_JOB, **named)
+    began = time.monotonic()
+    try:
+        follow_run(_JOB, named, began, timeout=timeout, as_json=as_json)
+    except KeyboardInterrupt:
+        errors.print("the backfill goes on; see: fintrack backfill status", markup=False)
+        raise
+
+
+@app.command("status")
+def status(
+    limit: Annotated[int, typer.Option(help="How many, newest first.", min=1, max=1000)] = 10, as_json: AsJson = False
+) -> None:
+    """The newest backfills: what is done, what waits for a quota, what failed."""
+    with opened() as connections, connections.database.connection() as conn:
+        report.require_schema(conn)
+        found = ledger.runs(conn, limit, budget=_BUDGET)
+        waiting = {summary.run_id: report.waiting_of_run(conn, summary.run_id) for summary in found}
+    if as_json:
+        rows = [
+            {"run_id": s.run_id, "state": s.state, **counts(s), **waiting[s.run_id], "created_at": s.created_at}
+            for s in found
+        ]
+        print_json({"backfills": rows})
+        return
+    columns = ["run", "state", "items", "loaded", "empty", "failed", "deferred", "next at (UTC)"]
+    lines = []
+    for s in found:
+        later = waiting[s.run_id]
+        at = f"{later['next_at']:%Y-%m-%d %H:%M}" if later["next_at"] else None
+        lines.append([str(s.run_id), s.state, s.items, s.loaded, s.empty, s.failed, later["deferred"], at])
+    console.print(table("backfills", columns, lines))

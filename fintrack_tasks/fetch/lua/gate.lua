@@ -1,0 +1,243 @@
+-- One provider's quotas, held for the whole fleet. All times are microseconds on Redis' own clock.
+--
+-- KEYS[1]  the provider's base name, in braces so that all of its names share a slot of a cluster
+-- ARGV[1]  JSON: op, and what the op needs (see fetch/gate.py)
+--
+-- For each key of the provider and each window i (a quota, or the spacing that a burst limit asks for):
+--   c<i>       granted requests, scored by the time at which they leave the window
+--   v<i>:<b>   what budget class b sees: the granted ones of all classes, and the tickets of its own and higher classes
+--   o<i>:<b>   requests and tickets of class b and lower ones, which its cap holds
+-- fly          granted and not answered, scored by the grant;  tickets, scored by the time when they are forfeited
+--
+-- A request leaves a quota's window one window after its ANSWER came: whenever the provider counted it, it was before
+-- that. So no delay between here and there can bring more requests into any sliding window than the quota allows.
+
+local a = cjson.decode(ARGV[1])
+local base = KEYS[1]
+local CLASSES = 3
+local LEASE = 30000000
+
+local now = a.now
+if type(now) ~= 'number' then
+  local t = redis.call('TIME')
+  now = t[1] * 1000000 + t[2]
+end
+
+local function text(number) return string.format('%.0f', number) end
+local function named(key, what) return base .. ':' .. key .. ':' .. what end
+local function class_of(member) return tonumber(string.sub(member, 1, 1)) end
+
+local function members(id, class, weight)
+  local made = {}
+  for n = 1, weight do made[n] = class .. '|' .. id .. '|' .. n end
+  return made
+end
+
+-- The mean time that an answer takes, by which the next free slot is foretold.
+local function latency(key) return tonumber(redis.call('GET', named(key, 'latency'))) or 20000 end
+
+local function span(window, key)
+  if window.hold then return window.us end
+  return window.limit * (window.us + 1.2 * latency(key) + 2000) / window.of
+end
+
+local function sets(i, class, granted)
+  local found = {}
+  if granted then found[1] = 'c' .. i end
+  for b = granted and 0 or class, CLASSES - 1 do found[#found + 1] = 'v' .. i .. ':' .. b end
+  for b = 1, class do found[#found + 1] = 'o' .. i .. ':' .. b end
+  return found
+end
+
+local function write(key, made, i, class, granted, score)
+  local args = {}
+  for _, member in ipairs(made) do
+    args[#args + 1] = text(score)
+    args[#args + 1] = member
+  end
+  for _, set in ipairs(sets(i, class, granted)) do
+    redis.call('ZADD', named(key, set), unpack(args))
+    redis.call('PEXPIRE', named(key, set), text(a.keep))
+  end
+end
+
+local function remove(key, made)
+  for i = 1, #a.windows do
+    redis.call('ZREM', named(key, 'c' .. i), unpack(made))
+    for b = 0, CLASSES - 1 do
+      redis.call('ZREM', named(key, 'v' .. i .. ':' .. b), unpack(made))
+      if b > 0 then redis.call('ZREM', named(key, 'o' .. i .. ':' .. b), unpack(made)) end
+    end
+  end
+  redis.call('ZREM', named(key, 'fly'), unpack(made))
+  redis.call('ZREM', named(key, 'tickets'), unpack(made))
+end
+
+-- What has become true by now: forfeited tickets, expired leases, requests still in flight, ended windows.
+local function settle(key)
+  local late = redis.call('ZRANGEBYSCORE', named(key, 'tickets'), '-inf', text(now))
+  if #late > 0 then remove(key, late) end
+  redis.call('ZREMRANGEBYSCORE', named(key, 'fly'), '-inf', text(now - LEASE))
+  local flying = redis.call('ZRANGE', named(key, 'fly'), 0, -1)
+  for i, window in ipairs(a.windows) do
+    if window.hold then
+      for _, member in ipairs(flying) do
+        for _, set in ipairs(sets(i, class_of(member), true)) do
+          redis.call('ZADD', named(key, set), 'GT', text(now + window.us), member)
+        end
+      end
+    end
+    redis.call('ZREMRANGEBYSCORE', named(key, 'c' .. i), '-inf', text(now))
+    for b = 0, CLASSES - 1 do
+      redis.call('ZREMRANGEBYSCORE', named(key, 'v' .. i .. ':' .. b), '-inf', text(now))
+      if b > 0 then redis.call('ZREMRANGEBYSCORE', named(key, 'o' .. i .. ':' .. b), '-inf', text(now)) end
+    end
+  end
+end
+
+-- When no more than room - weight of the set's members will be left.
+local function leaves(key, set, room)
+  local place = room - a.weight
+  local found = redis.call('ZREVRANGE', named(key, set), place, place, 'WITHSCORES')
+  return tonumber(found[2]) or 0
+end
+
+-- The earliest time at which every window has room.
+local function earliest(key, confirming)
+  local at = now
+  for i, window in ipairs(a.windows) do
+    local set = confirming and 'c' .. i or 'v' .. i .. ':' .. a.class
+    at = math.max(at, leaves(key, set, window.limit))
+    if a.class > 0 and window.hold and not confirming then
+      at = math.max(at, leaves(key, 'o' .. i .. ':' .. a.class, math.max(window.caps[a.class], a.weight)))
+    end
+  end
+  return at
+end
+
+local function place(key, granted, at)
+  local made = members(a.id, a.class, a.weight)
+  for i, window in ipairs(a.windows) do
+    local ends = at + span(window, key)
+    if window.hold then ends = ends + 1.5 * latency(key) end
+    write(key, made, i, a.class, granted, ends)
+  end
+  local set, score = 'fly', at
+  if not granted then set, score = 'tickets', at + a.grace end
+  for _, member in ipairs(made) do redis.call('ZADD', named(key, set), text(score), member) end
+  redis.call('PEXPIRE', named(key, set), text(a.keep))
+end
+
+-- Why a key may not be used now: {reason, until}, or nothing.
+local function barred(key)
+  local rejected = tonumber(redis.call('GET', named(key, 'rejected')))
+  if rejected and rejected > now then return {'key_rejected', rejected} end
+  local plan = tonumber(redis.call('HGET', named(key, 'entitlements'), a.endpoint))
+  if plan and plan > now then return {'entitlement', plan} end
+  local closed = tonumber(redis.call('GET', named(key, 'closed')))
+  if closed and closed > now then return {'quota', closed} end
+end
+
+-- An open circuit lets one request through at a time once its pause is over.
+local function circuit()
+  local name = base .. ':circuit'
+  local open = tonumber(redis.call('HGET', name, 'until'))
+  if not open then return nil end
+  if open > now then return open end
+  redis.call('HSET', name, 'until', text(now + a.probe))
+  return nil
+end
+
+local function enter()
+  local made = members(a.id, a.class, a.weight)
+  local best, at, why
+  for _, key in ipairs(a.keys) do
+    if a.again then remove(key, made) end
+    local bar = barred(key)
+    if bar then
+      if not why or (bar[1] == 'quota' and why[1] ~= 'quota') or (bar[1] == why[1] and bar[2] < why[2]) then
+        why = bar
+      end
+    else
+      settle(key)
+      local when = earliest(key, a.again)
+      local used = redis.call('ZCARD', named(key, 'c1'))
+      if not best or when < at or (when == at and used < best[2]) then best, at = {key, used}, when end
+    end
+  end
+  if not best then return {'refused', why[1], text(why[2] - now)} end
+  if at - now > a.longest then return {'far', best[1], text(at - now)} end
+  local open = circuit()
+  if open then return {'refused', 'circuit', text(open - now)} end
+  place(best[1], at <= now, at)
+  return {at <= now and 'go' or 'wait', best[1], text(math.max(0, at - now))}
+end
+
+local function leave()
+  local key = a.keys[1]
+  local made = members(a.id, a.class, a.weight)
+  local began = tonumber(redis.call('ZSCORE', named(key, 'fly'), made[1]))
+  if a.outcome == 'unsent' then
+    remove(key, made)
+  else
+    redis.call('ZREM', named(key, 'fly'), unpack(made))
+    for i, window in ipairs(a.windows) do
+      if window.hold then write(key, made, i, a.class, true, now + window.us + 1) end
+    end
+  end
+  local name = base .. ':circuit'
+  if a.outcome == 'answered' then
+    if began then
+      local mean = 0.8 * latency(key) + 0.2 * math.min(now - began, 2000000)
+      redis.call('SET', named(key, 'latency'), text(mean), 'PX', text(a.keep))
+    end
+    redis.call('DEL', name)
+  else
+    local failures = redis.call('HINCRBY', name, 'failures', 1)
+    if failures >= a.failures then
+      local pause = a.pause * 2 ^ math.min(failures - a.failures, 4)
+      redis.call('HSET', name, 'until', text(now + pause))
+    end
+    redis.call('PEXPIRE', name, text(600000))
+  end
+  return {'left'}
+end
+
+-- The probe or the ticket is not used after all.
+local function cancel()
+  remove(a.keys[1], members(a.id, a.class, a.weight))
+  return {'cancelled'}
+end
+
+local function learn()
+  local key, ends = a.keys[1], text(now + a.seconds * 1000000)
+  local keep = text(a.seconds * 1000 + 1000)
+  if a.what == 'entitlement' then
+    redis.call('HSET', named(key, 'entitlements'), a.endpoint, ends)
+    redis.call('PEXPIRE', named(key, 'entitlements'), keep)
+    return {'learnt'}
+  end
+  local first = redis.call('EXISTS', named(key, a.what)) == 0
+  redis.call('SET', named(key, a.what), ends, 'PX', keep)
+  return {first and 'first' or 'learnt'}
+end
+
+local function standing()
+  local found = {text(now), redis.call('HGET', base .. ':circuit', 'until') or '', redis.call('HGET', base .. ':circuit', 'failures') or '0'}
+  for _, key in ipairs(a.keys) do
+    settle(key)
+    found[#found + 1] = redis.call('GET', named(key, 'closed')) or ''
+    found[#found + 1] = redis.call('GET', named(key, 'rejected')) or ''
+    found[#found + 1] = redis.call('HGETALL', named(key, 'entitlements'))
+    local used = {}
+    for i, window in ipairs(a.windows) do
+      used[#used + 1] = window.hold and text(redis.call('ZCARD', named(key, 'c' .. i))) or ''
+      used[#used + 1] = text(redis.call('ZCARD', named(key, 'v' .. i .. ':2')))
+    end
+    found[#found + 1] = used
+  end
+  return found
+end
+
+local ops = {enter = enter, leave = leave, cancel = cancel, learn = learn, standing = standing}
+return ops[a.op]()

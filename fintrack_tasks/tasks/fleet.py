@@ -1,0 +1,97 @@
+"""Each worker's share of a provider's quota follows the number of workers that live.
+
+Celery's rate limit holds for one worker. Every worker says in Redis that it lives and which queues it serves, and sets
+the limit of each provider's task to the quota divided by those who serve it. The shares pace; the guarantee is the gate
+(:mod:`fintrack_tasks.fetch.gate`), so that a share may be somewhat too large while the fleet changes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import redis
+import structlog
+from celery import bootsteps
+
+from fintrack_tasks.app import app
+from fintrack_tasks.fetch import providers, quota
+from fintrack_tasks.settings import settings
+from fintrack_tasks.tasks.base import connections
+from fintrack_tasks.tasks.pacing import PacedConsumer
+
+__all__ = ["Fleet", "limits", "muster"]
+
+log = structlog.get_logger("fintrack.fleet")
+
+EVERY: Final = 2.0
+_GONE: Final = 7.0
+"""Seconds without a word after which a worker is taken for dead."""
+_SLACK: Final = 1.25
+"""Shares are so much larger than a worker's part: work is never spread evenly, and the gate holds the total."""
+_KEY: Final = "fintrack:fleet:{}"
+
+
+def muster(client: redis.Redis, name: str, queues: list[str], now: float) -> dict[str, int]:
+    """Say that a worker lives; returns how many serve each of its queues, itself included."""
+    with client.pipeline() as pipe:
+        for queue in queues:
+            key = _KEY.format(queue)
+            pipe.zadd(key, {name: now})
+            pipe.zremrangebyscore(key, "-inf", now - _GONE)
+            pipe.expire(key, 60)
+            pipe.zcard(key)
+        counts = pipe.execute()[3::4]
+    return dict(zip(queues, counts, strict=True))
+
+
+def limits(living: dict[str, int]) -> dict[str, str | None]:
+    """Task name to Celery rate limit for the fetch queues of a worker."""
+    made = {}
+    for queue, workers in living.items():
+        _, _, name = queue.partition("fetch.")
+        quotas = quota.quotas_of(providers.provider(name).facts, settings())
+        made[f"fintrack.fetch.{name}"] = quota.celery_rate_limit(quotas, workers / _SLACK)
+    return made
+
+
+class Fleet(bootsteps.StartStopStep):
+    """Runs in each worker's main loop."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, parent: PacedConsumer, **kwargs: Any) -> None:
+        self._entry: Any = None
+        super().__init__(parent, **kwargs)
+
+    def start(self, consumer: PacedConsumer) -> None:
+        """Say so now and every two seconds."""
+        served = [name for name in consumer.app.amqp.queues.consume_from if name.startswith("fetch.")]
+        if served:
+            self._entry = consumer.timer.call_repeatedly(EVERY, self._tick, (consumer, served))
+            self._tick(consumer, served)
+
+    def stop(self, consumer: PacedConsumer) -> None:
+        """Leave the fleet, so that the others' shares grow at once."""
+        if self._entry is None:
+            return
+        self._entry.cancel()
+        self._entry = None
+        try:
+            for name in consumer.app.amqp.queues.consume_from:
+                connections().redis.zrem(_KEY.format(name), consumer.hostname)
+        except redis.exceptions.RedisError:
+            log.warning("fleet_not_left", worker=consumer.hostname)
+
+    shutdown = stop
+
+    def _tick(self, consumer: PacedConsumer, served: list[str]) -> None:
+        client = connections().redis
+        try:
+            seconds, micros = client.time()
+            living = muster(client, consumer.hostname, served, seconds + micros / 1e6)
+        except redis.exceptions.RedisError:
+            return  # Celery itself says that Redis is away; the last shares hold meanwhile
+        consumer.pace(limits(living))
+
+
+app.steps["consumer"].add(Fleet)

@@ -1,0 +1,70 @@
+"""One quote from several providers' quotes: their median, and how far they lie apart."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
+from statistics import median
+from typing import Any, Final
+
+from fintrack_tasks.domain import Batch
+
+__all__ = ["SOURCE", "combine"]
+
+SOURCE: Final = "consensus"
+_BASIS_POINTS: Final = 10_000
+_PLACES: Final = Decimal("0.0001")
+
+
+def combine(quotes: Sequence[Batch], deviation_bps: float) -> Batch:
+    """The median quote of at least one provider's quotes, with the measures of their agreement in ``meta``.
+
+    Prices are compared in the currency that most of them have (of as many, the first by name); the others are left
+    out and named. The median of an even number is the mean of the middle two, exact in decimals. The row is that of
+    the provider nearest to the median, the newest of such; its price is the median, its time the newest of all that
+    were compared, and what depends on one provider's book (bid, ask) is kept only when the price is that provider's.
+
+    ``meta["metrics"]`` holds ``provider_spread_bps``, (highest - lowest) / median, and for each provider that lies
+    further than ``deviation_bps`` from the median a ``provider_deviation_bps``; both in basis points.
+    """
+    counts = Counter(quote.currency for quote in quotes)
+    currency = min(counts, key=lambda each: (-counts[each], each or ""))
+    compared = [quote for quote in quotes if quote.currency == currency]
+    prices = {quote.source: Decimal(quote.columns["price"][0]) for quote in compared}
+    middle = median(prices.values())
+    nearest = min(compared, key=lambda q: (abs(prices[q.source] - middle), -q.columns["timestamp"][0]))
+    row = {name: list(values) for name, values in nearest.columns.items()}
+    if prices[nearest.source] != middle:
+        row |= {name: [None] for name in ("bid", "ask") if name in row}
+    row |= {"price": [format(middle, "f")], "timestamp": [max(q.columns["timestamp"][0] for q in compared)]}
+    left_out = {q.source: q.currency for q in quotes if q.currency != currency}
+    return Batch(
+        kind=nearest.kind,
+        symbol=nearest.symbol,
+        source=SOURCE if len(compared) > 1 else nearest.source,
+        columns=row,
+        currency=currency,
+        meta={**nearest.meta, "metrics": _metrics(prices, middle, deviation_bps, left_out)},
+    )
+
+
+def _metrics(
+    prices: dict[str, Decimal], middle: Decimal, deviation_bps: float, left_out: dict[str, str | None]
+) -> list[dict[str, Any]]:
+    said = {name: format(price, "f") for name, price in prices.items()}
+    spread = (max(prices.values()) - min(prices.values())) / middle * _BASIS_POINTS if middle else Decimal(0)
+    detail: dict[str, Any] = {"prices": said, "median": format(middle, "f")}
+    if left_out:
+        detail["other_currency"] = left_out
+    found = [{"metric": "provider_spread_bps", "value": _text(spread), "detail": detail}]
+    for name, price in prices.items():
+        off = (price - middle) / middle * _BASIS_POINTS if middle else Decimal(0)
+        if abs(off) > Decimal(str(deviation_bps)):
+            flagged = {"provider": name, "price": said[name], "median": format(middle, "f"), "flagged": True}
+            found.append({"metric": "provider_deviation_bps", "value": _text(off), "detail": flagged})
+    return found
+
+
+def _text(value: Decimal) -> str:
+    return format(value.quantize(_PLACES), "f")
