@@ -33,6 +33,16 @@ NO_DATA = {"s": "no_data"}
 
 
 @pytest.fixture
+def get(market_server: Running, session: requests.Session) -> Get:
+    """GET a path of the shared sandbox, with a key."""
+
+    def ask(path: str, **params: object) -> requests.Response:
+        return session.get(f"{market_server.url}/{path}", params=params, headers=KEY, timeout=30)
+
+    return ask
+
+
+@pytest.fixture
 def understand(market_server: Running, session: requests.Session, now: datetime) -> Understand:
     """Ask the provider's question with a key, parse the answer."""
 

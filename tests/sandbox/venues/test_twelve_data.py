@@ -52,6 +52,16 @@ NOT_FOUND = "**symbol** not found: {}. Please specify it correctly according to 
 
 
 @pytest.fixture
+def get(market_server: Running, session: requests.Session) -> Get:
+    """GET a path of the shared sandbox, with a key."""
+
+    def ask(path: str, **params: object) -> requests.Response:
+        return session.get(f"{market_server.url}/{path}", params=params, headers=KEY, timeout=30)
+
+    return ask
+
+
+@pytest.fixture
 def fetch(market_server: Running, session: requests.Session) -> Fetch:
     """Ask as the client does: the key in its header."""
 
