@@ -398,13 +398,40 @@ def test_a_name_that_is_not_found_is_tried_three_times(monkeypatch: pytest.Monke
     assert asked == ["venue.invalid"] * 3
 
 
+def test_the_server_sees_no_more_requests_than_were_made_whatever_it_does() -> None:
+    """Eight threads, and a server that answers, answers and closes, cuts, hangs up and resets by turns."""
+
+    def resets(connection: socket.socket, _head: bytes) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+    def answers_and_closes(connection: socket.socket, head: bytes) -> None:
+        says(b"[]")(connection, head)
+        connection.shutdown(socket.SHUT_RDWR)
+
+    turns = [says(b"[]"), answers_and_closes, says(b"[]"), hangs_up, says(b"[]"), says(b"[", length=9), resets]
+    made = 300
+    with peer(*(turns * made)) as server:
+        asking = client(server)
+
+        def ask(number: int) -> int:
+            with suppress(TransientError):
+                asking.get(FACTS, HttpRequest(f"/{number}"))
+            return number
+
+        with ThreadPoolExecutor(8) as threads:
+            assert len(list(threads.map(ask, range(made)))) == made
+        targets = [server.target(number) for number in range(len(server.heads))]
+    assert len(set(targets)) == len(targets) <= made
+
+
 def test_a_refused_connection_behind_a_redirect_does_not_ask_the_first_address_again() -> None:
     """Each address is asked at most once, whatever becomes of the next."""
     servers: list[Peer] = []
 
     def leaves(connection: socket.socket, head: bytes) -> None:
-        says(b"", "302 Found", "Location: /elsewhere", "Connection: close")(connection, head)
         servers[0].stop_listening()
+        says(b"", "302 Found", "Location: /elsewhere", "Connection: close")(connection, head)
 
     with peer(leaves) as server:
         servers.append(server)
