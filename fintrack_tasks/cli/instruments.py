@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
+import psycopg
 import typer
 
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.domain import AssetClass, Instrument
 from fintrack_tasks.errors import UsageError
+from fintrack_tasks.fetch import constituents
+from fintrack_tasks.fetch.client import HttpClient
 from fintrack_tasks.store import instruments
 
 app = typer.Typer(help="Registered instruments.", no_args_is_help=True)
@@ -62,10 +67,46 @@ def list_instruments(as_json: AsJson = False) -> None:
 
 
 @app.command("import")
-def import_file(
-    file: Annotated[Path, typer.Argument(help="CSV with a header: symbol[,asset_class,currency,calendar,name].")],
+def import_members(
+    file: Annotated[
+        Path | None, typer.Argument(help="CSV with a header: symbol[,asset_class,currency,calendar,name].")
+    ] = None,
+    index: Annotated[
+        str | None, typer.Option("--index", help=f"The members of an index instead: {', '.join(constituents.INDICES)}.")
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Register every instrument of a CSV file, or none of them when a line is wrong."""
+    """Register every instrument of a CSV file, or every member of an index; or none of them when a line is wrong."""
+    if (file is None) == (index is None):
+        raise UsageError("give a FILE or --index NAME, one of the two")
+    with opened() as connections:
+        members = [] if index is None else _members(connections.http, index)
+        stocks = [Instrument(member.symbol, AssetClass.STOCK, name=member.name) for member in members]
+        chosen = stocks if file is None else _of_file(file)
+        with connections.database.connection() as conn:
+            new = _register(conn, chosen)
+    origin = str(file or index)
+    if as_json:
+        told = {"of": origin, "registered": len(chosen), "new": new, "symbols": [i.symbol for i in chosen]}
+        print_json(told | ({"members": members} if members else {}))
+        return
+    console.print(f"registered: {len(chosen)} instruments of {origin}, {new} of them new", markup=False)
+
+
+def _members(http: HttpClient, index: str) -> list[constituents.Constituent]:
+    response = http.get(constituents.FACTS, constituents.request(index))
+    return constituents.parse(index, response, datetime.now(tz=UTC))
+
+
+def _register(conn: psycopg.Connection, chosen: Sequence[Instrument]) -> int:
+    """How many of them the schedule did not fetch before."""
+    with conn.transaction():
+        before = {(i.symbol, i.asset_class) for _, i in instruments.active(conn)}
+        instruments.add(conn, chosen)
+    return len({(i.symbol, i.asset_class) for i in chosen} - before)
+
+
+def _of_file(file: Path) -> list[Instrument]:
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             rows = list(csv.DictReader(lines))
@@ -81,6 +122,4 @@ def import_file(
             raise UsageError(f"{file}, line {number}: {error}; nothing was imported") from None
         extra = {name: row.get(name) or None for name in ("currency", "calendar", "name")}
         chosen.append(Instrument(made.symbol, made.asset_class, **extra))
-    with opened() as connections, connections.database.connection() as conn:
-        instruments.add(conn, chosen)
-    console.print(f"registered: {len(chosen)} instruments of {file}")
+    return chosen
