@@ -1,4 +1,4 @@
-"""Coinbase: tickers and candles of crypto pairs, public, without a key.
+"""Coinbase: tickers and candles of crypto pairs, public; where a key is given, requests are signed with it.
 
 The Exchange API is what is asked; answers of Advanced Trade, where everything is text, are understood as well.
 """
@@ -20,12 +20,14 @@ from fintrack_tasks.errors import (
     UnknownSymbolError,
 )
 from fintrack_tasks.fetch.providers.answers import epoch_micros, json_body, number, raise_for_status
-from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, Quota
+from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, KeyUse, Quota
 
 __all__ = ["PROVIDER", "Coinbase"]
 
 _SECONDS: Final = {Interval.D1: 86_400, Interval.H1: 3_600, Interval.M15: 900}
 _BAR: Final = ("open", "high", "low", "close", "volume")
+_ALMOST_A_SECOND: Final = timedelta(seconds=1) - timedelta(microseconds=1)
+_FIRST_TRADE: Final = datetime(2009, 1, 1, tzinfo=UTC)  # an earlier time is a default such as 0001-01-01
 
 
 class Coinbase:
@@ -39,6 +41,7 @@ class Coinbase:
         intervals=frozenset(Interval),
         page_size=300,
         quotas=(Quota(10, 1.0),),
+        key=KeyUse(variable="API_KEY_COINBASE", signed=True, optional=True),
         headers={"User-Agent": "fintrack-tasks", "Accept": "application/json"},
     )
 
@@ -46,15 +49,16 @@ class Coinbase:
         """The ticker, or the window's candles; both ends of ``start`` and ``end`` are inclusive there."""
         path = f"/products/{quote_url(ask.instrument.symbol, safe='')}"
         if ask.kind is Kind.QUOTE or ask.window is None or ask.interval is None:
-            return HttpRequest(f"{path}/ticker")
-        last = ask.window.end - timedelta(seconds=1)
+            return HttpRequest(f"{path}/ticker", endpoint="ticker")
         return HttpRequest(
             f"{path}/candles",
             {
                 "granularity": str(_SECONDS[ask.interval]),
-                "start": f"{ask.window.start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
-                "end": f"{last.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+                # Whole seconds inside the window: rounded outwards, 300 bars would become 301, and be refused.
+                "start": _second(ask.window.start + _ALMOST_A_SECOND),
+                "end": _second(ask.window.end - timedelta(microseconds=1)),
             },
+            endpoint="candles",
         )
 
     def parse(self, ask: Ask, response: HttpResponse) -> Batch:
@@ -62,13 +66,18 @@ class Coinbase:
         raise_for_status(response, ask.now)
         body = json_body(response)
         if isinstance(body, dict) and ("message" in body or response.status != 200):
-            _raise(str(body.get("message"))[:200], response.status)
+            _raise(" ".join(str(body.get("message")).split())[:200], response.status)
         if response.status != 200:
             raise MalformedError(f"HTTP status {response.status}")
         return _ticker(ask, body) if ask.kind is Kind.QUOTE else _candles(ask, body)
 
 
 PROVIDER: Final = Coinbase()
+
+
+def _second(moment: datetime) -> str:
+    """The whole second at or before a moment."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _raise(message: str, status: int) -> None:
@@ -100,13 +109,17 @@ def _ticker(ask: Ask, body: object) -> Batch:
     if not isinstance(body, dict):
         raise MalformedError("a ticker is no object")
     if isinstance(trades := body.get("trades"), list):
-        if not trades or not isinstance(trades[0], dict):
+        if not trades:
             raise EmptyError("no trades")
+        if not isinstance(trades[0], dict):
+            raise MalformedError(f"a trade is no object: {trades[0]!r:.60}")
         body = {**trades[0], "bid": body.get("best_bid"), "ask": body.get("best_ask")}
     _same_product(ask, body)
     price = number(body.get("price"), "price")
     if price is None:
         raise MalformedError("a ticker without a price")
+    if float(price) <= 0:
+        raise EmptyError(f"a price of {price:.40}: no trade yet")
     columns = {name: number(body.get(name), name) for name in ("volume", "bid", "ask")}
     return _batch(
         ask,
@@ -130,6 +143,8 @@ def _iso(text: object) -> int:
         raise MalformedError(f"time is no ISO 8601 time: {text!r:.40}") from None
     if moment.tzinfo is None:
         raise MalformedError(f"time has no zone: {text!r:.40}")
+    if moment < _FIRST_TRADE:
+        raise MalformedError(f"time is none of a trade: {text!r:.40}")
     return to_micros(moment)
 
 
@@ -141,18 +156,9 @@ def _candles(ask: Ask, body: object) -> Batch:
     interval = ask.interval or Interval.D1
     low, high = (to_micros(ask.window.start), to_micros(ask.window.end)) if ask.window else (-(2**63), 2**63)
     rows: dict[int, list[str | None]] = {}
-    for candle in body:
-        if not isinstance(candle, list) or len(candle) != 6:
-            raise MalformedError(f"a candle is no list of six values: {candle!r:.60}")
-        stamp = epoch_micros(candle[0], "time")
-        if stamp % (_SECONDS[interval] * 1_000_000):
-            raise MalformedError(f"a candle at {candle[0]!r:.20}, where none of {interval.value} opens")
-        if low <= stamp < high:
-            # [time, low, high, open, close, volume]
-            values = [number(candle[i], name) for name, i in zip(_BAR, (3, 2, 1, 4, 5), strict=True)]
-            if None in values[:4]:
-                raise MalformedError(f"a candle without a price: {candle!r:.60}")
-            rows[stamp] = values
+    for stamp, values in (_row(candle, interval) for candle in body):
+        if low <= stamp < high and rows.setdefault(stamp, values) != values:
+            raise MalformedError(f"two candles of {stamp // 1_000_000} that differ")
     if not rows:
         raise EmptyError("no candles in this range")
     order = sorted(rows)
@@ -160,6 +166,19 @@ def _candles(ask: Ask, body: object) -> Batch:
         raise MalformedError(f"{len(order)} bars, more than a window may hold")
     columns = {name: [rows[stamp][i] for stamp in order] for i, name in enumerate(_BAR)}
     return _batch(ask, {"timestamp": order, **columns, "adj_close": [None] * len(order)}, interval)
+
+
+def _row(candle: object, interval: Interval) -> tuple[int, list[str | None]]:
+    """When a candle ``[time, low, high, open, close, volume]`` opens, and its values in the order of a bar's."""
+    if not isinstance(candle, list) or len(candle) != 6:
+        raise MalformedError(f"a candle is no list of six values: {candle!r:.60}")
+    stamp = epoch_micros(candle[0], "time")
+    if stamp % (_SECONDS[interval] * 1_000_000):
+        raise MalformedError(f"a candle at {candle[0]!r:.20}, where none of {interval.value} opens")
+    values = [number(candle[i], name) for name, i in zip(_BAR, (3, 2, 1, 4, 5), strict=True)]
+    if None in values[:4]:
+        raise MalformedError(f"a candle without a price: {candle!r:.60}")
+    return stamp, values
 
 
 def _listed(candle: object) -> list[Any]:

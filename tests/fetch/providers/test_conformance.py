@@ -120,7 +120,7 @@ def test_a_provider_declares_sane_facts(provider: Provider) -> None:
     assert not (facts.kinds - {Kind.QUOTE}) or facts.intervals
     assert 1 <= facts.page_size <= BATCH_LIMIT
     assert facts.symbols_per_request >= 1
-    assert facts.key is None or (facts.key.query is None) != (facts.key.header is None)
+    assert facts.key is None or [bool(facts.key.query), bool(facts.key.header), facts.key.signed].count(True) == 1
 
 
 @pytest.mark.parametrize("provider", ALL)
