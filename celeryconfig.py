@@ -24,7 +24,10 @@ broker_transport_options = {
     "socket_keepalive": True,
     "health_check_interval": 30,
     "global_keyprefix": "fintrack:",
+    # Two lists for each queue: what goes on (tasks/ingest.py) before what is new.
+    "priority_steps": [0, 5],
 }
+task_default_priority = 5
 result_backend = broker_url
 result_backend_transport_options = {
     "visibility_timeout": _VISIBILITY_SECONDS,

@@ -211,7 +211,7 @@ def _history(
         for number, instrument in chosen:
             expected = expected_bars(instrument, interval, span)
             missing = coverage.missing(conn, number, interval, expected, now)
-            page = route.page_size(route.route(instrument, Kind.BARS, interval, settings))
+            page = route.page_size(route.available(instrument, Kind.BARS, interval, settings))
             for window in windows(expected, missing, interval, page):
                 item = uuid7(now.timestamp())
                 yield Item(item, run, Kind.BARS, instrument, number, interval, window, budget=arguments.budget)

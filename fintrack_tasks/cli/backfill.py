@@ -17,7 +17,7 @@ from fintrack_tasks.domain import Budget, Item
 from fintrack_tasks.fetch import providers, quota, route
 from fintrack_tasks.planning import Arguments, check_arguments
 from fintrack_tasks.planning import plan as make_plan
-from fintrack_tasks.settings import load_settings
+from fintrack_tasks.settings import Settings, load_settings
 from fintrack_tasks.store import ledger, report
 from fintrack_tasks.tasks.base import utc_now
 
@@ -75,9 +75,12 @@ def _missing(connections: Connections, arguments: Arguments) -> list[Item]:
 def _needs(connections: Connections, items: list[Item]) -> list[dict[str, Any]]:
     """For each first provider of an item's route its requests, its quotas as they stand, and the seconds they take."""
     settings = connections.settings
-    first = Counter(route.route(i.instrument, i.kind, i.interval, settings)[0] for i in items)
+    first = Counter(_first(item, settings) for item in items)
     found = []
     for name, requests in sorted(first.items()):
+        if not name:
+            found.append({"provider": "nobody", "requests": requests, "quotas": [], "seconds": 0.0})
+            continue
         facts = providers.provider(name).facts
         held = [w for w in quota.windows(quota.quotas_of(facts, settings), quota.floors_of(settings)) if w.hold]
         standings = connections.gate.standing(facts)
@@ -96,6 +99,11 @@ def _needs(connections: Connections, items: list[Item]) -> list[dict[str, Any]]:
             )
         found.append({"provider": name, "requests": requests, "quotas": quotas, "seconds": _seconds(requests, quotas)})
     return found
+
+
+def _first(item: Item, settings: Settings) -> str:
+    """The first provider of an item's route; empty when nobody can answer, for lack of a key or altogether."""
+    return next(iter(route.available(item.instrument, item.kind, item.interval, settings)), "")
 
 
 def _seconds(requests: int, quotas: list[dict[str, Any]]) -> float:

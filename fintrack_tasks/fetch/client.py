@@ -26,7 +26,6 @@ from urllib3.util import Url, parse_url
 from fintrack_tasks.errors import ConfigurationError, MalformedError, MissingKeyError, ProviderError, TransientError
 from fintrack_tasks.fetch import signing
 from fintrack_tasks.fetch.body import ACCEPTED, read_body
-from fintrack_tasks.fetch.keys import KeyRing
 from fintrack_tasks.fetch.providers.base import Facts, HttpRequest, HttpResponse
 from fintrack_tasks.fetch.redaction import Redaction
 from fintrack_tasks.fetch.transport import open_session
@@ -71,7 +70,6 @@ class HttpClient:
     """One per process; its session's pool is shared by the threads.
 
     :param base_urls: provider name to the URL that replaces its own.
-    :param keys: where keys come from when :meth:`get` is given none.
     :param timeout: seconds for a whole answer, after at most 5 for connecting.
     :param session: the transport; anything with the interface of :class:`requests.Session` (curl_cffi's has it).
     :param clock: seconds that never go back, for time-outs.
@@ -82,7 +80,6 @@ class HttpClient:
     def __init__(
         self,
         base_urls: Mapping[str, str] | None = None,
-        keys: KeyRing | None = None,
         timeout: float = 15.0,
         session: requests.Session | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -90,7 +87,6 @@ class HttpClient:
         nonce: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
         self._base_urls = dict(base_urls or {})
-        self._keys = keys
         self._timeout = timeout
         self._session = session or open_session()
         self._clock = clock
@@ -138,8 +134,6 @@ class HttpClient:
         use = facts.key
         if use is None:
             return None
-        if not key and self._keys:
-            key = self._keys.keys(facts)[0].secret
         if not key and not use.optional:
             raise MissingKeyError(facts.name, use.variable)
         # Only a signing key may span lines: it is not sent.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -131,6 +132,7 @@ class Gate:
         self._script: Script = client.register_script(_source())
         self._sleep = sleep
         self._beds = threading.BoundedSemaphore(asleep)
+        self._waiting: Counter[str] = Counter()
         self._clock = clock
         self._prefix = prefix
         self.calls = 0
@@ -181,7 +183,7 @@ class Gate:
             if verdict == "go":
                 return Pass(facts, request, budget, Ticket(number, name), keys[name])
             names, again = [name], True
-            if not self._slept(seconds):
+            if not self._slept(facts.name, seconds):
                 return Place(Ticket(number, name), seconds)
         text = f"{facts.name}: no slot was found in {_MOST_TURNS} turns"
         raise QuotaError(text, retry_after=PATIENCE, asked=False)
@@ -265,19 +267,24 @@ class Gate:
         """Seconds for which a provider is left alone that does not say for how long: one window of its quotas."""
         return max((q.seconds for q in quotas_of(facts, self._settings) if q.seconds <= 3_600), default=60.0)
 
-    def _slept(self, seconds: float) -> bool:
+    def waiting(self, provider: str) -> int:
+        """How many threads of this process sleep for a provider now; to start more of its work would not help."""
+        return self._waiting[provider]
+
+    def _slept(self, provider: str, seconds: float) -> bool:
         """Spend a short wait; False when it is long, or too many threads sleep already."""
         if seconds > PATIENCE:
             return False
-        if seconds <= _NAP:
-            self._sleep(seconds)
-            return True
-        if not self._beds.acquire(blocking=False):
+        bed = seconds > _NAP
+        if bed and not self._beds.acquire(blocking=False):
             return False
+        self._waiting[provider] += 1
         try:
             self._sleep(seconds)
         finally:
-            self._beds.release()
+            self._waiting[provider] -= 1
+            if bed:
+                self._beds.release()
         return True
 
     def _call(self, facts: Facts, request: HttpRequest, budget: Budget, ask: dict[str, Any]) -> list[Any]:

@@ -76,10 +76,6 @@ class KeyRing:
             return (PUBLIC,)
         raise MissingKeyError(facts.name, facts.key.variable)
 
-    def key(self, facts: Facts) -> SecretStr | None:
-        """The first key of a provider."""
-        return self.keys(facts)[0].secret
-
     def _newest(self) -> KeySource:
         if self._reload is None or self._clock() - self._read_at < _EVERY:
             return self._source

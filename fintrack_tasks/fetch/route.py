@@ -12,7 +12,7 @@ from fintrack_tasks.fetch import providers, quota
 from fintrack_tasks.fetch.providers.base import Facts
 from fintrack_tasks.settings import Settings
 
-__all__ = ["drain_seconds", "has_key", "next_provider", "page_size", "route", "table"]
+__all__ = ["available", "drain_seconds", "has_key", "next_provider", "page_size", "route", "table"]
 
 _ROUTES: Final[dict[AssetClass, tuple[str, ...]]] = {
     AssetClass.STOCK: ("yahoo_finance", "finnhub", "twelve_data", "alpha_vantage"),
@@ -61,14 +61,19 @@ def route(instrument: Instrument, kind: Kind, interval: Interval | None, setting
     :raises UsageError: when nobody can.
     :raises MissingKeyError: when somebody could, had it a key.
     """
+    found = available(instrument, kind, interval, settings)
+    if found:
+        return found
+    for name in _serving(instrument.asset_class, kind, interval, settings):
+        if key := providers.provider(name).facts.key:
+            raise MissingKeyError(name, key.variable)
+    raise UsageError(f"no provider has {kind.value} of {instrument.asset_class.value} {instrument.symbol}")
+
+
+def available(instrument: Instrument, kind: Kind, interval: Interval | None, settings: Settings) -> tuple[str, ...]:
+    """The same, but empty when nobody can."""
     serving = _serving(instrument.asset_class, kind, interval, settings)
-    if not serving:
-        raise UsageError(f"no provider has {kind.value} of {instrument.asset_class.value} {instrument.symbol}")
-    found = tuple(name for name in serving if has_key(providers.provider(name).facts, settings))
-    if not found:
-        key = providers.provider(serving[0]).facts.key
-        raise MissingKeyError(serving[0], key.variable if key else "")
-    return found
+    return tuple(name for name in serving if has_key(providers.provider(name).facts, settings))
 
 
 def next_provider(
@@ -87,7 +92,8 @@ def page_size(names: Iterable[str]) -> int:
 
 def drain_seconds(items: Iterable[Item], settings: Settings) -> float:
     """How long the items will wait for their first providers' quotas, at least."""
-    counts = Counter(route(item.instrument, item.kind, item.interval, settings)[0] for item in items)
+    ways = (available(item.instrument, item.kind, item.interval, settings) for item in items)
+    counts = Counter(way[0] for way in ways if way)
     waits = [0.0]
     for name, number in counts.items():
         quotas = quota.quotas_of(providers.provider(name).facts, settings)

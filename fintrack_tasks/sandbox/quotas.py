@@ -59,19 +59,21 @@ class Ledger:
         self._log: deque[Request] = deque(maxlen=_KEPT)
         self._counts: Counter[tuple[str, str]] = Counter()
 
-    def admit(self, provider: str, key: str, at: float) -> Refusal | None:
-        """``None`` when the request is within every quota, and it is counted; else why it is not."""
+    def admit(self, provider: str, key: str, at: float, cost: int = 1) -> Refusal | None:
+        """``None`` when the request is within every quota, and it is counted; else why it is not.
+
+        :param cost: how much of each quota it uses.
+        """
         quotas = self.quotas.get(provider, ())
         served = self._served.setdefault((provider, key), deque())
         longest = max((quota.seconds for quota in quotas), default=0.0)
         while served and served[0] <= at - longest:
             served.popleft()
-        # The window is (at - seconds, at]: its limit-th youngest request must have left it.
-        full = [q for q in quotas if len(served) >= q.limit and served[-q.limit] > at - q.seconds]
-        if full:
-            return max((Refusal(served[-q.limit] + q.seconds - at, q.seconds) for q in full), key=lambda r: r.wait)
+        refusals = [refusal for quota in quotas if (refusal := _refusal(quota, served, at, cost))]
+        if refusals:
+            return max(refusals, key=lambda refusal: refusal.wait)
         if quotas:
-            served.append(at)
+            served.extend([at] * cost)
         return None
 
     def note(self, request: Request) -> None:
@@ -121,6 +123,16 @@ class Ledger:
 
     def _counted(self, wanted: str) -> dict[str, int]:
         return {name: number for (what, name), number in self._counts.items() if what == wanted}
+
+
+def _refusal(quota: Quota, served: deque[float], at: float, cost: int) -> Refusal | None:
+    """The window is (at - seconds, at]: so many of its youngest must have left it that there is room for the cost."""
+    place = quota.limit - cost + 1
+    if place < 1:
+        return Refusal(quota.seconds, quota.seconds)
+    if len(served) < place or served[-place] <= at - quota.seconds:
+        return None
+    return Refusal(served[-place] + quota.seconds - at, quota.seconds)
 
 
 def most_in_window(times: Iterable[float], seconds: float) -> int:

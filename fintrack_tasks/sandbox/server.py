@@ -25,7 +25,7 @@ from fintrack_tasks.sandbox.faults import Faults
 from fintrack_tasks.sandbox.market import Market
 from fintrack_tasks.sandbox.quotas import Ledger, Request, named
 from fintrack_tasks.sandbox.venues import venues
-from fintrack_tasks.sandbox.venues.base import Reply, Venue, json_reply
+from fintrack_tasks.sandbox.venues.base import Keyed, Priced, Reply, Venue, json_reply
 
 __all__ = ["VENUES", "Sandbox", "base_urls", "listen", "serve"]
 
@@ -74,7 +74,9 @@ class Sandbox:
         at = self._timer()
         key = venue.key_of(params or {}, request.headers)
         caller = named(key) if key else str(request.remote_ip)
-        refusal = self.ledger.admit(venue.name, caller, at)
+        cost = venue.credits_of(path, params or {}) if isinstance(venue, Priced) else 1
+        keyless = venue.without_key() if isinstance(venue, Keyed) and not key else None
+        refusal = None if keyless else self.ledger.admit(venue.name, caller, at, cost)
         fault = self.faults.take(venue.name, venue.symbol_of(path, params or {})) if refusal is None else None
         if refusal:
             reply = venue.too_many(key, refusal.window)
@@ -84,7 +86,7 @@ class Sandbox:
         elif fault and fault.kind == "status":
             reply = venue.failed(fault.status)
         else:
-            reply = self._answer(request, venue, path, params)
+            reply = keyless or self._answer(request, venue, path, params)
         if fault:
             reply = self.faults.spoil(fault, reply, venue)
         refused = bool(refusal or reply.status == 429 or (fault and fault.kind == "storm429"))

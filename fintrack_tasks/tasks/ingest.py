@@ -14,7 +14,7 @@ from psycopg import DataError, IntegrityError
 from fintrack_tasks import pipeline
 from fintrack_tasks.app import app
 from fintrack_tasks.domain import Batch, Item
-from fintrack_tasks.errors import StoreError
+from fintrack_tasks.errors import ConfigurationError, MissingKeyError, StoreError, UsageError
 from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.gate import Ticket
 from fintrack_tasks.settings import settings
@@ -24,6 +24,9 @@ from fintrack_tasks.tasks.publish import publish_soon
 __all__ = ["enqueue", "fetch_tasks", "load", "transform", "validate"]
 
 log = structlog.get_logger("fintrack.tasks")
+
+FIRST: Final = 0
+"""Of the two priorities of ``celeryconfig``: Redis' transport counts from the highest."""
 
 Link = list[dict[str, Any]]
 """What one stage hands to the next: the item's message and its batch."""
@@ -40,7 +43,11 @@ class ItemTask(BaseTask):
         if isinstance(exc, self.autoretry_for):
             return
         message = args[0] if isinstance(args[0], dict) else args[0][0]
-        reason = "refused_by_store" if isinstance(exc, StoreError | DataError | IntegrityError) else "internal_error"
+        reason = "internal_error"
+        if isinstance(exc, StoreError | DataError | IntegrityError):
+            reason = "refused_by_store"
+        elif isinstance(exc, ConfigurationError):
+            reason = "configuration"
         pipeline.fail(
             Item.from_message(message),
             reason,
@@ -75,7 +82,9 @@ def _fetch(self: ItemTask, message: dict[str, Any], ticket: list[str] | None = N
     self.stop_chain()
     if isinstance(outcome, pipeline.Retry):
         place = [outcome.ticket.id, outcome.ticket.key] if outcome.ticket else None
-        _send(message, outcome.provider, place, countdown=outcome.countdown, retries=outcome.retries)
+        # Ahead of what nobody has begun: an item that goes on keeps its place, and a ticket is not overslept.
+        again = {"countdown": outcome.countdown, "retries": outcome.retries, "priority": FIRST}
+        _send(message, outcome.provider, place, **again)
         return {"item": message["id"], "again": outcome.provider, "countdown": outcome.countdown}
     return _ended(item, outcome)
 
@@ -123,10 +132,23 @@ def enqueue(items: Iterable[Item]) -> int:
     count = 0
     with app.producer_or_acquire() as producer:
         for item in items:
-            first = route.route(item.instrument, item.kind, item.interval, settings())[0]
+            try:
+                first = route.route(item.instrument, item.kind, item.interval, settings())[0]
+            except (ConfigurationError, UsageError) as error:
+                _unroutable(item, error)
+                continue
             _send(item.to_message(), first, producer=producer)
             count += 1
     return count
+
+
+def _unroutable(item: Item, error: ConfigurationError | UsageError) -> None:
+    """Nobody can be asked: the item ends with what a person can do about it, and the others go on."""
+    reason = "missing_key" if isinstance(error, MissingKeyError) else "no_provider"
+    outcome = pipeline.fail(
+        item, reason, str(error), database=connections().database, settings=settings(), now=utc_now()
+    )
+    _ended(item, outcome)
 
 
 def _send(message: dict[str, Any], provider: str, ticket: list[str] | None = None, **options: Any) -> None:

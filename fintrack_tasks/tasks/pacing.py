@@ -5,6 +5,9 @@ Celery 5.7 arms one timer for every prefetched message of a rate-limited task, a
 timers before it sleeps for a whole second. With ten or more messages prefetched, a limit of 40 a second was measured
 at one a second. One timer for each limit is enough: it lets go what the limit allows and is set again.
 
+A task is not started either while others of its provider sleep at the gate (:mod:`fintrack_tasks.fetch.gate`): more of
+them would only fill the pool's threads, which the other providers need.
+
 A message that waits for its task's limit also takes one of the worker's prefetch places, so that a long queue of a slow
 provider would take all of them. A queue of which :data:`HELD` messages wait is not listened to until they are fewer.
 """
@@ -16,10 +19,15 @@ from typing import Any, Final
 
 from celery.worker.consumer import Consumer
 
+from fintrack_tasks.tasks.base import connections
+
 __all__ = ["HELD", "PacedConsumer"]
 
 HELD: Final = 4
 """Messages of one queue that may wait here for their limit; with all providers' queues, fewer than are prefetched."""
+CROWD: Final = 3
+"""So many threads of a worker may sleep at the gate of one provider."""
+_LOOK_SECONDS: Final = 0.02
 
 
 class PacedConsumer(Consumer):
@@ -56,6 +64,10 @@ class PacedConsumer(Consumer):
         if id(bucket) in self._armed:
             return  # the timer that is set already will see this request too
         while bucket.contents:
+            if self._crowded(bucket.contents[0][0]):
+                self._armed.add(id(bucket))
+                self.timer.call_after(_LOOK_SECONDS, self._wake, (bucket,))
+                break
             request, tokens = bucket.pop()
             if not bucket.can_consume(tokens):
                 bucket.contents.appendleft((request, tokens))
@@ -65,6 +77,9 @@ class PacedConsumer(Consumer):
             self._limit_move_to_pool(request)
         if len(bucket.contents) < HELD:
             self._listen_again(bucket)
+
+    def _crowded(self, request: Any) -> bool:
+        return connections().gate.waiting(request.name.rpartition(".")[2]) >= CROWD
 
     def _listen_again(self, bucket: Any) -> None:
         queue = self._paused.pop(id(bucket), None)

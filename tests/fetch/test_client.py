@@ -45,10 +45,9 @@ from fintrack_tasks.errors import (
 )
 from fintrack_tasks.fetch import transport
 from fintrack_tasks.fetch.client import MAPPED, HttpClient
-from fintrack_tasks.fetch.keys import KeyRing
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.answers import raise_for_status, retry_after
-from fintrack_tasks.fetch.providers.base import Facts, HttpRequest, KeyUse
+from fintrack_tasks.fetch.providers.base import Facts, HttpRequest, HttpResponse, KeyUse
 from fintrack_tasks.fetch.signing import exchange_signature
 
 KEY = "k3y-that-nobody-may-see"
@@ -59,11 +58,12 @@ REQUEST = HttpRequest("/bars", {"symbol": "BTC-USD"})
 Talk = Callable[[socket.socket, bytes], None]
 
 
-class Keys:
-    """A source with one key."""
+class Holder(HttpClient):
+    """A client that asks with the venue's one key where the caller gives none."""
 
-    def api_keys(self, variable: str) -> tuple[SecretStr, ...]:
-        return (SecretStr(KEY),) if variable == "API_KEY_VENUE" else ()
+    def get(self, facts: Facts, request: HttpRequest, key: SecretStr | None = None) -> HttpResponse:
+        own = facts.key is not None and facts.key.variable == "API_KEY_VENUE"
+        return super().get(facts, request, key or (SecretStr(KEY) if own else None))
 
 
 class Peer:
@@ -201,7 +201,7 @@ def endless(start: bytes, unit: bytes, pause: float = 0.0) -> Talk:
 
 
 def client(server: Peer, timeout: float = 5.0) -> HttpClient:
-    return HttpClient({"venue": server.url}, KeyRing(Keys()), timeout)
+    return Holder({"venue": server.url}, timeout)
 
 
 # --- what is asked, and what comes back
@@ -721,7 +721,7 @@ def tls(certificate: Path) -> ssl.SSLContext:
 def trusting(server: Peer, certificate: Path, url: str | None = None) -> HttpClient:
     session = transport.open_session()
     session.verify = str(certificate)
-    return HttpClient({"venue": url or server.url}, KeyRing(Keys()), 5.0, session)
+    return Holder({"venue": url or server.url}, 5.0, session)
 
 
 def test_a_trusted_certificate_is_accepted_and_its_connection_is_pooled(tls: ssl.SSLContext, certificate: Path) -> None:
@@ -918,7 +918,7 @@ def test_a_missing_key_names_its_variable_and_asks_nobody() -> None:
         assert server.heads == []
 
 
-def test_the_callers_key_goes_before_the_rings() -> None:
+def test_the_callers_key_is_what_is_sent() -> None:
     with peer(says(b"[]")) as server:
         client(server).get(KEYED, REQUEST, SecretStr("another-key"))
         HttpClient({"venue": server.url}).get(KEYED, REQUEST, SecretStr("another-key"))
@@ -1126,7 +1126,7 @@ def test_no_error_of_a_refused_connection_shows_the_key() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(TransientError) as caught:
-        HttpClient({"venue": f"http://127.0.0.1:{port}"}, KeyRing(Keys())).get(KEYED, REQUEST)
+        Holder({"venue": f"http://127.0.0.1:{port}"}).get(KEYED, REQUEST)
     assert KEY not in "".join(traceback.format_exception(caught.value))
 
 

@@ -64,6 +64,7 @@ def consumer(monkeypatch: pytest.MonkeyPatch) -> PacedConsumer:
     made._armed, made._paused = set(), {}
     made.app = SimpleNamespace(amqp=SimpleNamespace(queues={"fetch.slow": "fetch.slow", "fetch.quick": "fetch.quick"}))
     made.task_consumer = TaskConsumer()
+    monkeypatch.setattr(made, "_crowded", lambda _: False, raising=False)
     made.timer = Timer()
     started: list[Any] = []
     monkeypatch.setattr(made, "_limit_move_to_pool", started.append, raising=False)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import orjson
 
 from fintrack_tasks.sandbox.market import Market
 
-__all__ = ["Reply", "Venue", "json_reply"]
+__all__ = ["Keyed", "Priced", "Reply", "Venue", "json_reply"]
 
 JSON = "application/json; charset=utf-8"
 
@@ -64,4 +64,22 @@ class Venue(Protocol):
 
     def key_of(self, params: Mapping[str, str], headers: Mapping[str, str]) -> str:
         """Whose quota is used: the key that was given, empty where the address counts."""
+        ...
+
+
+@runtime_checkable
+class Keyed(Protocol):
+    """A venue that answers nobody without a key."""
+
+    def without_key(self) -> Reply:
+        """The reply to a request that has none."""
+        ...
+
+
+@runtime_checkable
+class Priced(Protocol):
+    """A venue at which a request may cost more than one of its quota."""
+
+    def credits_of(self, path: str, params: Mapping[str, str]) -> int:
+        """What the request costs, at least one."""
         ...
