@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, ClassVar, Final
@@ -30,11 +30,16 @@ __all__ = ["PROVIDER", "YahooFinance"]
 _GRANULARITY: Final = {Interval.D1: "1d", Interval.H1: "1h", Interval.M15: "15m"}
 _SAID: Final = {Interval.D1: {"1d"}, Interval.H1: {"1h", "60m"}, Interval.M15: {"15m"}}
 _NO_DATA: Final = b"Data doesn't exist for startDate"
+_TOO_MANY: Final = b"Too Many Requests"
+_ENDPOINT: Final = "v8/finance/chart"
 _PRICES: Final = ("open", "high", "low", "close")
 # A plain client's User-Agent is often answered 429.
 _BROWSER: Final = (
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
 )
+
+_Values = list[str | None]
+"""Open, high, low, close, adj_close and volume of a bar, as the provider gave them."""
 
 
 class YahooFinance:
@@ -54,9 +59,9 @@ class YahooFinance:
 
     def request(self, ask: Ask) -> HttpRequest:
         """A chart: one day for a quote, the window's bars with splits and dividends otherwise."""
-        path = f"/v8/finance/chart/{quote_url(ask.instrument.symbol, safe='')}"
+        path = f"/{_ENDPOINT}/{quote_url(ask.instrument.symbol, safe='')}"
         if ask.kind is Kind.QUOTE or ask.window is None or ask.interval is None:
-            return HttpRequest(path, {"interval": "1d", "range": "1d"})
+            return HttpRequest(path, {"interval": "1d", "range": "1d"}, endpoint=_ENDPOINT)
         # A daily bar is stamped at the session's open, which may fall on a neighbouring UTC date (Sydney, Auckland).
         margin = timedelta(days=1) if ask.interval is Interval.D1 else timedelta(0)
         return HttpRequest(
@@ -67,16 +72,18 @@ class YahooFinance:
                 "period2": str(_seconds(ask.window.end + margin)),
                 "events": "div,splits",
             },
+            endpoint=_ENDPOINT,
         )
 
     def parse(self, ask: Ask, response: HttpResponse) -> Batch:
         """The quote or the bars of an answer."""
         raise_for_status(response, ask.now)
-        if response.body.strip().startswith(b"Too Many Requests"):
-            raise QuotaError("Too Many Requests, in a body of another status")
+        # Plain text, where it is easily taken for a crumb; "Edge: Too Many Requests" was seen as well.
+        if response.body.lstrip()[:1] != b"{" and _TOO_MANY in response.body[:200]:
+            raise QuotaError(f"Too Many Requests, under the status {response.status}")
         if response.status == 400 and _NO_DATA in response.body:
             raise EmptyError("no data for this range")
-        root, result = _result(response)
+        root, result = _result(ask, response)
         if ask.kind is Kind.QUOTE:
             return _quote(ask, result if root == "quoteResponse" else _member(result, "meta"))
         if root == "quoteResponse":
@@ -91,8 +98,8 @@ def _seconds(moment: datetime) -> int:
     return to_micros(moment) // 1_000_000
 
 
-def _result(response: HttpResponse) -> tuple[str, Mapping[str, Any]]:
-    """The root's name and its one result; an error's root may be ``chart``, ``finance``, ``spark`` or another."""
+def _result(ask: Ask, response: HttpResponse) -> tuple[str, Mapping[str, Any]]:
+    """The root's name and the symbol's result; an error's root may be ``chart``, ``finance``, ``spark`` or another."""
     body = json_body(response)
     if not isinstance(body, dict) or len(body) != 1:
         raise MalformedError("an answer without a single root")
@@ -102,8 +109,10 @@ def _result(response: HttpResponse) -> tuple[str, Mapping[str, Any]]:
     if error := content.get("error"):
         _raise(error, response.status)
     results = content.get("result")
-    if root == "quoteResponse" and results == []:
-        raise UnknownSymbolError("the symbol was left out of the answer")
+    if root == "quoteResponse" and isinstance(results, list):
+        results = [each for each in results if _is_of(ask, each)]
+        if not results:
+            raise UnknownSymbolError("the symbol was left out of the answer")
     if not isinstance(results, list) or not results or not isinstance(results[0], dict):
         raise MalformedError(f"{root!r:.20} holds no result")
     if root not in ("chart", "quoteResponse"):
@@ -116,7 +125,7 @@ def _result(response: HttpResponse) -> tuple[str, Mapping[str, Any]]:
 def _raise(error: object, status: int) -> None:
     code = error.get("code") if isinstance(error, dict) else None
     text = error.get("description") if isinstance(error, dict) else error
-    said = f"{code}: {text}"[:200]
+    said = " ".join(f"{code}: {text}".split())[:200]
     if code == "Not Found" or status == 404:
         raise UnknownSymbolError(said)
     if code == "Unauthorized" or status == 401:
@@ -174,35 +183,17 @@ def _positive(value: object, name: str) -> str | None:
 
 def _bars(ask: Ask, result: Mapping[str, Any]) -> Batch:
     meta = _member(result, "meta")
+    interval = ask.interval or Interval.D1
     _same_symbol(ask, meta)
-    interval, window = ask.interval or Interval.D1, ask.window
-    said = meta.get("dataGranularity")
-    if said is not None and said not in _SAID[interval]:
-        raise MalformedError(f"bars of {said!r:.10} where {interval.value} was asked for")
-    stamps = result.get("timestamp")
-    if stamps is None or stamps == []:
-        raise EmptyError("no bars in this range")
-    if not isinstance(stamps, list):
-        raise MalformedError("timestamp is no list")
-    rows = _rows(stamps, _member(result, "indicators"))
+    _same_interval(interval, meta)
+    rows = _rows(_stamps(result), _member(result, "indicators"))
     zone = _zone(_text(meta.get("exchangeTimezoneName"), "exchangeTimezoneName"))
-    kept: dict[int, tuple[int, list[str | None]]] = {}
-    left_out, before = 0, _regular_start(meta)
-    for stamp, values in rows:
-        opens = _session(stamp, zone) if interval is Interval.D1 else _on_grid(stamp, before, interval)
-        before = opens
-        if window and not to_micros(window.start) <= opens < to_micros(window.end):
-            continue
-        if any(value is None for value in values[:4]):
-            left_out += 1
-        elif opens not in kept or stamp >= kept[opens][0]:
-            kept[opens] = (stamp, values)  # of two bars of one session the later stamp is the live one
-    if not kept:
-        raise EmptyError(f"no complete bars in this range ({left_out} without a price)")
-    order = sorted(kept)
-    if len(order) > BATCH_LIMIT:
-        raise MalformedError(f"{len(order)} bars, more than a window may hold")
-    table = [kept[opens][1] for opens in order]
+    bars, left_out = _kept(ask, _opened(rows, interval, zone, _regular_start(meta)))
+
+    def belongs(stamp: int) -> bool:
+        return _in_window(ask, _session(stamp, zone) if interval is Interval.D1 else stamp)
+
+    order = sorted(bars)
     return Batch(
         kind=ask.kind,
         symbol=ask.instrument.symbol,
@@ -211,13 +202,57 @@ def _bars(ask: Ask, result: Mapping[str, Any]) -> Batch:
         interval=interval,
         columns={
             "timestamp": order,
-            **{name: [row[i] for row in table] for i, name in enumerate((*_PRICES, "adj_close", "volume"))},
+            **{name: [bars[opens][i] for opens in order] for i, name in enumerate((*_PRICES, "adj_close", "volume"))},
         },
-        meta={**_said_of_itself(meta), **_events(result.get("events")), **({"left_out": left_out} if left_out else {})},
+        meta={
+            **_said_of_itself(meta),
+            **_events(result.get("events"), belongs),
+            **({"left_out": left_out} if left_out else {}),
+        },
     )
 
 
-def _rows(stamps: list[Any], indicators: Mapping[str, Any]) -> list[tuple[int, list[str | None]]]:
+def _same_interval(interval: Interval, meta: Mapping[str, Any]) -> None:
+    said = meta.get("dataGranularity")
+    if said is not None and said not in _SAID[interval]:
+        raise MalformedError(f"bars of {said!r:.10} where {interval.value} was asked for")
+
+
+def _stamps(result: Mapping[str, Any]) -> list[Any]:
+    stamps = result.get("timestamp")
+    if stamps is None or stamps == []:
+        raise EmptyError("no bars in this range")
+    if not isinstance(stamps, list):
+        raise MalformedError("timestamp is no list")
+    return stamps
+
+
+def _in_window(ask: Ask, opens: int) -> bool:
+    return ask.window is None or to_micros(ask.window.start) <= opens < to_micros(ask.window.end)
+
+
+def _kept(ask: Ask, opened: Iterable[tuple[int, int, _Values]]) -> tuple[dict[int, _Values], int]:
+    """The bars inside the window by their opening, and how many were left out for want of a price.
+
+    Of two bars of one opening the later stamp is the live one.
+    """
+    kept: dict[int, tuple[int, _Values]] = {}
+    left_out = 0
+    for opens, stamp, values in opened:
+        if not _in_window(ask, opens):
+            continue
+        if any(value is None for value in values[:4]):
+            left_out += 1
+        elif opens not in kept or stamp >= kept[opens][0]:
+            kept[opens] = (stamp, values)
+    if not kept:
+        raise EmptyError(f"no complete bars in this range ({left_out} without a price)")
+    if len(kept) > BATCH_LIMIT:
+        raise MalformedError(f"{len(kept)} bars, more than a window may hold")
+    return {opens: values for opens, (_, values) in kept.items()}, left_out
+
+
+def _rows(stamps: list[Any], indicators: Mapping[str, Any]) -> list[tuple[int, _Values]]:
     """Stamp, then open, high, low, close, adj_close and volume, as the provider gave them."""
     length = len(stamps)
     prices = _first(indicators, "quote")
@@ -248,14 +283,23 @@ def _session(stamp: int, zone: ZoneInfo) -> int:
     return to_micros(datetime(local.year, local.month, local.day, tzinfo=UTC))
 
 
+def _opened(
+    rows: Iterable[tuple[int, _Values]], interval: Interval, zone: ZoneInfo, anchor: int | None
+) -> Iterator[tuple[int, int, _Values]]:
+    """Rows with their openings; an intraday bar's is the anchor of the next, the session's start that of the first."""
+    for stamp, values in rows:
+        anchor = _session(stamp, zone) if interval is Interval.D1 else _on_grid(stamp, anchor, interval)
+        yield anchor, stamp, values
+
+
 def _on_grid(stamp: int, anchor: int | None, interval: Interval) -> int:
     """When an intraday bar opens. A live one is stamped with its last trade: it opens whole intervals after ``anchor``.
 
-    Every closed bar of an hour or a quarter lies on a quarter of an hour.
+    Every closed bar of an hour or a quarter lies on a quarter of an hour, and none opens inside the one before.
     """
-    if stamp % 900_000_000 == 0 or anchor is None:
-        return stamp
     step = interval.delta // timedelta(microseconds=1)
+    if anchor is None or (stamp % 900_000_000 == 0 and not 0 < stamp - anchor < step):
+        return stamp
     return anchor + (stamp - anchor) // step * step
 
 
@@ -290,16 +334,21 @@ def _text(value: object, name: str) -> str | None:
     return value
 
 
+def _is_of(ask: Ask, quote: object) -> bool:
+    said = quote.get("symbol") if isinstance(quote, dict) else None
+    return isinstance(said, str) and said.upper() == ask.instrument.symbol
+
+
 def _same_symbol(ask: Ask, meta: Mapping[str, Any]) -> None:
     said = _text(meta.get("symbol"), "symbol")
     if said is not None and said.upper() != ask.instrument.symbol:
         raise MalformedError(f"an answer for {said:.20} where {ask.instrument.symbol} was asked for")
 
 
-def _events(events: object) -> dict[str, list[list[Any]]]:
+def _events(events: object, belongs: Callable[[int], bool]) -> dict[str, list[list[Any]]]:
     """Splits as ``[time, numerator, denominator]``, dividends as ``[time, amount]``; ``events`` may be null.
 
-    An event without its numbers says nothing and is left out.
+    An event without its numbers says nothing and is left out; so is one of a day that was asked for as a margin alone.
     """
     if not isinstance(events, dict):
         return {}
@@ -308,12 +357,12 @@ def _events(events: object) -> dict[str, list[list[Any]]]:
         group = events.get(name)
         if not isinstance(group, dict):
             continue
-        rows = [
+        rows: list[list[Any]] = [
             [epoch_micros(each.get("date"), f"{name}.date"), *(number(each.get(f), f) for f in fields)]
             for each in group.values()
             if isinstance(each, dict)
         ]
-        if complete := [row for row in rows if None not in row]:
+        if complete := [row for row in rows if None not in row and belongs(row[0])]:
             found[name] = sorted(complete)
     return found
 

@@ -104,6 +104,15 @@ def test_a_quote_asks_for_a_chart_of_one_day(symbol: str, path: str) -> None:
     assert request.params == {"interval": "1d", "range": "1d"}
 
 
+def test_what_is_asked_is_named_for_what_is_learnt_of_it() -> None:
+    window = Window(datetime(2024, 7, 1, tzinfo=UTC), datetime(2024, 7, 2, tzinfo=UTC))
+    asks = (
+        Ask(Kind.QUOTE, Instrument.of("AAPL"), NOW),
+        Ask(Kind.BARS, Instrument.of("AAPL"), NOW, Interval.H1, window),
+    )
+    assert {PROVIDER.request(ask).endpoint for ask in asks} == {"v8/finance/chart"}
+
+
 def test_a_browsers_user_agent_is_sent() -> None:
     assert PROVIDER.facts.headers["User-Agent"].startswith("Mozilla/5.0")
 
@@ -155,6 +164,39 @@ def test_a_lone_live_intraday_bar_opens_after_the_regular_start() -> None:
     period = {"regular": {"start": seconds(2024, 7, 10, 13, 30), "end": seconds(2024, 7, 10, 20)}}
     batch = parse(chart([seconds(2024, 7, 10, 14, 7) + 3], currentTradingPeriod=period), Interval.M15)
     assert batch.columns["timestamp"] == [seconds(2024, 7, 10, 14, 0) * 1_000_000]
+
+
+def test_a_live_hour_that_was_stamped_on_a_quarter_opens_no_hour_of_its_own() -> None:
+    """The last trade came at 15:15:00 exactly, inside the hour that opened at 14:30."""
+    stamps = [seconds(2024, 7, 10, 13, 30), seconds(2024, 7, 10, 14, 30), seconds(2024, 7, 10, 15, 15)]
+    batch = parse(chart(stamps, [1.0, 2.0, 3.0]), Interval.H1)
+    assert batch.columns["timestamp"] == [stamp * 1_000_000 for stamp in stamps[:2]]
+    assert batch.columns["close"] == ["1.0", "3.0"]
+    period = {"regular": {"start": stamps[0], "end": seconds(2024, 7, 10, 20)}}
+    alone = parse(chart([seconds(2024, 7, 10, 13, 45)], currentTradingPeriod=period), Interval.H1)
+    assert alone.columns["timestamp"] == [stamps[0] * 1_000_000]
+
+
+def test_hours_after_a_lunch_break_keep_their_own_grid() -> None:
+    """Tokyo: 9:00, 10:00, 11:00, then 12:30 and 13:30."""
+    stamps = [seconds(2024, 7, 10, *clock) for clock in ((0, 0), (1, 0), (2, 0), (3, 30), (4, 30))]
+    batch = parse(chart(stamps, exchangeTimezoneName="Asia/Tokyo"), Interval.H1)
+    assert batch.columns["timestamp"] == [stamp * 1_000_000 for stamp in stamps]
+
+
+def test_a_live_daily_bar_of_sydney_is_of_its_own_session() -> None:
+    """Stamped 15:59 in Sydney on the tenth, 05:59 UTC; the session of the ninth opened on the eighth of UTC."""
+    stamps = [seconds(2024, 1, 8, 23), seconds(2024, 1, 9, 23), seconds(2024, 1, 10, 4, 59)]
+    batch = parse(chart(stamps, [1.0, 2.0, 3.0], exchangeTimezoneName="Australia/Sydney"))
+    assert dates(batch) == [date(2024, 1, 9), date(2024, 1, 10)]
+    assert batch.columns["close"] == ["1.0", "3.0"]
+
+
+def test_the_sessions_around_a_clock_change_have_their_own_dates() -> None:
+    """New York opens at 14:30 UTC before 10 March 2024 and at 13:30 after it, whatever offset is told."""
+    stamps = [seconds(2024, 3, 8, 14, 30), seconds(2024, 3, 11, 13, 30)]
+    for offset in (-18_000, -14_400):
+        assert dates(parse(chart(stamps, gmtoffset=offset))) == [date(2024, 3, 8), date(2024, 3, 11)]
 
 
 def test_rows_come_oldest_first_and_inside_the_window() -> None:
@@ -235,10 +277,11 @@ def test_more_bars_than_a_batch_holds_are_malformed() -> None:
     assert len(parse(chart(stamps[:-1]))) == BATCH_LIMIT
 
 
-@pytest.mark.parametrize("currency", ["GBp", None, "USD"])
+@pytest.mark.parametrize("currency", ["GBp", "ZAc", "ILA", None, "USD"])
 def test_the_currency_is_kept_as_it_was_said(currency: str | None) -> None:
-    """Pence are a hundredth of a pound; whoever converts must see them."""
+    """Pence, cents and agorot are a hundredth of their unit; whoever converts must see them."""
     assert parse(chart([seconds(2024, 7, 10, 8)], currency=currency)).currency == currency
+    assert quoted(currency=currency).currency == currency
 
 
 def test_events_may_be_null_absent_or_incomplete() -> None:
@@ -247,6 +290,32 @@ def test_events_may_be_null_absent_or_incomplete() -> None:
         body = chart([stamp])
         body["chart"]["result"][0]["events"] = events
         assert not {"splits", "dividends"} & set(parse(body).meta)
+
+
+def test_splits_and_dividends_are_told_with_their_own_digits() -> None:
+    stamp = seconds(2024, 6, 10, 13, 30)
+    body = chart([stamp])
+    body["chart"]["result"][0]["events"] = {
+        "splits": {str(stamp): {"date": stamp, "numerator": 10, "denominator": 1, "splitRatio": "10:1"}},
+        "dividends": {"b": {"date": stamp + 86_400, "amount": 0.01}, "a": {"date": stamp, "amount": 0.000956}},
+    }
+    meta = parse(body).meta
+    assert meta["splits"] == [[stamp * 1_000_000, "10", "1"]]
+    assert meta["dividends"] == [[stamp * 1_000_000, "0.000956"], [(stamp + 86_400) * 1_000_000, "0.01"]]
+
+
+def test_events_of_the_margin_belong_to_another_window() -> None:
+    """A day to either side is asked for; the split of the ninth would be told twice."""
+    opens = {day: seconds(2024, 7, day, 13, 30) for day in (8, 9, 10)}
+    body = chart(list(opens.values()))
+    body["chart"]["result"][0]["events"] = {
+        "splits": {str(stamp): {"date": stamp, "numerator": day, "denominator": 1} for day, stamp in opens.items()}
+    }
+    window = Window(datetime(2024, 7, 10, tzinfo=UTC), datetime(2024, 7, 11, tzinfo=UTC))
+    assert parse(body, window=window).meta["splits"] == [[opens[10] * 1_000_000, "10", "1"]]
+    body["chart"]["result"][0]["meta"]["dataGranularity"] = "1h"
+    hour = Window(datetime(2024, 7, 9, 13, tzinfo=UTC), datetime(2024, 7, 9, 20, tzinfo=UTC))
+    assert parse(body, Interval.H1, hour).meta["splits"] == [[opens[9] * 1_000_000, "9", "1"]]
 
 
 def test_two_events_of_one_moment_are_both_told() -> None:
@@ -315,6 +384,17 @@ def test_a_symbol_left_out_of_a_v7_answer_is_unknown() -> None:
         parse({"quoteResponse": {"result": [], "error": None}}, kind=Kind.QUOTE)
 
 
+def test_the_symbols_own_entry_of_a_v7_answer_is_its_quote() -> None:
+    entries = [
+        {"symbol": symbol, "regularMarketPrice": price, "regularMarketTime": 1_704_834_000, "currency": "USD"}
+        for symbol, price in (("MSFT", 390.5), ("AAPL", 187.25))
+    ]
+    batch = parse({"quoteResponse": {"result": entries, "error": None}}, kind=Kind.QUOTE)
+    assert batch.columns["price"] == ["187.25"]
+    with pytest.raises(UnknownSymbolError):
+        parse({"quoteResponse": {"result": entries[:1], "error": None}}, kind=Kind.QUOTE)
+
+
 def test_a_delisted_symbol_is_unknown() -> None:
     stub = {"quoteType": "NONE", "symbol": "AAPL"}
     with pytest.raises(UnknownSymbolError, match="delisted"):
@@ -370,10 +450,26 @@ def test_bars_that_yahoo_does_not_keep_are_empty(text: str) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 401, 403])
-def test_too_many_requests_in_plain_text_is_a_quota_under_every_status(status: int) -> None:
+@pytest.mark.parametrize(
+    "body", [b"Too Many Requests\r\n", b"Edge: Too Many Requests", b"<html><h1>Too Many Requests</h1></html>"]
+)
+def test_too_many_requests_in_plain_text_is_a_quota_under_every_status(status: int, body: bytes) -> None:
     """The crumb's address answers it, where it is easily taken for a crumb."""
-    with pytest.raises(QuotaError):
-        parse(b"Too Many Requests\r\n", status=status)
+    for kind in (Kind.QUOTE, Kind.BARS):
+        with pytest.raises(QuotaError):
+            parse(body, status=status, kind=kind)
+
+
+def test_a_name_of_too_many_requests_is_no_quota() -> None:
+    """Only where no JSON came: a company may be called anything."""
+    assert quoted(longName="Too Many Requests Inc.").columns["price"] == ["187.25"]
+
+
+def test_a_description_of_several_lines_becomes_one() -> None:
+    with pytest.raises(MalformedError) as caught:
+        parse(error("chart", "Bad Request", "first\nsecond " + "x" * 900), status=400)
+    assert str(caught.value).startswith("Bad Request: first second xxx")
+    assert len(str(caught.value)) < 400
 
 
 def test_a_page_of_consent_is_malformed() -> None:
