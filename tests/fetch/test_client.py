@@ -51,7 +51,7 @@ from fintrack_tasks.fetch.providers.base import Facts, HttpRequest, HttpResponse
 from fintrack_tasks.fetch.signing import exchange_signature
 
 KEY = "k3y-that-nobody-may-see"
-FACTS: Facts = replace(provider("coinbase").facts, name="venue", headers={"User-Agent": "browser"})
+FACTS: Facts = replace(provider("coinbase").facts, name="venue", key=None, headers={"User-Agent": "browser"})
 KEYED = replace(FACTS, key=KeyUse("API_KEY_VENUE", query="token"))
 REQUEST = HttpRequest("/bars", {"symbol": "BTC-USD"})
 
