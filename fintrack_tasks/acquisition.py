@@ -109,17 +109,24 @@ def fetch(
             if isinstance(answer, Place):
                 return _wait(item, name, answer, retries, database=database, settings=settings, now=now)
             response, taken = answer.response, answer.taken
-            kept = Payload.of(name, request.path, response.status, response.headers, response.body, now)
-            with database.connection() as conn:
-                ledger.fetched(conn, item, kept)
+            _keep(item, name, request.path, response, database=database, now=now)
         batch = provider.parse(ask, response)
     except ProviderError as error:
+        if isinstance(error.partial, HttpResponse):
+            _keep(item, name, request.path, error.partial, database=database, now=now)
         if taken and gate.learn(taken, error):
             _key_set_aside(taken, error, database=database, settings=settings, now=now)
         if error.retry_after is None and isinstance(error, QuotaError):
             error.retry_after = gate.pause(provider.facts)
         return _after(item, name, error, retries=retries, database=database, settings=settings, now=now)
     return _agreed(item, batch, database=database, settings=settings, now=now) if item.consensus > 1 else batch
+
+
+def _keep(item: Item, provider: str, path: str, response: HttpResponse, *, database: Database, now: datetime) -> None:
+    """Keep an answer, or the part of one, before anything interprets it."""
+    kept = Payload.of(provider, path, response.status, response.headers, response.body, now)
+    with database.connection() as conn:
+        ledger.fetched(conn, item, kept)
 
 
 def _longest_wait(item: Item, provider: str, settings: Settings) -> float:
@@ -173,7 +180,7 @@ def _after(
         return Ended(ItemState.EMPTY, error.reason)
     until = now + timedelta(seconds=error.retry_after) if error.retry_after is not None else None
     with database.connection() as conn:
-        attempts = ledger.attempt(conn, item, provider, error.reason, error.detail, now, until)
+        attempts = ledger.attempt(conn, item, provider, error.reason, error.detail, now, until=until, asked=error.asked)
     following: Retry | Ended | None = _following(item, provider, error, retries, settings)
     if following is None and item.consensus > 1 and (batch := _combined(item, database=database, settings=settings)):
         return batch  # fewer providers than were asked for answered; what they said need not wait for the others

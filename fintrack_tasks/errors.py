@@ -107,6 +107,7 @@ class ProviderError(FinTrackError):
     :param detail: one line, free of secrets, about what was seen.
     :param retry_after: seconds after which the same provider may answer, where that is known.
     :param asked: whether the provider was asked; False when it was held back before that.
+    :ivar partial: the part of an answer that came before it broke off, where one did.
     :cvar reason: the item's ``reason`` when it ends because of this error.
     :cvar retryable: the same provider may answer better in a moment.
     :cvar reroute: another provider may answer.
@@ -121,6 +122,7 @@ class ProviderError(FinTrackError):
         self.detail = detail
         self.retry_after = retry_after
         self.asked = asked
+        self.partial: object = None
         super().__init__(detail or self.reason)
 
 

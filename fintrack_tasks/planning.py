@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final
+from enum import StrEnum
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -44,6 +45,13 @@ DEFAULT_INSTRUMENTS: Final = (
     "^GSPC", "^DJI", "^IXIC", "^VIX",
 )  # fmt: skip
 """Registered on a new database, so that the schedule has something to do."""
+
+_TAKES: Final = {
+    "fetch_market_data": {"consensus"},
+    "fetch_historical_market_data": {"intervals", "start", "end", "budget"},
+    "fetch_market_index_data": {"start", "end"},
+}
+"""What a job takes besides symbols and an asset class."""
 
 _LOOKBACK: Final = {Interval.D1: None, Interval.H1: timedelta(days=720), Interval.M15: timedelta(days=58)}
 """How far back intraday bars are asked for when no start is given: providers keep 730 and 60 days of them."""
@@ -107,6 +115,9 @@ def check_arguments(
     """
     if job not in JOBS:
         raise UsageError(f"unknown job {job!r}; the jobs are {', '.join(JOBS)}")
+    given = {"intervals": intervals, "start": start, "end": end, "consensus": consensus, "budget": budget}
+    if foreign := [name for name, value in given.items() if value is not None and name not in _TAKES[job]]:
+        raise UsageError(f"{job} does not take {' and '.join(foreign)}")
     if isinstance(symbols, str | bytes) or (symbols is not None and not isinstance(symbols, list | tuple)):
         raise UsageError("symbols must be a list such as ['AAPL', 'BTC-USD']")
     if symbols is not None and not symbols:
@@ -114,8 +125,8 @@ def check_arguments(
     if intervals is not None and not intervals:
         raise UsageError("the list of intervals is empty; the intervals are 1d, 1h, 15m")
     try:
-        chosen_class = AssetClass(asset_class) if asset_class else None
-        chosen_intervals = tuple(dict.fromkeys(Interval(i) for i in intervals)) if intervals else (Interval.D1,)
+        chosen_class = _one_of(AssetClass, "asset class", asset_class) if asset_class else None
+        chosen_intervals = tuple(dict.fromkeys(_one_of(Interval, "interval", i) for i in intervals or (Interval.D1,)))
         chosen = None
         if symbols is not None:
             chosen = tuple({i.symbol: i for i in (Instrument.of(_text(s), chosen_class) for s in symbols)}.values())
@@ -124,9 +135,21 @@ def check_arguments(
         raise UsageError(str(error)) from None
     if first and last and last <= first:
         raise UsageError(f"the end ({end}) must be after the start ({start})")
+    if first and first > datetime.now(tz=UTC):
+        raise UsageError(f"the start ({start}) lies in the future")
     return Arguments(
         job, chosen, chosen_class, chosen_intervals, first, last, _consensus(consensus), _budget(job, budget)
     )
+
+
+E = TypeVar("E", bound=StrEnum)
+
+
+def _one_of(kind: type[E], what: str, text: str) -> E:
+    try:
+        return kind(text)
+    except ValueError:
+        raise UsageError(f"no {what} {text!r:.40}; there are {', '.join(each.value for each in kind)}") from None
 
 
 def _consensus(wanted: int | None) -> int:

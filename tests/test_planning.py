@@ -31,6 +31,16 @@ DAY = 86_400_000_000
         ("fetch_historical_market_data", {"start": "2024-02-01", "end": "2024-01-01"}, "after the start"),
         ("fetch_historical_market_data", {"start": "2024-02-01", "end": "2024-02-01"}, "after the start"),
         ("fetch_historical_market_data", {"start": "0001-01-01"}, "1900"),
+        ("fetch_historical_market_data", {"start": "3000-01-01", "end": "3001-01-01"}, "future"),
+        ("fetch_historical_market_data", {"consensus": 2}, "does not take consensus"),
+        ("fetch_historical_market_data", {"budget": "all"}, "real_time, gap_repair, deep_backfill"),
+        ("fetch_historical_market_data", {"intervals": ["7q"]}, "1d, 1h, 15m"),
+        ("fetch_market_data", {"start": "2013-01-01"}, "does not take start"),
+        ("fetch_market_data", {"intervals": ["1d"], "end": "2013-01-01"}, "does not take intervals and end"),
+        ("fetch_market_data", {"consensus": 1}, "2 to"),
+        ("fetch_market_data", {"consensus": 99}, "2 to"),
+        ("fetch_market_data", {"asset_class": "bond"}, "stock, crypto, forex, index"),
+        ("fetch_market_index_data", {"intervals": ["1d"]}, "does not take intervals"),
     ],
 )
 def test_impossible_arguments_are_a_usage_error(job: str, named: dict[str, object], said: str) -> None:

@@ -20,9 +20,12 @@ _CHUNK: Final = 64 * 1024
 _GZIP: Final = b"\x1f\x8b"
 
 
-def read_body(facts: Facts, response: requests.Response, late: Callable[[], bool]) -> bytes:
+def read_body(
+    facts: Facts, response: requests.Response, late: Callable[[], bool], parts: list[bytes] | None = None
+) -> bytes:
     """The whole body, of at most ``facts.largest_body`` bytes both as sent and unpacked.
 
+    :param parts: holds afterwards what came, also of a body that broke off.
     :param late: whether the time is over; asked at every piece.
     :raises MalformedError: it is larger, or its compression is broken or none that was asked for.
     :raises TransientError: it took too long, or ends in its middle.
@@ -33,11 +36,17 @@ def read_body(facts: Facts, response: requests.Response, late: Callable[[], bool
         raise _too_large(facts)
     read = getattr(response.raw, "read1", None)
     if read is None:  # another transport's answer, which it unpacks itself
-        return b"".join(_bounded(facts, response.iter_content(_CHUNK), late))
+        return _joined(_bounded(facts, response.iter_content(_CHUNK), late), parts)
     # read1 gives what there is: other reads wait for a whole chunk, however slowly it comes.
     sent = iter(lambda: read(_CHUNK, decode_content=False) or b"", b"")
     coding = response.headers.get("content-encoding", "")
-    return b"".join(_bounded(facts, unpacked(facts, _bounded(facts, sent, late), coding), late))
+    return _joined(_bounded(facts, unpacked(facts, _bounded(facts, sent, late), coding), late), parts)
+
+
+def _joined(pieces: Iterable[bytes], parts: list[bytes] | None) -> bytes:
+    came: list[bytes] = [] if parts is None else parts
+    came.extend(pieces)  # one by one: what came before an error stays
+    return b"".join(came)
 
 
 def _too_large(facts: Facts) -> MalformedError:

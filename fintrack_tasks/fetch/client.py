@@ -176,14 +176,19 @@ class HttpClient:
             return _failure(facts, error)
 
     def _answer(self, facts: Facts, response: requests.Response, deadline: float, redaction: Redaction) -> HttpResponse:
+        headers = {name.lower(): redaction.text(value) for name, value in response.headers.items()}
+        parts: list[bytes] = []
         try:
-            body = read_body(facts, response, lambda: self._clock() > deadline)
+            body = read_body(facts, response, lambda: self._clock() > deadline, parts)
+        except ProviderError as ours:
+            failure = ours
         except _KNOWN as error:
-            failure = _failure(facts, error)
+            failure = _failure(facts, error).error
         else:
-            headers = {name.lower(): redaction.text(value) for name, value in response.headers.items()}
             return HttpResponse(response.status_code, redaction.body(body), headers)
-        raise failure.error  # outside of the handler: the library's error, which knows the URL, is let go
+        if any(parts):
+            failure.partial = HttpResponse(response.status_code, redaction.body(b"".join(parts)), headers)
+        raise failure  # outside of the handler: the library's error, which knows the URL, is let go
 
 
 @dataclass(frozen=True, slots=True)

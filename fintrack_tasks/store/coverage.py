@@ -15,12 +15,15 @@ __all__ = ["missing", "record_absent", "record_empty"]
 _SETTLED: Final = timedelta(days=3)
 """A provider may be late: an absence that was seen sooner after the bar's time is asked about again."""
 _ASKED_LATELY: Final = timedelta(hours=20)
+_CONFIRMATIONS: Final = 2
+"""A provider may also be wrong for a moment (rows of nulls): an absence is final once it was seen on two days."""
 
 _RECORD: Final = """
-INSERT INTO fintrack.coverage (instrument_id, interval, window_start, window_end, state, item_id, checked_at)
+INSERT INTO fintrack.coverage AS known (instrument_id, interval, window_start, window_end, state, item_id, checked_at)
 VALUES (%s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (instrument_id, interval, window_start, window_end)
-DO UPDATE SET state = excluded.state, item_id = excluded.item_id, checked_at = excluded.checked_at
+DO UPDATE SET state = excluded.state, item_id = excluded.item_id, checked_at = excluded.checked_at,
+              confirmations = known.confirmations + 1
 """
 
 
@@ -41,9 +44,9 @@ def missing(
     }
     spans = conn.execute(
         "SELECT window_start, window_end FROM fintrack.coverage WHERE instrument_id = %s AND interval = %s"
-        " AND window_end > %s AND window_start <= %s AND (checked_at > window_end + %s OR checked_at > %s)"
-        " ORDER BY window_start",
-        (instrument_id, interval.value, first, last, _SETTLED, now - _ASKED_LATELY),
+        " AND window_end > %s AND window_start <= %s"
+        " AND (checked_at > window_end + %s AND confirmations >= %s OR checked_at > %s) ORDER BY window_start",
+        (instrument_id, interval.value, first, last, _SETTLED, _CONFIRMATIONS, now - _ASKED_LATELY),
     ).fetchall()
     absent = [(to_micros(start), to_micros(end)) for start, end in spans]
     return [stamp for stamp in _outside(expected, absent) if stamp not in final]

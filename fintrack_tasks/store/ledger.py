@@ -124,10 +124,13 @@ def skip_run(conn: psycopg.Connection, job: str, reason: str, now: datetime) -> 
 
 
 def running_run(conn: psycopg.Connection, job: str, now: datetime) -> UUID | None:
-    """The newest run of a job that has not ended."""
+    """The newest run of a job over all registered instruments that has not ended.
+
+    One that a person started for some symbols holds no tick of the schedule back.
+    """
     row = conn.execute(
         "SELECT id FROM fintrack.runs WHERE job = %s AND finished_at IS NULL AND created_at > %s"
-        " ORDER BY created_at DESC LIMIT 1",
+        " AND NOT arguments ? 'symbols' ORDER BY created_at DESC LIMIT 1",
         (job, now - _RUNNING_AT_MOST),
     ).fetchone()
     return row[0] if row else None
@@ -172,20 +175,26 @@ def attempt(
     detail: str,
     now: datetime,
     until: datetime | None = None,
+    asked: bool = True,
 ) -> list[dict[str, Any]]:
     """Note an attempt that gave no rows; returns all attempts so far, oldest first.
 
     :param until: when the provider may be asked again, where that is known.
+    :param asked: False when it was held back before the provider was asked.
     """
-    entry = {"provider": provider, "reason": reason, "detail": detail[:500], "at": now.isoformat()}
+    entry: dict[str, Any] = {"provider": provider, "reason": reason, "detail": detail[:500], "at": now.isoformat()}
     if until:
         entry["until"] = until.isoformat()
+    if not asked:
+        entry["asked"] = False
     row = conn.execute(
-        "UPDATE fintrack.run_items SET state = 'queued', payload_sha = NULL, attempt_log = attempt_log ||"
+        "UPDATE fintrack.run_items SET state = 'queued', payload_sha = NULL,"
+        # An answer was counted when it was kept; what was asked without one is counted here.
+        " attempts = attempts + CASE WHEN %s AND payload_sha IS NULL THEN 1 ELSE 0 END, attempt_log = attempt_log ||"
         " jsonb_build_array(%s::jsonb || CASE WHEN payload_sha IS NULL THEN '{}'"
         " ELSE jsonb_build_object('payload', encode(payload_sha, 'hex')) END)"
         " WHERE id = %s AND finished_at IS NULL RETURNING attempt_log",
-        (json.dumps(entry), item.id),
+        (asked, json.dumps(entry), item.id),
     ).fetchone()
     return list(row[0]) if row else []
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
+import kombu.exceptions
+import redis.exceptions
 import structlog
 from celery import Task, signals
 
@@ -14,9 +16,17 @@ from fintrack_tasks.errors import OutageError, ProviderError, UsageError
 from fintrack_tasks.observability import metrics
 from fintrack_tasks.settings import settings
 
-__all__ = ["BaseTask", "connections", "utc_now"]
+__all__ = ["OUTAGES", "BaseTask", "connections", "utc_now"]
 
 log = structlog.get_logger("fintrack.tasks")
+
+OUTAGES: Final = (
+    OutageError,
+    kombu.exceptions.OperationalError,
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+)
+"""A server of ours does not answer. What was to be done is delayed, never failed: the ledger knows of it."""
 
 _process: dict[str, Connections] = {}
 
@@ -56,6 +66,8 @@ class BaseTask(Task):
     retry_backoff = 2
     retry_backoff_max = 60
     retry_jitter = True
+    default_retry_delay = 10
+    """Seconds; for a child of a prefork pool that was lost with its task."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body, timed and counted by outcome."""

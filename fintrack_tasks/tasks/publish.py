@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import structlog
+
 from fintrack_tasks import pipeline
 from fintrack_tasks.app import app
 from fintrack_tasks.settings import settings
-from fintrack_tasks.tasks.base import BaseTask, connections, utc_now
+from fintrack_tasks.tasks.base import OUTAGES, BaseTask, connections, utc_now
 
 __all__ = ["publish", "publish_soon"]
+
+log = structlog.get_logger("fintrack.tasks")
 
 _PENDING: Final = "fintrack:publish-pending"
 _PENDING_SECONDS: Final = 5
@@ -34,5 +38,9 @@ def publish_soon() -> None:
 
     The mark expires, so that a drain that was lost with its worker does not silence later ones.
     """
-    if connections().redis.set(_PENDING, 1, nx=True, ex=_PENDING_SECONDS):
-        publish.apply_async(countdown=_LINGER_SECONDS)
+    try:
+        if connections().redis.set(_PENDING, 1, nx=True, ex=_PENDING_SECONDS):
+            publish.apply_async(countdown=_LINGER_SECONDS)
+    except OUTAGES as error:
+        # What was committed stays committed: the schedule's own drain brings the events when Redis is back.
+        log.warning("drain_not_enqueued", error=type(error).__name__)

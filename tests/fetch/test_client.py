@@ -1223,3 +1223,19 @@ def test_retry_after_reaches_the_error_in_both_forms(text: str, status: str, err
         raise_for_status(response, NOW)
     assert caught.value.retry_after == 17.0
     assert len(server.heads) == 1
+
+
+def test_the_part_of_a_body_that_came_before_it_broke_off_is_kept_without_the_key() -> None:
+    half = b'{"Information": "key ' + KEY.encode() + b" has reached"
+    with peer(says(half, length=5000)) as server:
+        with pytest.raises(TransientError) as caught:
+            client(server).get(KEYED, REQUEST)
+        partial = caught.value.partial
+    assert isinstance(partial, HttpResponse)
+    assert (partial.status, partial.body) == (200, b'{"Information": "key [masked] has reached')
+
+
+def test_nothing_is_kept_where_nothing_came() -> None:
+    with peer(says(b"", length=5000)) as server, pytest.raises(TransientError) as caught:
+        client(server).get(FACTS, REQUEST)
+    assert caught.value.partial is None

@@ -1,4 +1,4 @@
-"""Budget classes, deferred items, and several providers' opinions of one item.
+"""Budget classes, deferred items, several providers' opinions of one item, and absences that need a second look.
 
 Revision ID: 0002
 Revises: 0001
@@ -19,6 +19,8 @@ ALTER TABLE fintrack.run_items
     ADD COLUMN losses    integer NOT NULL DEFAULT 0
 """
 
+COVERAGE = "ALTER TABLE fintrack.coverage ADD COLUMN confirmations integer NOT NULL DEFAULT 1"
+
 OPINIONS = """
 CREATE TABLE fintrack.opinions (
     item_id  uuid NOT NULL REFERENCES fintrack.run_items ON DELETE CASCADE,
@@ -34,12 +36,14 @@ GRANT ALL ON fintrack.opinions TO fintrack_admin;
 def upgrade() -> None:
     """Add them."""
     op.execute(ITEMS)
+    op.execute(COVERAGE)
     op.execute(OPINIONS)
 
 
 def downgrade() -> None:
     """Remove them."""
     op.execute("DROP TABLE fintrack.opinions")
+    op.execute("ALTER TABLE fintrack.coverage DROP COLUMN confirmations")
     op.execute(
         "ALTER TABLE fintrack.run_items DROP COLUMN budget, DROP COLUMN consensus, DROP COLUMN deferred,"
         " DROP COLUMN losses"

@@ -1,0 +1,87 @@
+"""What a failing stage means for its item, and what is said to the broker."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import kombu.exceptions
+import psycopg
+import pytest
+import redis.exceptions
+
+from fintrack_tasks import pipeline
+from fintrack_tasks.domain import Instrument, Item, Kind
+from fintrack_tasks.errors import ConfigurationError, OutageError, StoreError
+from fintrack_tasks.settings import Settings
+from fintrack_tasks.tasks import ingest
+
+ITEM = Item(UUID(int=1), UUID(int=2), Kind.QUOTE, Instrument.of("AAPL"), 1)
+
+
+@pytest.fixture
+def failed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The reasons with which items are ended."""
+    reasons: list[str] = []
+    monkeypatch.setattr(pipeline, "fail", lambda _item, reason, *_args, **_kw: reasons.append(reason))
+    monkeypatch.setattr(ingest, "connections", lambda: type("C", (), {"database": None}))
+    monkeypatch.setattr(ingest, "publish_soon", lambda: None)
+    return reasons
+
+
+@pytest.mark.parametrize(
+    "outage",
+    [
+        OutageError("PostgreSQL", "localhost:5432"),
+        kombu.exceptions.OperationalError("Error 111 connecting to 127.0.0.1:6379. Connection refused."),
+        redis.exceptions.ConnectionError("Connection reset by peer"),
+        redis.exceptions.TimeoutError("Timeout reading from socket"),
+    ],
+)
+def test_a_server_of_ours_that_is_down_delays_an_item_and_never_fails_it(failed: list[str], outage: Exception) -> None:
+    """Also where the broker itself could not take the next stage's message: reconcile enqueues the item again."""
+    for arguments in ([ITEM.to_message()], [[ITEM.to_message(), {}]]):
+        ingest.load.on_failure(outage, "id", arguments, {}, None)
+    assert failed == []
+
+
+@pytest.mark.parametrize(
+    ("defect", "reason"),
+    [
+        (KeyError("price"), "internal_error"),
+        (StoreError("no such column"), "refused_by_store"),
+        (psycopg.DataError("out of range"), "refused_by_store"),
+        (ConfigurationError("API_KEY_COINBASE is no key"), "configuration"),
+    ],
+)
+def test_anything_else_ends_the_item_with_a_reason(failed: list[str], defect: Exception, reason: str) -> None:
+    ingest.load.on_failure(defect, "id", [[ITEM.to_message(), {}]], {}, None)
+    assert failed == [reason]
+
+
+def test_an_item_that_nobody_can_answer_ends_with_the_variable_that_would_help(
+    failed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others of its run go on."""
+    lacking = Settings.from_mapping({"FINTRACK_ROUTE_STOCK": "finnhub", "FINTRACK_ROUTE_INDEX": "coinbase"})
+    monkeypatch.setattr(ingest, "settings", lambda: lacking)
+    sent: list[Any] = []
+    monkeypatch.setattr(ingest, "_send", lambda message, provider, **_: sent.append((message["symbol"], provider)))
+    monkeypatch.setattr(ingest, "_ended", lambda *_: None)
+    items = [Item(UUID(int=n), UUID(int=2), Kind.QUOTE, Instrument.of(s), n) for n, s in ((3, "AAPL"), (4, "^VIX"))]
+    crypto = Item(UUID(int=5), UUID(int=2), Kind.QUOTE, Instrument.of("BTC-USD"), 5)
+    assert ingest.enqueue([*items, crypto]) == 1
+    assert failed == ["missing_key", "no_provider"]
+    assert sent == [("BTC-USD", "coinbase")]
+
+
+def test_what_goes_on_is_sent_before_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A redirected item keeps its place, and a ticket's time is not spent behind a long queue."""
+    options: list[dict[str, Any]] = []
+    task = ingest.fetch_tasks["yahoo_finance"]
+    monkeypatch.setattr(task, "apply_async", lambda *_args, **named: options.append(named))
+    outcome = pipeline.Retry("yahoo_finance", 12.5, 1)
+    monkeypatch.setattr(pipeline, "fetch", lambda *_args, **_named: outcome)
+    monkeypatch.setattr(ingest, "connections", lambda: type("C", (), {"database": None, "http": None, "gate": None}))
+    task.run(ITEM.to_message())
+    assert (options[0]["priority"], options[0]["countdown"], options[0]["retries"]) == (ingest.FIRST, 12.5, 1)
