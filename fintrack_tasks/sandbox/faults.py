@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from fintrack_tasks.sandbox.venues.base import Reply, Venue, json_reply
+from fintrack_tasks.sandbox.venues.base import Reply, Venue
 
 __all__ = ["KINDS", "Fault", "Faults"]
 
@@ -19,6 +19,7 @@ KINDS: Final = ("latency", "status", "timeout", "cut", "malformed", "html", "sto
 _HTML: Final = (
     b"<!DOCTYPE html><html><head><title>Service</title></head><body><h1>Will be right back</h1></body></html>"
 )
+_JSON: Final = "application/json"
 _LONGEST: Final = 3_600.0
 
 
@@ -117,13 +118,13 @@ class Faults:
         return None
 
     def spoil(self, fault: Fault, reply: Reply, venue: Venue) -> Reply:
-        """The reply with its body spoilt, for the kinds that spoil bodies."""
+        """The reply with its body spoilt, for the kinds that spoil bodies; only JSON can have nulls."""
         if fault.kind == "malformed":
             return replace(reply, body=reply.body[: len(reply.body) // 2] + b'"}{')
         if fault.kind == "html":
             return Reply(200, _HTML, "text/html; charset=utf-8")
-        if fault.kind == "nulls" and reply.status == 200:
-            return json_reply(venue.with_nulls(orjson.loads(reply.body), self._random))
+        if fault.kind == "nulls" and reply.status == 200 and reply.content_type.startswith(_JSON):
+            return replace(reply, body=orjson.dumps(venue.with_nulls(orjson.loads(reply.body), self._random)))
         return reply
 
     def report(self) -> list[Mapping[str, Any]]:

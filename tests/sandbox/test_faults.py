@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fintrack_tasks.sandbox import VENUES, Running
 from fintrack_tasks.sandbox.faults import KINDS, Fault, Faults
+from fintrack_tasks.sandbox.venues.base import Reply
 
 
 def befallen(seed: int, probability: float, n: int = 200) -> list[bool]:
@@ -81,3 +84,27 @@ def test_each_kind_can_be_wanted(kind: str) -> None:
 def test_what_is_no_fault_is_said_to_be_none(wanted: object) -> None:
     with pytest.raises(ValueError, match=r"."):
         Fault.of(wanted)
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [
+        ("ecb/stats/eurofxref/eurofxref-daily.xml", "text/xml"),
+        ("wikipedia/wiki/List_of_S%26P_500_companies", "text/html; charset=UTF-8"),
+    ],
+)
+def test_nulls_leave_an_answer_alone_that_is_no_json(fresh: Running, path: str, content_type: str) -> None:
+    whole = requests.get(f"{fresh.url}/{path}", timeout=5)
+    fresh.control.add_fault("nulls")
+    again = requests.get(f"{fresh.url}/{path}", timeout=5)
+    assert (again.status_code, again.headers["Content-Type"]) == (200, content_type)
+    assert again.content == whole.content
+
+
+def test_nulls_come_with_the_headers_of_the_answer_and_befall_no_error() -> None:
+    faults, nulls, yahoo = Faults(7), Fault("nulls"), VENUES["yahoo_finance"]
+    said = b'{"chart":{"result":[{"meta":{"regularMarketPrice":1.5},"indicators":{"quote":[{}]}}],"error":null}}'
+    spoilt = faults.spoil(nulls, Reply(200, said, headers={"Date": "today"}), yahoo)
+    assert spoilt == Reply(200, said.replace(b"1.5", b"null"), headers={"Date": "today"})
+    error = Reply(404, said)
+    assert faults.spoil(nulls, error, yahoo) == error

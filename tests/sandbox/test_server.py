@@ -18,6 +18,7 @@ import pytest
 import requests
 
 from fintrack_tasks.sandbox import VENUES, Running, running
+from fintrack_tasks.sandbox.venues.base import Keyed
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT.parent / "shared" / "provider-samples"
@@ -329,5 +330,7 @@ def test_a_fault_of_our_own_is_a_500_in_the_providers_form_and_is_logged(
 def test_the_environment_names_every_provider(market: Running) -> None:
     assert market.environment == {f"{name.upper()}_BASE_URL": f"{market.url}/{name}" for name in VENUES}
     assert market.environment["COINBASE_BASE_URL"] == f"http://127.0.0.1:{market.port}/coinbase"
-    for url in market.environment.values():
-        assert requests.get(f"{url}/", timeout=5).status_code == 404
+    for name, venue in VENUES.items():
+        nothing_there = requests.get(f"{market.provider_base_urls[name]}/", timeout=5)
+        # Some ask for the key before they look at the path.
+        assert nothing_there.status_code == (401 if isinstance(venue, Keyed) else 404)
