@@ -9,7 +9,9 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
 
@@ -17,9 +19,20 @@ from fintrack_tasks.domain import decimal_text
 from fintrack_tasks.errors import MalformedError, QuotaError, TransientError
 from fintrack_tasks.fetch.providers.base import HttpResponse
 
-__all__ = ["column", "epoch_micros", "json_body", "number", "raise_for_status", "retry_after"]
+__all__ = [
+    "column",
+    "epoch_micros",
+    "json_body",
+    "number",
+    "positive",
+    "raise_for_status",
+    "retry_after",
+    "text",
+    "time_zone",
+]
 
 _WHOLE: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
+_LONGEST_TEXT: Final = 64
 _LATEST_EPOCH: Final = 4_102_444_800  # 2100-01-01: a later stamp is milliseconds or rubbish
 
 
@@ -68,6 +81,47 @@ def number(value: object, name: str) -> str | None:
         return decimal_text(value)
     except ValueError:
         raise MalformedError(f"{name} is no number: {value!r:.40}") from None
+
+
+def positive(value: object, name: str) -> str | None:
+    """A price beside the main one, as exact decimal text; ``None`` for zero, which says that there is none.
+
+    :raises MalformedError: for what is no number.
+    """
+    found = number(value, name)
+    return found if found is not None and float(found) > 0 else None
+
+
+def text(value: object, name: str) -> str | None:
+    """Text of at most 64 characters; ``None`` for null and empty text.
+
+    :raises MalformedError: for another type or length.
+    """
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
+        raise MalformedError(f"{name} is no text: {value!r:.40}")
+    return value
+
+
+@cache
+def _zone(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def time_zone(value: object, name: str) -> ZoneInfo:
+    """The zone of an IANA name such as ``America/New_York``.
+
+    :raises MalformedError: for anything else.
+    """
+    said = text(value, name)
+    found = _zone(said) if said else None
+    if found is None:
+        raise MalformedError(f"{name} is no zone: {said!r:.40}")
+    return found
 
 
 def column(values: object, length: int, name: str) -> Sequence[Any]:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any, ClassVar, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Batch, Instrument, Interval, Kind, to_micros
 from fintrack_tasks.errors import (
@@ -24,7 +23,16 @@ from fintrack_tasks.errors import (
     TransientError,
     UnknownSymbolError,
 )
-from fintrack_tasks.fetch.providers.answers import epoch_micros, json_body, number, raise_for_status, retry_after
+from fintrack_tasks.fetch.providers.answers import (
+    epoch_micros,
+    json_body,
+    number,
+    positive,
+    raise_for_status,
+    retry_after,
+    text,
+    time_zone,
+)
 from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, KeyUse, Quota
 
 __all__ = ["PROVIDER", "TwelveData"]
@@ -244,9 +252,9 @@ def _quote(ask: Ask, entry: Mapping[str, Any]) -> Batch:
         "timestamp": [epoch_micros(entry.get(time), time)],
         "price": [price],
         "volume": [_volume(ask, entry.get("volume"))],
-        **{name: [_positive(entry.get(name), name)] for name in _BESIDE},
+        **{name: [positive(entry.get(name), name)] for name in _BESIDE},
     }
-    currency = _pair_currency(ask) or _text(entry.get("currency"), "currency")
+    currency = _pair_currency(ask) or text(entry.get("currency"), "currency")
     return _batch(ask, columns, currency, None, _said(entry))
 
 
@@ -258,7 +266,7 @@ def _bars(ask: Ask, entry: Mapping[str, Any]) -> Batch:
     interval = ask.interval or Interval.D1
     if meta.get("interval") != _INTERVAL[interval]:
         raise MalformedError(f"bars of {meta.get('interval')!r:.10} where {interval.value} was asked for")
-    zone = None if interval is Interval.D1 else _zone(_text(meta.get("exchange_timezone"), "exchange_timezone"))
+    zone = None if interval is Interval.D1 else time_zone(meta.get("exchange_timezone"), "exchange_timezone")
     rows: dict[int, list[str | None]] = {}
     for value in values:
         if not isinstance(value, dict):
@@ -274,7 +282,7 @@ def _bars(ask: Ask, entry: Mapping[str, Any]) -> Batch:
         raise MalformedError(f"{len(rows)} bars, more than a window may hold")
     order = sorted(rows)
     columns = {name: [rows[opens][i] for opens in order] for i, name in enumerate((*_PRICES, "volume"))}
-    currency = _pair_currency(ask) or _text(meta.get("currency"), "currency")
+    currency = _pair_currency(ask) or text(meta.get("currency"), "currency")
     return _batch(
         ask, {"timestamp": order, **columns, "adj_close": [None] * len(order)}, currency, interval, _said(meta)
     )
@@ -321,12 +329,6 @@ def _price(value: object, name: str) -> str:
     return text
 
 
-def _positive(value: object, name: str) -> str | None:
-    """A price beside the main one; none where it is zero."""
-    text = number(value, name)
-    return text if text is not None and float(text) > 0 else None
-
-
 def _volume(ask: Ask, value: object) -> str | None:
     """An index is not traded: its usual "0" says that nothing is counted, not that nothing happened."""
     text = number(value, "volume")
@@ -355,29 +357,6 @@ def _parsed(text: str) -> datetime:
         return datetime.fromisoformat(text)
     except ValueError:
         raise MalformedError(f"datetime is no time: {text!r:.40}") from None
-
-
-@cache
-def _zone_of(name: str) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None
-
-
-def _zone(name: str | None) -> ZoneInfo:
-    zone = _zone_of(name) if name else None
-    if zone is None:
-        raise MalformedError(f"exchange_timezone is no zone: {name!r:.40}")
-    return zone
-
-
-def _text(value: object, name: str) -> str | None:
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str) or len(value) > 64:
-        raise MalformedError(f"{name} is no text: {value!r:.40}")
-    return value
 
 
 def _said(meta: Mapping[str, Any]) -> dict[str, Any]:

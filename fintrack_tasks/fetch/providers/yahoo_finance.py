@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any, ClassVar, Final
 from urllib.parse import quote as quote_url
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Batch, Interval, Kind, from_micros, to_micros
 from fintrack_tasks.errors import (
@@ -22,7 +21,16 @@ from fintrack_tasks.errors import (
     QuotaError,
     UnknownSymbolError,
 )
-from fintrack_tasks.fetch.providers.answers import column, epoch_micros, json_body, number, raise_for_status
+from fintrack_tasks.fetch.providers.answers import (
+    column,
+    epoch_micros,
+    json_body,
+    number,
+    positive,
+    raise_for_status,
+    text,
+    time_zone,
+)
 from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, Quota
 
 __all__ = ["PROVIDER", "YahooFinance"]
@@ -156,12 +164,12 @@ def _quote(ask: Ask, meta: Mapping[str, Any]) -> Batch:
     columns = {
         "price": price,
         "volume": number(meta.get("regularMarketVolume"), "regularMarketVolume"),
-        "previous_close": _positive(previous, "previousClose"),
-        "open": _positive(meta.get("regularMarketOpen"), "regularMarketOpen"),
-        "high": _positive(meta.get("regularMarketDayHigh"), "regularMarketDayHigh"),
-        "low": _positive(meta.get("regularMarketDayLow"), "regularMarketDayLow"),
-        "bid": _positive(meta.get("bid"), "bid"),
-        "ask": _positive(meta.get("ask"), "ask"),
+        "previous_close": positive(previous, "previousClose"),
+        "open": positive(meta.get("regularMarketOpen"), "regularMarketOpen"),
+        "high": positive(meta.get("regularMarketDayHigh"), "regularMarketDayHigh"),
+        "low": positive(meta.get("regularMarketDayLow"), "regularMarketDayLow"),
+        "bid": positive(meta.get("bid"), "bid"),
+        "ask": positive(meta.get("ask"), "ask"),
     }
     if float(price) <= 0:
         raise EmptyError(f"a price of {price}")
@@ -169,16 +177,10 @@ def _quote(ask: Ask, meta: Mapping[str, Any]) -> Batch:
         kind=Kind.QUOTE,
         symbol=ask.instrument.symbol,
         source=YahooFinance.facts.name,
-        currency=_text(meta.get("currency"), "currency"),
+        currency=text(meta.get("currency"), "currency"),
         columns={"timestamp": [stamp], **{name: [value] for name, value in columns.items()}},
         meta=_said_of_itself(meta),
     )
-
-
-def _positive(value: object, name: str) -> str | None:
-    """A price beside the main one; zero is Yahoo's word for "none"."""
-    text = number(value, name)
-    return text if text is not None and float(text) > 0 else None
 
 
 def _bars(ask: Ask, result: Mapping[str, Any]) -> Batch:
@@ -187,7 +189,7 @@ def _bars(ask: Ask, result: Mapping[str, Any]) -> Batch:
     _same_symbol(ask, meta)
     _same_interval(interval, meta)
     rows = _rows(_stamps(result), _member(result, "indicators"))
-    zone = _zone(_text(meta.get("exchangeTimezoneName"), "exchangeTimezoneName"))
+    zone = time_zone(meta.get("exchangeTimezoneName"), "exchangeTimezoneName")
     bars, left_out = _kept(ask, _opened(rows, interval, zone, _regular_start(meta)))
 
     def belongs(stamp: int) -> bool:
@@ -198,7 +200,7 @@ def _bars(ask: Ask, result: Mapping[str, Any]) -> Batch:
         kind=ask.kind,
         symbol=ask.instrument.symbol,
         source=YahooFinance.facts.name,
-        currency=_text(meta.get("currency"), "currency"),
+        currency=text(meta.get("currency"), "currency"),
         interval=interval,
         columns={
             "timestamp": order,
@@ -311,36 +313,13 @@ def _regular_start(meta: Mapping[str, Any]) -> int | None:
     return None if start is None else epoch_micros(start, "currentTradingPeriod.regular.start")
 
 
-@cache
-def _zone_of(name: str) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None
-
-
-def _zone(name: str | None) -> ZoneInfo:
-    zone = _zone_of(name[:64]) if name else None
-    if zone is None:
-        raise MalformedError(f"exchangeTimezoneName is no zone: {name!r:.40}")
-    return zone
-
-
-def _text(value: object, name: str) -> str | None:
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str) or len(value) > 64:
-        raise MalformedError(f"{name} is no text: {value!r:.40}")
-    return value
-
-
 def _is_of(ask: Ask, quote: object) -> bool:
     said = quote.get("symbol") if isinstance(quote, dict) else None
     return isinstance(said, str) and said.upper() == ask.instrument.symbol
 
 
 def _same_symbol(ask: Ask, meta: Mapping[str, Any]) -> None:
-    said = _text(meta.get("symbol"), "symbol")
+    said = text(meta.get("symbol"), "symbol")
     if said is not None and said.upper() != ask.instrument.symbol:
         raise MalformedError(f"an answer for {said:.20} where {ask.instrument.symbol} was asked for")
 
