@@ -9,6 +9,7 @@ import typer
 from fintrack_tasks.cli.backfill import app as backfill
 from fintrack_tasks.cli.database import app as database
 from fintrack_tasks.cli.demo import demo
+from fintrack_tasks.cli.describe import describe
 from fintrack_tasks.cli.health import register as register_health
 from fintrack_tasks.cli.instruments import app as instruments
 from fintrack_tasks.cli.output import errors
@@ -32,6 +33,7 @@ register_run(app)
 register_health(app)
 app.add_typer(backfill, name="backfill")
 app.add_typer(runs, name="runs")
+instruments.command("describe")(describe)
 app.add_typer(instruments, name="instruments")
 app.add_typer(database, name="db")
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import redis
 import structlog
@@ -17,7 +17,7 @@ from fintrack_tasks.fetch.exchange import exchange
 from fintrack_tasks.fetch.gate import Gate, Place
 from fintrack_tasks.fetch.keys import KeyRing
 from fintrack_tasks.fetch.local_gate import LocalGate
-from fintrack_tasks.fetch.providers.base import Ask
+from fintrack_tasks.fetch.providers.base import Ask, Batching, HttpRequest, HttpResponse
 from fintrack_tasks.settings import Settings, load_settings, redact_url
 
 __all__ = ["ApiClient", "MarketDataFetcher", "RoutedClient"]
@@ -25,6 +25,7 @@ __all__ = ["ApiClient", "MarketDataFetcher", "RoutedClient"]
 log = structlog.get_logger("fintrack.fetcher")
 
 Data = dict[str, Any]
+T = TypeVar("T")
 
 
 class ApiClient(Protocol):
@@ -35,6 +36,8 @@ class ApiClient(Protocol):
     def get_crypto_price(self, symbol: str) -> Data: ...
 
     def get_forex_price(self, symbol: str) -> Data: ...
+
+    def get_prices(self, symbols: Sequence[str]) -> dict[str, Data | ProviderError]: ...
 
 
 class RoutedClient:
@@ -93,13 +96,58 @@ class RoutedClient:
                     raise
         raise AssertionError("a route has at least one provider")
 
+    def get_prices(self, symbols: Sequence[str]) -> dict[str, Data | ProviderError]:
+        """The quote of each symbol, or why there is none. Providers that answer for many at once are asked so."""
+        chosen: dict[AssetClass, dict[str, Instrument]] = {}
+        for symbol in symbols:
+            try:
+                instrument = Instrument.of(symbol)
+            except ValueError as error:
+                raise UsageError(str(error)) from None
+            chosen.setdefault(instrument.asset_class, {})[symbol] = instrument
+        found: dict[str, Data | ProviderError] = {}
+        for instruments in chosen.values():
+            found |= self._prices(instruments)
+        return {symbol: found[symbol] for symbol in symbols}
+
+    def _prices(self, instruments: Mapping[str, Instrument]) -> dict[str, Data | ProviderError]:
+        """Of one asset class: what one provider does not answer is asked of the route's next one."""
+        found: dict[str, Data | ProviderError] = {}
+        for name in route.route(next(iter(instruments.values())), Kind.QUOTE, None, self._settings):
+            left = {s: i for s, i in instruments.items() if not isinstance(found.get(s), dict)}
+            asks = [Ask(Kind.QUOTE, instrument, datetime.now(tz=UTC)) for instrument in left.values()]
+            for symbol, outcome in zip(left, self._outcomes(name, asks), strict=True):
+                found[symbol] = _plain(outcome) if isinstance(outcome, Batch) else outcome
+        return found
+
+    def _outcomes(self, name: str, asks: Sequence[Ask]) -> list[Batch | ProviderError]:
+        provider, found = providers.provider(name), list[Batch | ProviderError]()
+        most = provider.facts.symbols_per_request if isinstance(provider, Batching) else 1
+        for start in range(0, len(asks), most):
+            some = asks[start : start + most]
+            try:
+                found += self._asked_many(name, provider, some) if len(some) > 1 else [self._asked(name, some[0])]
+            except ProviderError as error:
+                found += [error] * len(some)
+        return found
+
+    def _asked_many(self, name: str, provider: Any, asks: Sequence[Ask]) -> list[Batch | ProviderError]:
+        parsed: list[Batch | ProviderError] = self._exchanged(
+            name, provider.request_many(asks), lambda response: provider.parse_many(asks, response)
+        )
+        return parsed
+
     def _asked(self, name: str, ask: Ask) -> Batch:
         provider = providers.provider(name)
-        answer = exchange(provider.facts, provider.request(ask), gate=self._gate, http=self._http)
+        return self._exchanged(name, provider.request(ask), lambda response: provider.parse(ask, response))
+
+    def _exchanged(self, name: str, request: HttpRequest, parse: Callable[[HttpResponse], T]) -> T:
+        """Ask and interpret; what the answer teaches is told to the gate."""
+        answer = exchange(providers.provider(name).facts, request, gate=self._gate, http=self._http)
         if isinstance(answer, Place):
             raise QuotaError(f"{name}: the next free slot is {answer.seconds:.1f} s away", asked=False)
         try:
-            return provider.parse(ask, answer.response)
+            return parse(answer.response)
         except ProviderError as error:
             self._gate.learn(answer.taken, error)
             raise
@@ -159,6 +207,13 @@ class MarketDataFetcher:
     def fetch_forex_data(self, symbol: str) -> Data:
         """The same of a currency pair such as ``EUR/USD``."""
         return self.api_client.get_forex_price(symbol)
+
+    def fetch_many(self, symbols: Sequence[str]) -> dict[str, Data | ProviderError]:
+        """The same of several symbols, each of the class that its form says; an error stands where there is no quote.
+
+        :raises UsageError: when one of them is no symbol; nothing was asked then.
+        """
+        return self.api_client.get_prices(symbols)
 
     def save_to_database(self, data: Data) -> None:
         """Check and store what one of the fetches returned: it then stands in the view ``market_data``.

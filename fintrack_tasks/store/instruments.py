@@ -8,7 +8,7 @@ import psycopg
 
 from fintrack_tasks.domain import AssetClass, Instrument
 
-__all__ = ["active", "add", "deactivate", "ensure"]
+__all__ = ["active", "add", "deactivate", "describe", "ensure"]
 
 _COLUMNS = "id, symbol, asset_class, currency, calendar, name"
 
@@ -52,6 +52,16 @@ def ensure(conn: psycopg.Connection, instruments: Sequence[Instrument]) -> dict[
         (symbols, classes),
     ).fetchall()
     return {instrument.symbol: (number, instrument) for number, instrument in map(_row, found)}
+
+
+def describe(conn: psycopg.Connection, described: Iterable[tuple[int, Instrument]]) -> None:
+    """Note the names and currencies of known instruments; what is not given stays as it is."""
+    with conn.transaction(), conn.cursor() as cursor:
+        cursor.executemany(
+            "UPDATE fintrack.instruments SET name = coalesce(%s, name), currency = coalesce(%s, currency)"
+            " WHERE id = %s",
+            [(instrument.name, instrument.currency, number) for number, instrument in described],
+        )
 
 
 def active(conn: psycopg.Connection, classes: Sequence[AssetClass] | None = None) -> list[tuple[int, Instrument]]:

@@ -1,0 +1,109 @@
+"""``fintrack instruments describe``: what a provider knows of an instrument, into the table of instruments."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any, Final
+
+import typer
+from rich.progress import track
+
+from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.output import console, errors, print_json, table
+from fintrack_tasks.connections import Connections
+from fintrack_tasks.domain import AssetClass, Budget, Instrument
+from fintrack_tasks.errors import MissingKeyError, ProviderError, UsageError
+from fintrack_tasks.fetch import providers, route
+from fintrack_tasks.fetch.exchange import exchange
+from fintrack_tasks.fetch.gate import Place
+from fintrack_tasks.fetch.providers.base import Profiling, Provider
+from fintrack_tasks.store import instruments
+from fintrack_tasks.tasks.base import utc_now
+
+__all__ = ["describe"]
+
+_LONGEST: Final = 120.0
+
+
+def describe(
+    symbols: Annotated[list[str] | None, typer.Argument(help="Such as AAPL; default: all registered stocks.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
+) -> None:
+    """Ask a provider for the names and currencies of stocks, and keep them; exit code 3 when some are not known."""
+    try:
+        given = [Instrument.of(symbol) for symbol in symbols or ()]
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    with opened() as connections:
+        provider = _profiler(connections)
+        with connections.database.connection() as conn:
+            chosen = given or [known for _, known in instruments.active(conn, [AssetClass.STOCK])]
+        found, missing = _profiles(connections, provider, chosen)
+        with connections.database.connection() as conn:
+            known = instruments.ensure(conn, [*found])
+            instruments.describe(conn, [(known[i.symbol][0], i) for i in found])
+    if as_json:
+        described: list[dict[str, Any]] = [{"symbol": i.symbol, "name": i.name, "currency": i.currency} for i in found]
+        print_json({"instruments": described, "missing": missing})
+    else:
+        rows = [[i.symbol, i.name, i.currency] for i in found] + [
+            [symbol, None, why] for symbol, why in missing.items()
+        ]
+        console.print(table("instruments", ["symbol", "name", "currency"], rows))
+    if missing:
+        raise typer.Exit(3)
+
+
+def _profiler(connections: Connections) -> Provider:
+    """The first provider with profiles that can be asked.
+
+    :raises MissingKeyError: when each of them needs a key and none is set.
+    """
+    lacking = None
+    for name in providers.names():
+        provider = providers.provider(name)
+        if isinstance(provider, Profiling):
+            if route.has_key(provider.facts, connections.settings):
+                return provider
+            lacking = lacking or provider.facts
+    if lacking and lacking.key:
+        raise MissingKeyError(lacking.name, lacking.key.variable)
+    raise UsageError("no provider has profiles of companies")
+
+
+def _profiles(
+    connections: Connections, provider: Any, chosen: list[Instrument]
+) -> tuple[list[Instrument], dict[str, str]]:
+    """The described instruments, and symbol to reason for the others."""
+    found, missing = [], {}
+    for instrument in track(chosen, "asking", console=errors, disable=not errors.is_terminal):
+        try:
+            found.append(_profile(connections, provider, instrument))
+        except ProviderError as error:
+            missing[instrument.symbol] = f"{error.reason}: {error}"
+    return found, missing
+
+
+def _profile(connections: Connections, provider: Any, instrument: Instrument) -> Instrument:
+    """One profile, after as long a wait for the quota as one window of it takes."""
+    request, ticket = provider.request_profile(instrument), None
+    while isinstance(
+        answer := exchange(
+            provider.facts,
+            request,
+            gate=connections.gate,
+            http=connections.http,
+            budget=Budget.DEEP_BACKFILL,
+            ticket=ticket,
+            longest=_LONGEST,
+        ),
+        Place,
+    ):
+        time.sleep(answer.seconds)  # the slot's own time: nothing is asked before it
+        ticket = answer.ticket
+    try:
+        described: Instrument = provider.parse_profile(instrument, answer.response, utc_now())
+    except ProviderError as error:
+        connections.gate.learn(answer.taken, error)
+        raise
+    return described
