@@ -19,7 +19,7 @@ from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.client import HttpClient
 from fintrack_tasks.fetch.exchange import exchange
 from fintrack_tasks.fetch.gate import Gate, Pass, Place, Ticket
-from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
+from fintrack_tasks.fetch.providers.base import Ask, HttpRequest, HttpResponse, Provider
 from fintrack_tasks.publish import messages
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import alerts, ledger, opinions, outbox
@@ -101,7 +101,7 @@ def fetch(
         if begin.payload:
             response = HttpResponse(begin.payload.status, begin.payload.body, begin.payload.headers)
         else:
-            request = provider.request(ask)
+            request = _request(provider, ask)
             longest = _longest_wait(item, name, settings)
             answer = exchange(
                 provider.facts, request, gate=gate, http=http, budget=item.budget, ticket=ticket, longest=longest
@@ -116,10 +116,19 @@ def fetch(
             _keep(item, name, request.path, error.partial, database=database, now=now)
         if taken and gate.learn(taken, error):
             _key_set_aside(taken, error, database=database, settings=settings, now=now)
-        if error.retry_after is None and isinstance(error, QuotaError):
+        if not error.retry_after and isinstance(error, QuotaError):  # "at once" is no time either: it was just refused
             error.retry_after = gate.pause(provider.facts)
         return _after(item, name, error, retries=retries, database=database, settings=settings, now=now)
     return _agreed(item, batch, database=database, settings=settings, now=now) if item.consensus > 1 else batch
+
+
+def _request(provider: Provider, ask: Ask) -> HttpRequest:
+    """What to ask. Where that cannot be said (a symbol without a name there), the provider was not asked."""
+    try:
+        return provider.request(ask)
+    except ProviderError as error:
+        error.asked = False
+        raise
 
 
 def _keep(item: Item, provider: str, path: str, response: HttpResponse, *, database: Database, now: datetime) -> None:
@@ -174,10 +183,8 @@ def _after(
     now: datetime,
 ) -> Batch | Retry | Ended:
     """What an error means for its item: again, elsewhere, later, or the end."""
-    if isinstance(error, EmptyError):
-        with database.connection() as conn:
-            ledger.finish(conn, item, ItemState.EMPTY, error.reason, error.detail, provider, now)
-        return Ended(ItemState.EMPTY, error.reason)
+    if isinstance(error, EmptyError) and item.consensus == 1:
+        return _empty(item, provider, error, database=database, now=now)
     until = now + timedelta(seconds=error.retry_after) if error.retry_after is not None else None
     with database.connection() as conn:
         attempts = ledger.attempt(conn, item, provider, error.reason, error.detail, now, until=until, asked=error.asked)
@@ -185,6 +192,8 @@ def _after(
     if following is None and item.consensus > 1 and (batch := _combined(item, database=database, settings=settings)):
         return batch  # fewer providers than were asked for answered; what they said need not wait for the others
     following = following or _later(item, error, attempts, now)
+    if following is None and isinstance(error, EmptyError):
+        return _empty(item, provider, error, database=database, now=now)
     if following is None:
         return fail(item, error.reason, error.detail, provider=provider, database=database, settings=settings, now=now)
     with database.connection() as conn:
@@ -195,11 +204,19 @@ def _after(
     return following
 
 
+def _empty(item: Item, provider: str, error: EmptyError, *, database: Database, now: datetime) -> Ended:
+    with database.connection() as conn:
+        ledger.finish(conn, item, ItemState.EMPTY, error.reason, error.detail, provider, now)
+    return Ended(ItemState.EMPTY, error.reason)
+
+
 def _following(item: Item, provider: str, error: ProviderError, retries: int, settings: Settings) -> Retry | None:
     """Where an item goes after an error: a network's blip is tried again, then the route's next provider is asked."""
     if error.retryable and error.asked and retries < RETRIES and not isinstance(error, QuotaError):
         return Retry(provider, max(2.0**retries, min(error.retry_after or 0.0, LONGEST_PAUSE)), retries + 1)
-    if error.reroute and (name := route.next_provider(item.instrument, item.kind, item.interval, provider, settings)):
+    # One of several that are to be compared may have no price; that says nothing of the others.
+    reroute = error.reroute or item.consensus > 1
+    if reroute and (name := route.next_provider(item.instrument, item.kind, item.interval, provider, settings)):
         return Retry(name, 0.0, 0)
     return None
 
