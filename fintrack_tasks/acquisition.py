@@ -118,7 +118,8 @@ def fetch(
             _key_set_aside(taken, error, database=database, settings=settings, now=now)
         if not error.retry_after and isinstance(error, QuotaError):  # "at once" is no time either: it was just refused
             error.retry_after = gate.pause(provider.facts)
-        return _after(item, name, error, retries=retries, database=database, settings=settings, now=now)
+        spare = taken is not None and gate.spare(taken, error)
+        return _after(item, name, error, retries=retries, spare=spare, database=database, settings=settings, now=now)
     return _agreed(item, batch, database=database, settings=settings, now=now) if item.consensus > 1 else batch
 
 
@@ -178,17 +179,21 @@ def _after(
     error: ProviderError,
     *,
     retries: int,
+    spare: bool,
     database: Database,
     settings: Settings,
     now: datetime,
 ) -> Batch | Retry | Ended:
-    """What an error means for its item: again, elsewhere, later, or the end."""
+    """What an error means for its item: again, elsewhere, later, or the end.
+
+    :param spare: the provider has another key than the one that this error bars.
+    """
     if isinstance(error, EmptyError) and item.consensus == 1:
         return _empty(item, provider, error, database=database, now=now)
     until = now + timedelta(seconds=error.retry_after) if error.retry_after is not None else None
     with database.connection() as conn:
         attempts = ledger.attempt(conn, item, provider, error.reason, error.detail, now, until=until, asked=error.asked)
-    following: Retry | Ended | None = _following(item, provider, error, retries, settings)
+    following: Retry | Ended | None = _following(item, provider, error, retries, settings, spare=spare)
     if following is None and item.consensus > 1 and (batch := _combined(item, database=database, settings=settings)):
         return batch  # fewer providers than were asked for answered; what they said need not wait for the others
     following = following or _later(item, error, attempts, now)
@@ -210,8 +215,14 @@ def _empty(item: Item, provider: str, error: EmptyError, *, database: Database, 
     return Ended(ItemState.EMPTY, error.reason)
 
 
-def _following(item: Item, provider: str, error: ProviderError, retries: int, settings: Settings) -> Retry | None:
-    """Where an item goes after an error: a network's blip is tried again, then the route's next provider is asked."""
+def _following(
+    item: Item, provider: str, error: ProviderError, retries: int, settings: Settings, *, spare: bool
+) -> Retry | None:
+    """Where an item goes after an error: a network's blip is tried again, and a key's refusal with the next key; then
+    the route's next provider is asked.
+    """
+    if spare and retries < RETRIES:
+        return Retry(provider, 0.0, retries + 1)  # the gate chooses a key that is not barred, or says that all are
     if error.retryable and error.asked and retries < RETRIES and not isinstance(error, QuotaError):
         return Retry(provider, max(2.0**retries, min(error.retry_after or 0.0, LONGEST_PAUSE)), retries + 1)
     # One of several that are to be compared may have no price; that says nothing of the others.

@@ -355,6 +355,32 @@ def test_threads_that_meet_the_refusal_at_once_raise_one_alert(
     assert (len(rows), len(told)) == (1, 1)
 
 
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [({"kind": "status", "status": 401}, "key_rejected"), ({"kind": "storm429", "retry_after": 600}, "quota")],
+)
+def test_where_one_key_is_barred_the_next_is_asked(
+    begin: Begin, market: Running, fault: dict[str, Any], reason: str
+) -> None:
+    """Two keys of the only provider: what bars one of them fails no item that the other can answer."""
+    fetching = begin({"FINTRACK_ROUTE_STOCK_QUOTE": "finnhub", "API_KEY_FINNHUB": "first-of-two-keys,second-of-two"})
+    market.control.add_fault(provider="finnhub", count=1, **fault)
+    first, second = fetching.plan("AAPL", "MSFT")
+    visited, batch = fetching.follow(first, "finnhub")
+    assert visited == ["finnhub", "finnhub"]
+    assert fetching.load(first, batch) == Ended("loaded")
+    assert [entry[:2] for entry in fetching.attempts(first)] == [("finnhub", reason)]
+    assert fetching.follow(second, "finnhub")[0] == ["finnhub"]
+
+
+def test_where_every_key_is_barred_the_item_ends_after_each_was_asked_once(begin: Begin, market: Running) -> None:
+    fetching = begin({"FINTRACK_ROUTE_STOCK_QUOTE": "finnhub", "API_KEY_FINNHUB": "first-of-two-keys,second-of-two"})
+    market.control.add_fault("status", provider="finnhub", status=401)
+    [item] = fetching.plan("AAPL")
+    assert fetching.follow(item, "finnhub")[1] == Ended("failed", "key_rejected")
+    assert asked(market) == {"finnhub": 2}
+
+
 def test_a_route_whose_only_provider_has_no_key_names_the_variable_and_asks_nobody(
     begin: Begin, market: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -233,6 +233,11 @@ class Gate:
         }
         return self._call(taken.facts, taken.request, taken.budget, ask) == ["first"] and what == "rejected"
 
+    def spare(self, taken: Pass, error: ProviderError) -> bool:
+        """Whether the error bars the pass' key alone and the provider has another one, which may be barred as well."""
+        of_a_key = isinstance(error, QuotaError | EntitlementError | KeyRejectedError)
+        return of_a_key and any(key.name != taken.key.name for key in self._keys.keys(taken.facts))
+
     def standing(self, facts: Facts) -> list[Standing]:
         """How the provider stands now, by key."""
         keys = self._keys.keys(facts)
