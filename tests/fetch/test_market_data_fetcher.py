@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from unittest.mock import Mock
 
 import pytest
+import redis
+from structlog.testing import capture_logs
 
-from fintrack_tasks.errors import MalformedError, TransientError, UnknownSymbolError, UsageError
+from fintrack_tasks.errors import (
+    KeyRejectedError,
+    MalformedError,
+    QuotaError,
+    TransientError,
+    UnknownSymbolError,
+    UsageError,
+)
+from fintrack_tasks.fetch import providers
+from fintrack_tasks.fetch.gate import Gate, Pass
 from fintrack_tasks.fetch.keys import KeyRing
 from fintrack_tasks.fetch.local_gate import LocalGate
 from fintrack_tasks.fetch.market_data_fetcher import MarketDataFetcher, RoutedClient
+from fintrack_tasks.fetch.providers.base import HttpRequest
 from fintrack_tasks.settings import Settings
 
 
@@ -86,19 +99,25 @@ def chart(symbol: str, price: float, currency: str = "USD") -> tuple[int, Any]:
 
 
 @pytest.fixture
-def fetcher() -> Iterator[MarketDataFetcher]:
+def venues() -> Iterator[dict[str, str]]:
+    """The variables that point the providers at a server of this machine."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Venues)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
-    url = f"http://127.0.0.1:{server.server_port}"
     Venues.answers, Venues.asked = {}, []
-    settings = Settings.from_mapping({"COINBASE_BASE_URL": url, "YAHOO_FINANCE_BASE_URL": url})
-    client = RoutedClient(settings, gate=LocalGate(settings, KeyRing(settings)))
-    yield MarketDataFetcher(client)
-    client.close()
+    names = ("COINBASE", "FINNHUB", "YAHOO_FINANCE")
+    yield {f"{name}_BASE_URL": f"http://127.0.0.1:{server.server_port}" for name in names}
     server.shutdown()
     server.server_close()
     thread.join(5)
+
+
+@pytest.fixture
+def fetcher(venues: dict[str, str]) -> Iterator[MarketDataFetcher]:
+    settings = Settings.from_mapping(venues)
+    client = RoutedClient(settings, gate=LocalGate(settings, KeyRing(settings)))
+    yield MarketDataFetcher(client)
+    client.close()
 
 
 def test_a_stock_comes_with_its_time_currency_and_source(fetcher: MarketDataFetcher) -> None:
@@ -170,3 +189,107 @@ def test_the_environments_client_is_made_on_first_use_and_kept() -> None:
     fetcher = MarketDataFetcher()
     assert isinstance(fetcher.api_client, RoutedClient)
     assert fetcher.api_client is fetcher.api_client
+
+
+# --- Within the fleet's quotas -------------------------------------------------------------------------------------
+
+TICKER = (200, {"price": "42500.01", "volume": "9.5", "time": "2024-01-09T21:00:00Z"})
+COINBASE, FINNHUB = (providers.provider(name).facts for name in ("coinbase", "finnhub"))
+
+InFleet = Callable[..., tuple[MarketDataFetcher, Gate]]
+
+
+@pytest.fixture
+def in_fleet(venues: dict[str, str], make_gate: Callable[..., Gate]) -> Iterator[InFleet]:
+    """A fetcher, and the gate of a worker that shares its quotas; each has a connection to Redis of its own."""
+    clients: list[RoutedClient] = []
+
+    def made(**variables: str) -> tuple[MarketDataFetcher, Gate]:
+        settings = Settings.from_mapping({**venues, **variables})
+        clients.append(RoutedClient(settings, gate=make_gate(variables)))
+        return MarketDataFetcher(clients[-1]), make_gate(variables)
+
+    yield made
+    for client in clients:
+        client.close()
+
+
+@pytest.mark.integration
+def test_what_a_fetcher_asks_counts_for_the_whole_fleet(in_fleet: InFleet) -> None:
+    fetcher, worker = in_fleet(COINBASE_QUOTA="9/m")
+    Venues.answers["/products/BTC-USD/ticker"] = TICKER
+    for _ in range(2):
+        assert fetcher.fetch_crypto_data("BTC-USD")["source"] == "coinbase"
+    [standing] = worker.standing(COINBASE)
+    assert standing.used == ((9, 60.0, 2),)
+
+
+@pytest.mark.integration
+def test_what_the_fleet_has_used_is_not_asked_again_and_the_next_provider_answers(in_fleet: InFleet) -> None:
+    fetcher, worker = in_fleet(COINBASE_QUOTA="1/m")
+    taken = worker.enter(COINBASE, HttpRequest("/"))
+    assert isinstance(taken, Pass)
+    worker.leave(taken, "answered")
+    Venues.answers["/products/BTC-USD/ticker"] = TICKER
+    Venues.answers["/v8/finance/chart/BTC-USD"] = chart("BTC-USD", 42_501.5)
+    assert fetcher.fetch_crypto_data("BTC-USD")["source"] == "yahoo_finance"
+    assert Venues.asked == ["/v8/finance/chart/BTC-USD"]
+
+
+@pytest.mark.integration
+def test_where_every_provider_is_used_up_the_caller_hears_for_how_long(in_fleet: InFleet) -> None:
+    fetcher, _ = in_fleet(YAHOO_FINANCE_QUOTA="1/m")
+    Venues.answers["/v8/finance/chart/AAPL"] = chart("AAPL", 187.25)
+    fetcher.fetch_stock_data("AAPL")
+    with pytest.raises(QuotaError) as refused:
+        fetcher.fetch_stock_data("AAPL")
+    assert refused.value.retry_after == pytest.approx(60, abs=2)
+    assert refused.value.asked is False
+    assert len(Venues.asked) == 1
+
+
+@pytest.mark.integration
+def test_a_key_that_a_fetcher_saw_refused_is_set_aside_for_the_fleet(in_fleet: InFleet) -> None:
+    fetcher, worker = in_fleet(API_KEY_FINNHUB="a-key-of-the-test", FINTRACK_ROUTE_STOCK_QUOTE="finnhub")
+    Venues.answers["/api/v1/quote"] = (401, {"error": "Invalid API key"})
+    for asked in (True, False):
+        with pytest.raises(KeyRejectedError) as refused:
+            fetcher.fetch_stock_data("AAPL")
+        assert refused.value.asked is asked
+        assert "a-key-of-the-test" not in str(refused.value)
+    [standing] = worker.standing(FINNHUB)
+    assert standing.rejected_until is not None
+    assert Venues.asked == ["/api/v1/quote"]
+
+
+@pytest.mark.integration
+def test_a_fetcher_finds_the_fleets_redis_by_the_settings(stack: dict[str, str], venues: dict[str, str]) -> None:
+    url = f"{stack['REDIS_URL'].removesuffix('/0')}/9"  # a database of its own: its names are the fleet's
+    settings = Settings.from_mapping({**venues, "REDIS_URL": url, "COINBASE_QUOTA": "9/m"})
+    Venues.answers["/products/BTC-USD/ticker"] = TICKER
+    with redis.Redis.from_url(url) as server:
+        client = RoutedClient(settings)
+        try:
+            MarketDataFetcher(client).fetch_crypto_data("BTC-USD")
+            [standing] = Gate(server, settings, KeyRing(settings)).standing(COINBASE)
+        finally:
+            client.close()
+            server.flushdb()
+    assert standing.used == ((9, 60.0, 1),)
+
+
+def test_without_redis_the_quotas_are_held_in_the_process_and_one_warning_says_so(venues: dict[str, str]) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # bound, and nobody listens: a connection is refused
+        url = f"redis://:a-password@127.0.0.1:{nobody.getsockname()[1]}/0"
+        settings = Settings.from_mapping({**venues, "REDIS_URL": url, "COINBASE_QUOTA": "2/m"})
+        Venues.answers["/products/BTC-USD/ticker"] = TICKER
+        Venues.answers["/v8/finance/chart/BTC-USD"] = chart("BTC-USD", 42_501.5)
+        with capture_logs() as logs:
+            client = RoutedClient(settings)
+            sources = [MarketDataFetcher(client).fetch_crypto_data("BTC-USD")["source"] for _ in range(3)]
+            client.close()
+    assert sources == ["coinbase", "coinbase", "yahoo_finance"]  # the third within a minute is one too many
+    [line] = logs
+    assert (line["event"], line["log_level"]) == ("quotas_held_in_this_process_alone", "warning")
+    assert "a-password" not in repr(logs)
