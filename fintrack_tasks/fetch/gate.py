@@ -317,6 +317,8 @@ def _texts(answer: Sequence[Any]) -> list[Any]:
 
 def _plain(window: Window) -> dict[str, Any]:
     return {
+        # What it is and not its place in the list, which depends on the request's weight and on the quotas of today.
+        "name": f"{window.seconds:g}" if window.hold else f"{window.seconds:g}/{window.of}",
         "us": int(window.seconds * _US),
         "limit": window.limit,
         "of": window.of,

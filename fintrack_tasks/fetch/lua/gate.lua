@@ -3,10 +3,10 @@
 -- KEYS[1]  the provider's base name, in braces so that all of its names share a slot of a cluster
 -- ARGV[1]  JSON: op, and what the op needs (see fetch/gate.py)
 --
--- For each key of the provider and each window i (a quota, or the spacing that a burst limit asks for):
---   c<i>       granted requests, scored by the time at which they leave the window
---   v<i>:<b>   what budget class b sees: the granted ones of all classes, and the tickets of its own and higher classes
---   o<i>:<b>   requests and tickets of class b and lower ones, which its cap holds
+-- For each key of the provider and each window w (a quota, or the spacing that a burst limit asks for):
+--   c<w>       granted requests, scored by the time at which they leave the window
+--   v<w>:<b>   what budget class b sees: the granted ones of all classes, and the tickets of its own and higher classes
+--   o<w>:<b>   requests and tickets of class b and lower ones, which its cap holds
 -- fly          granted and not answered, scored by the grant;  tickets, scored by the time when they are forfeited
 --
 -- A request leaves a quota's window one window after its ANSWER came: whenever the provider counted it, it was before
@@ -41,33 +41,37 @@ local function span(window, key)
   return window.limit * (window.us + 1.2 * latency(key) + 2000) / window.of
 end
 
-local function sets(i, class, granted)
+local function sets(window, class, granted)
   local found = {}
-  if granted then found[1] = 'c' .. i end
-  for b = granted and 0 or class, CLASSES - 1 do found[#found + 1] = 'v' .. i .. ':' .. b end
-  for b = 1, class do found[#found + 1] = 'o' .. i .. ':' .. b end
+  if granted then found[1] = 'c' .. window.name end
+  for b = granted and 0 or class, CLASSES - 1 do found[#found + 1] = 'v' .. window.name .. ':' .. b end
+  for b = 1, class do found[#found + 1] = 'o' .. window.name .. ':' .. b end
   return found
 end
 
-local function write(key, made, i, class, granted, score)
+local function all_sets(window)
+  local found = {'c' .. window.name}
+  for b = 0, CLASSES - 1 do
+    for _, what in ipairs({'v', 'o'}) do found[#found + 1] = what .. window.name .. ':' .. b end
+  end
+  return found
+end
+
+local function write(key, made, window, class, granted, score)
   local args = {}
   for _, member in ipairs(made) do
     args[#args + 1] = text(score)
     args[#args + 1] = member
   end
-  for _, set in ipairs(sets(i, class, granted)) do
+  for _, set in ipairs(sets(window, class, granted)) do
     redis.call('ZADD', named(key, set), unpack(args))
     redis.call('PEXPIRE', named(key, set), text(a.keep))
   end
 end
 
 local function remove(key, made)
-  for i = 1, #a.windows do
-    redis.call('ZREM', named(key, 'c' .. i), unpack(made))
-    for b = 0, CLASSES - 1 do
-      redis.call('ZREM', named(key, 'v' .. i .. ':' .. b), unpack(made))
-      if b > 0 then redis.call('ZREM', named(key, 'o' .. i .. ':' .. b), unpack(made)) end
-    end
+  for _, window in ipairs(a.windows) do
+    for _, set in ipairs(all_sets(window)) do redis.call('ZREM', named(key, set), unpack(made)) end
   end
   redis.call('ZREM', named(key, 'fly'), unpack(made))
   redis.call('ZREM', named(key, 'tickets'), unpack(made))
@@ -79,19 +83,13 @@ local function settle(key)
   if #late > 0 then remove(key, late) end
   redis.call('ZREMRANGEBYSCORE', named(key, 'fly'), '-inf', text(now - LEASE))
   local flying = redis.call('ZRANGE', named(key, 'fly'), 0, -1)
-  for i, window in ipairs(a.windows) do
-    if window.hold then
-      for _, member in ipairs(flying) do
-        for _, set in ipairs(sets(i, class_of(member), true)) do
-          redis.call('ZADD', named(key, set), 'GT', text(now + window.us), member)
-        end
+  for _, window in ipairs(a.windows) do
+    for _, member in ipairs(window.hold and flying or {}) do
+      for _, set in ipairs(sets(window, class_of(member), true)) do
+        redis.call('ZADD', named(key, set), 'GT', text(now + window.us), member)
       end
     end
-    redis.call('ZREMRANGEBYSCORE', named(key, 'c' .. i), '-inf', text(now))
-    for b = 0, CLASSES - 1 do
-      redis.call('ZREMRANGEBYSCORE', named(key, 'v' .. i .. ':' .. b), '-inf', text(now))
-      if b > 0 then redis.call('ZREMRANGEBYSCORE', named(key, 'o' .. i .. ':' .. b), '-inf', text(now)) end
-    end
+    for _, set in ipairs(all_sets(window)) do redis.call('ZREMRANGEBYSCORE', named(key, set), '-inf', text(now)) end
   end
 end
 
@@ -105,11 +103,11 @@ end
 -- The earliest time at which every window has room.
 local function earliest(key, confirming)
   local at = now
-  for i, window in ipairs(a.windows) do
-    local set = confirming and 'c' .. i or 'v' .. i .. ':' .. a.class
+  for _, window in ipairs(a.windows) do
+    local set = confirming and 'c' .. window.name or 'v' .. window.name .. ':' .. a.class
     at = math.max(at, leaves(key, set, window.limit))
     if a.class > 0 and window.hold and not confirming then
-      at = math.max(at, leaves(key, 'o' .. i .. ':' .. a.class, math.max(window.caps[a.class], a.weight)))
+      at = math.max(at, leaves(key, 'o' .. window.name .. ':' .. a.class, math.max(window.caps[a.class], a.weight)))
     end
   end
   return at
@@ -117,10 +115,10 @@ end
 
 local function place(key, granted, at)
   local made = members(a.id, a.class, a.weight)
-  for i, window in ipairs(a.windows) do
+  for _, window in ipairs(a.windows) do
     local ends = at + span(window, key)
     if window.hold then ends = ends + 1.5 * latency(key) end
-    write(key, made, i, a.class, granted, ends)
+    write(key, made, window, a.class, granted, ends)
   end
   local set, score = 'fly', at
   if not granted then set, score = 'tickets', at + a.grace end
@@ -161,7 +159,8 @@ local function enter()
     else
       settle(key)
       local when = earliest(key, a.again)
-      local used = redis.call('ZCARD', named(key, 'c1'))
+      local first = a.windows[1]
+      local used = first and redis.call('ZCARD', named(key, 'c' .. first.name)) or 0
       if not best or when < at or (when == at and used < best[2]) then best, at = {key, used}, when end
     end
   end
@@ -181,8 +180,8 @@ local function leave()
     remove(key, made)
   else
     redis.call('ZREM', named(key, 'fly'), unpack(made))
-    for i, window in ipairs(a.windows) do
-      if window.hold then write(key, made, i, a.class, true, now + window.us + 1) end
+    for _, window in ipairs(a.windows) do
+      if window.hold then write(key, made, window, a.class, true, now + window.us + 1) end
     end
   end
   local name = base .. ':circuit'
@@ -230,9 +229,9 @@ local function standing()
     found[#found + 1] = redis.call('GET', named(key, 'rejected')) or ''
     found[#found + 1] = redis.call('HGETALL', named(key, 'entitlements'))
     local used = {}
-    for i, window in ipairs(a.windows) do
-      used[#used + 1] = window.hold and text(redis.call('ZCARD', named(key, 'c' .. i))) or ''
-      used[#used + 1] = text(redis.call('ZCARD', named(key, 'v' .. i .. ':2')))
+    for _, window in ipairs(a.windows) do
+      used[#used + 1] = window.hold and text(redis.call('ZCARD', named(key, 'c' .. window.name))) or ''
+      used[#used + 1] = text(redis.call('ZCARD', named(key, 'v' .. window.name .. ':2')))
     end
     found[#found + 1] = used
   end
