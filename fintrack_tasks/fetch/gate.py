@@ -48,6 +48,8 @@ _FAILURES: Final = 5
 """So many failures of a provider in a row, fleet-wide, open its circuit."""
 _PAUSE: Final = 15.0
 _PROBE: Final = 30.0
+_LEASE: Final = 15.0
+"""Seconds beyond the HTTP time-out after which a request without an answer is its killed worker's."""
 _GRACE: Final = 1.0
 _GRACE_QUEUED: Final = 15.0
 """A ticket is forfeited when its holder is so late; one that waits in the broker may find its worker busy."""
@@ -293,13 +295,14 @@ class Gate:
         return True
 
     def _call(self, facts: Facts, request: HttpRequest, budget: Budget, ask: dict[str, Any]) -> list[Any]:
-        quotas = quotas_of(facts, self._settings)
+        quotas, lease = quotas_of(facts, self._settings), self._settings.fintrack_http_timeout_seconds + _LEASE
         ask |= {
             "class": int(budget),
             "weight": request.weight,
             "endpoint": request.endpoint or request.path,
             "windows": [_plain(window) for window in windows(quotas, floors_of(self._settings), request.weight)],
-            "keep": int(longest_window(quotas) * 1000) + 120_000,
+            "lease": int(lease * _US),
+            "keep": int((longest_window(quotas) + lease + 90) * 1000),
         }
         if self._clock:
             ask["now"] = int(self._clock() * _US)

@@ -106,3 +106,27 @@ def test_what_a_heavy_request_used_is_used_for_a_light_one_and_the_other_way_rou
         fleet.now += 6
         fleet.ask(facts, PRICE)
     assert fleet.wait(facts, heavy) == pytest.approx(3_600 - 20 * 6, abs=1)
+
+
+@pytest.mark.parametrize("silent", [0.0, 20.0, 29.0, 31.0, 50.0])
+def test_a_killed_workers_request_is_counted_until_its_lease_and_its_window_end(fleet: Fleet, silent: float) -> None:
+    """Whether somebody asks meanwhile or nobody does: the provider may have counted it as late as 30 s after."""
+    facts = venue(Quota(1, 60.0))
+    fleet.grant(facts)
+    fleet.now += silent
+    fleet.wait(facts)
+    fleet.now = START + 89
+    assert fleet.wait(facts) == pytest.approx(1, abs=0.01)
+    fleet.now = START + 91
+    assert fleet.wait(facts) == 0
+
+
+def test_a_request_is_counted_as_long_as_the_http_time_out_lets_it_wait(make_gate: Callable[..., Gate]) -> None:
+    fleet = Fleet(make_gate)
+    fleet.gate = fleet.worker({"FINTRACK_HTTP_TIMEOUT_SECONDS": "100"})
+    facts = venue(Quota(1, 1.0))
+    taken = fleet.grant(facts)
+    fleet.now += 99
+    assert fleet.wait(facts) > 0
+    fleet.gate.leave(taken, "answered")
+    assert fleet.wait(facts) == pytest.approx(1, abs=0.01)

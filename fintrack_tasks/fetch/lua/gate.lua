@@ -15,7 +15,6 @@
 local a = cjson.decode(ARGV[1])
 local base = KEYS[1]
 local CLASSES = 3
-local LEASE = 30000000
 
 local now = a.now
 if type(now) ~= 'number' then
@@ -77,18 +76,27 @@ local function remove(key, made)
   redis.call('ZREM', named(key, 'tickets'), unpack(made))
 end
 
+-- The provider may have counted a request as late as this.
+local function counted(key, member, moment)
+  for _, window in ipairs(a.windows) do
+    if window.hold then
+      for _, set in ipairs(sets(window, class_of(member), true)) do
+        redis.call('ZADD', named(key, set), 'GT', text(moment + window.us + 1), member)
+      end
+    end
+  end
+end
+
 -- What has become true by now: forfeited tickets, expired leases, requests still in flight, ended windows.
 local function settle(key)
   local late = redis.call('ZRANGEBYSCORE', named(key, 'tickets'), '-inf', text(now))
   if #late > 0 then remove(key, late) end
-  redis.call('ZREMRANGEBYSCORE', named(key, 'fly'), '-inf', text(now - LEASE))
-  local flying = redis.call('ZRANGE', named(key, 'fly'), 0, -1)
+  local fly = named(key, 'fly')
+  local lost = redis.call('ZRANGEBYSCORE', fly, '-inf', text(now - a.lease), 'WITHSCORES')
+  for n = 1, #lost, 2 do counted(key, lost[n], lost[n + 1] + a.lease) end
+  redis.call('ZREMRANGEBYSCORE', fly, '-inf', text(now - a.lease))
+  for _, member in ipairs(redis.call('ZRANGE', fly, 0, -1)) do counted(key, member, now) end
   for _, window in ipairs(a.windows) do
-    for _, member in ipairs(window.hold and flying or {}) do
-      for _, set in ipairs(sets(window, class_of(member), true)) do
-        redis.call('ZADD', named(key, set), 'GT', text(now + window.us), member)
-      end
-    end
     for _, set in ipairs(all_sets(window)) do redis.call('ZREMRANGEBYSCORE', named(key, set), '-inf', text(now)) end
   end
 end
