@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from fintrack_tasks.cli.context import opened
-from fintrack_tasks.cli.output import console
+from fintrack_tasks.cli.output import console, print_json
 from fintrack_tasks.domain import Instrument
 from fintrack_tasks.planning import DEFAULT_INSTRUMENTS
 from fintrack_tasks.settings import Settings, load_settings
@@ -23,10 +25,16 @@ def _group() -> None:
 
 
 @app.command("upgrade")
-def upgrade() -> None:
+def upgrade(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
+) -> None:
     """Bring the schema to the newest migration; safe to run at any time and by several at once."""
     settings = load_settings()
     revision = prepare(settings)
+    if as_json:
+        where = {"host": settings.db_host, "port": settings.db_port, "database": settings.db_name}
+        print_json({"revision": revision, **where})
+        return
     console.print(f"schema is at {revision} on {settings.db_host}:{settings.db_port}/{settings.db_name}")
 
 

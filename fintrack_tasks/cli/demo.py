@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from collections import Counter
+from datetime import UTC
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -13,14 +14,13 @@ from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.cli.run import enqueue_job, events
 from fintrack_tasks.cli.stack import boot, start_workers, wait_for_workers
-from fintrack_tasks.cli.watch import counts, follow
+from fintrack_tasks.cli.watch import Followed, counts, follow
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.embedded import Stack
 from fintrack_tasks.errors import FinTrackError
 from fintrack_tasks.sandbox import real_daily_bars
 from fintrack_tasks.settings import Settings, load_settings
 from fintrack_tasks.store import report
-from fintrack_tasks.store.ledger import RunSummary
 
 __all__ = ["demo"]
 
@@ -54,8 +54,8 @@ def demo(
         wait_for_workers(stack)
         with opened(Settings.from_mapping(environment)) as connections:
             runs = [enqueue_job(name, **named) for name, named in _jobs(live=live)]
-            summaries = follow(connections.database, runs, timeout=timeout)
-            result = _result(connections, runs, summaries)
+            followed = follow(connections, runs, timeout=timeout)
+            result = _result(connections, runs, followed)
             details = _details(connections, live=live)
     finally:
         if ours:
@@ -66,18 +66,24 @@ def demo(
         print_json(result)
     else:
         _show(result, details, kept=str(stack.home) if ours else None)
-    _judge(result, details, runs, summaries)
+    if followed.outage:
+        raise followed.outage
+    _judge(result, details, followed)
 
 
 def _jobs(*, live: bool) -> list[tuple[str, dict[str, Any]]]:
     return [(name, {} if live else named) for name, named in _JOBS]
 
 
-def _result(connections: Connections, runs: list[UUID], summaries: dict[UUID, RunSummary]) -> dict[str, Any]:
+def _result(connections: Connections, runs: list[UUID], followed: Followed) -> dict[str, Any]:
     with connections.database.connection() as conn:
         rows = report.totals(conn)
-    found = [summaries[run] for run in runs if run in summaries]
-    return {"jobs": {s.job: counts(s) for s in found}, "rows": rows, "events": events(connections)}
+        acknowledged = sum((Counter(report.events_of_run(conn, run)) for run in runs), Counter[str]())
+    topics = (connections.settings.kafka_topic_market_data, connections.settings.kafka_topic_notifications)
+    # Kafka itself is asked what it holds, unless it does not answer: then the ledger says what it has acknowledged.
+    sent = {topic: acknowledged[topic] for topic in topics} if followed.outage else events(connections)
+    found = [followed.summaries[run] for run in runs if run in followed.summaries]
+    return {"jobs": {s.job: counts(s) for s in found}, "rows": rows, "events": sent}
 
 
 def _details(connections: Connections, *, live: bool) -> dict[str, Any]:
@@ -101,23 +107,15 @@ def _compare(conn: Any) -> tuple[int, int]:
 
 
 def _show(result: dict[str, Any], details: dict[str, Any], kept: str | None) -> None:
-    columns = [
-        "symbol",
-        "asset_class",
-        "price",
-        "currency",
-        "quoted_at",
-        "source",
-        "daily_bars",
-        "first_bar",
-        "last_bar",
-        "indicators",
-    ]
-    rows = [[_cell(row[c]) for c in columns] for row in details["instruments"]]
-    console.print(table("in PostgreSQL now", [c.replace("_", " ") for c in columns], rows))
+    columns = ["symbol", "class", "price", "in", "quoted at", "source", "daily bars", "span", "indicators"]
+    rows = [_line(row) for row in details["instruments"]]
+    console.print(table("in PostgreSQL now", columns, rows, spare=("quoted at", "class", "indicators", "source")))
+    console.print()
     names = ["items", "loaded", "empty", "failed", "quarantined_rows"]
     console.print(table("jobs", ["job", *names], [[job, *(c[n] for n in names)] for job, c in result["jobs"].items()]))
+    console.print()
     console.print(table("in Kafka now", ["topic", "events"], list(result["events"].items())))
+    console.print()
     if details["compared"]:
         console.print(
             f"{details['compared']:,} daily bars compared with the bundled real prices: {details['different']} differ"
@@ -128,22 +126,24 @@ def _show(result: dict[str, Any], details: dict[str, Any], kept: str | None) -> 
     )
 
 
-def _cell(value: Any) -> Any:
-    if isinstance(value, datetime):
-        value = value.astimezone(UTC)
-        return f"{value:%Y-%m-%d}" if value.time().isoformat() == "00:00:00" else f"{value:%Y-%m-%d %H:%M:%S}"
-    return value
+def _line(row: dict[str, Any]) -> list[Any]:
+    """An instrument in the table's columns; times in UTC."""
+    quoted = f"{row['quoted_at'].astimezone(UTC):%Y-%m-%d %H:%M:%S}" if row["quoted_at"] else None
+    first, last = row["first_bar"], row["last_bar"]
+    span = f"{first.astimezone(UTC):%Y-%m-%d} to {last.astimezone(UTC):%Y-%m-%d}" if first else None
+    plain = [row[name] for name in ("symbol", "asset_class", "price", "currency")]
+    return [*plain, quoted, row["source"], row["daily_bars"], span, row["indicators"]]
 
 
-def _judge(
-    result: dict[str, Any], details: dict[str, Any], runs: list[UUID], summaries: dict[UUID, RunSummary]
-) -> None:
+def _judge(result: dict[str, Any], details: dict[str, Any], followed: Followed) -> None:
     """Exit 0 only when every item is accounted for and no stored bar differs from its real price."""
     lost = [c["items"] - c["loaded"] - c["empty"] - c["failed"] for c in result["jobs"].values()]
-    if len(summaries) < len(runs) or any(lost):
+    if not followed.ended:
         raise IncompleteError(
             f"not all items ended: {sum(lost)} are missing; see the logs in the folder logs of FINTRACK_HOME"
         )
+    if not followed.complete:
+        raise IncompleteError(f"{followed.waiting} events still wait in the outbox; see: fintrack health")
     if details["different"]:
         raise IncompleteError(f"{details['different']} stored bars differ from the bundled prices")
     if any(c["failed"] for c in result["jobs"].values()):

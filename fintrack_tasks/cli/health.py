@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from fintrack_tasks.app import app as celery
-from fintrack_tasks.cli.context import opened, redis_outage
+from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, print_json, table
+from fintrack_tasks.cli.workers import check_beat, check_workers
 from fintrack_tasks.errors import OutageError
 from fintrack_tasks.fetch import providers, quota, route
 from fintrack_tasks.fetch.gate import Gate
@@ -27,17 +27,10 @@ def register(app: typer.Typer) -> None:
     app.command("providers")(list_providers)
 
 
-def _workers() -> str:
-    with redis_outage(load_settings()):
-        replies = celery.control.broadcast("ping", reply=True, timeout=1.0)
-    if not replies:
-        raise OutageError("Celery workers", "the queues fetch.*, etl and ops")
-    return f"{len(replies)} answer: {', '.join(sorted(name for reply in replies for name in reply))}"
-
-
 def health(as_json: AsJson = False) -> None:
-    """Ask every server and the workers whether they are well; exit code 4 when one is not."""
-    status = HealthChecker(settings=load_settings(), checks={"workers": _workers}).check_system_health()
+    """Ask every server, the workers of every queue and beat whether they are well; exit code 4 when one is not."""
+    checks = {"workers": check_workers, "beat": check_beat}
+    status = HealthChecker(settings=load_settings(), checks=checks).check_system_health()
     if as_json:
         print_json({"healthy": status.healthy, "checks": status.checks, "timestamp": status.timestamp})
     else:
@@ -57,7 +50,9 @@ def list_providers(as_json: AsJson = False) -> None:
         return
     plain = ["name", "serves", "intervals", "key", "circuit", "address"]
     shown = [[*(row[c] for c in plain), _quota(row), _bars(row)] for row in rows]
-    console.print(table("providers", [*plain, "used of quota", "barred"], shown))
+    spare = ("address", "intervals", "serves", "circuit")
+    console.print(table("providers", [*plain, "used of quota", "barred"], shown, spare))
+    console.print()
     console.print(table("routes, first choice first", ["class", "kind", "providers"], map(_way, route.table(settings))))
 
 

@@ -33,13 +33,18 @@ def _instrument(symbol: str, asset_class: AssetClass | str | None) -> Instrument
 
 @app.command("add")
 def add(
-    symbols: Annotated[list[str], typer.Argument(help="Such as AAPL BTC-USD ^GSPC EUR/USD.")], asset_class: Class = None
+    symbols: Annotated[list[str], typer.Argument(help="Such as AAPL BTC-USD ^GSPC EUR/USD.")],
+    asset_class: Class = None,
+    as_json: AsJson = False,
 ) -> None:
     """Register instruments: the schedule fetches them from now on."""
     chosen = [_instrument(symbol, asset_class) for symbol in symbols]
     with opened() as connections, connections.database.connection() as conn:
-        instruments.add(conn, chosen)
-    console.print(f"registered: {', '.join(i.symbol for i in chosen)}")
+        new = _register(conn, chosen)
+    if as_json:
+        print_json({"registered": len(chosen), "new": new, "symbols": [i.symbol for i in chosen]})
+        return
+    console.print(f"registered: {', '.join(i.symbol for i in chosen)}", markup=False, soft_wrap=True)
 
 
 @app.command("list")

@@ -9,10 +9,10 @@ from uuid import UUID
 
 import typer
 
-from fintrack_tasks.app import app as celery
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.cli.watch import counts, follow
+from fintrack_tasks.cli.workers import require_workers
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import uuid7
 from fintrack_tasks.errors import OutageError, UsageError
@@ -21,7 +21,7 @@ from fintrack_tasks.publish.kafka import count_messages
 from fintrack_tasks.store import ledger, report
 from fintrack_tasks.store.ledger import RunSummary
 
-__all__ = ["enqueue_job", "events", "follow_run", "listed", "register", "require_workers"]
+__all__ = ["enqueue_job", "events", "follow_run", "listed", "register"]
 
 
 class Job(StrEnum):
@@ -78,14 +78,15 @@ def follow_run(name: str, named: dict[str, Any], began: float, *, timeout: float
 
     :param began: the monotonic time from which its seconds are counted.
     :raises typer.Exit: with 3 when items failed or are still on their way.
+    :raises OutageError: when nobody would work on it, or its events do not go out; what came of it is shown first.
     """
     with opened() as connections:
         with connections.database.connection() as conn:
             report.require_schema(conn)
-        require_workers()
+        require_workers(connections)
         run_id = enqueue_job(name, **named)
-        summaries = follow(connections.database, [run_id], timeout=timeout)
-        summary = summaries.get(run_id)
+        followed = follow(connections, [run_id], timeout=timeout)
+        summary = followed.summaries.get(run_id)
         if summary is None:
             raise OutageError(
                 "Celery workers (queue ops)",
@@ -99,7 +100,9 @@ def follow_run(name: str, named: dict[str, Any], began: float, *, timeout: float
         topics = (connections.settings.kafka_topic_market_data, connections.settings.kafka_topic_notifications)
     counted = {topic: sent.get(topic, 0) for topic in topics}
     _show(summary, rows, counted, failures, time.monotonic() - began, as_json=as_json)
-    if summary.finished_at is None or summary.failed:
+    if followed.outage:
+        raise followed.outage
+    if not followed.complete or summary.failed:
         raise typer.Exit(3)
 
 
@@ -115,16 +118,6 @@ def enqueue_job(name: str, **named: Any) -> UUID:
     run_id = uuid7()
     getattr(tasks, name).apply_async(kwargs={**named, "run_id": str(run_id)})
     return run_id
-
-
-def require_workers() -> None:
-    """Refuse to enqueue what nobody would work on.
-
-    :raises OutageError: when no worker answers a ping.
-    """
-    replies = celery.control.broadcast("ping", reply=True, timeout=3.0, limit=1)
-    if not replies:
-        raise OutageError("Celery workers", "the queues fetch.*, etl and ops")
 
 
 def events(connections: Connections) -> dict[str, int]:
@@ -163,8 +156,10 @@ def _show(
             [[summary.job, *counts(summary).values(), round(seconds, 1)]],
         )
     )
+    console.print()
     console.print(table("written", [*rows, *(f"events in {t}" for t in sent)], [[*rows.values(), *sent.values()]]))
     if failures:
+        console.print()
         console.print(
             table(
                 "failed items",
@@ -172,6 +167,5 @@ def _show(
                 [[i["symbol"], i["interval"], i["reason"], i["detail"]] for i in failures[:20]],
             )
         )
-    if summary.finished_at is None:
-        waiting = summary.items - summary.loaded - summary.empty - summary.failed
+    if waiting := summary.items - summary.loaded - summary.empty - summary.failed:
         console.print(f"{waiting} items are still on their way; follow them with: fintrack runs show {summary.run_id}")

@@ -10,6 +10,7 @@ import typer
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.cli.watch import counts
+from fintrack_tasks.domain import ItemState
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.store import ledger
 
@@ -46,13 +47,15 @@ def list_runs(
         [str(r.run_id), r.job, r.state, *(counts(r)[n] for n in names), f"{r.created_at:%Y-%m-%d %H:%M:%S}"]
         for r in found
     ]
-    console.print(table("runs", ["run", "job", "state", *names, "created (UTC)"], rows))
+    columns = ["run", "job", "state", *names, "created (UTC)"]
+    spare = ("quarantined_rows", "empty", "loaded", "created (UTC)", "items", "failed")
+    console.print(table("runs", columns, rows, spare))
 
 
 @app.command("show")
 def show(
     run: Annotated[str, typer.Argument(help="The run's id.")],
-    state: Annotated[str | None, typer.Option(help="Only items in this state.")] = None,
+    state: Annotated[ItemState | None, typer.Option(help="Only items in this state.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """One run, item by item: what became of it, where from, and why."""
@@ -64,20 +67,16 @@ def show(
         summary = ledger.run_summary(conn, run_id)
         if summary is None:
             raise UsageError(f"no run {run_id}; see: fintrack runs list")
-        found = ledger.items(conn, run_id, states=(state,) if state else None)
+        found = ledger.items(conn, run_id, states=(state.value,) if state else None)
     if as_json:
         print_json(
             {"run_id": run_id, "job": summary.job, "state": summary.state, **counts(summary), "item_list": found}
         )
         return
-    console.print(
-        table(
-            f"run {run_id}",
-            ["job", "state", *counts(summary)],
-            [[summary.job, summary.state, *counts(summary).values()]],
-        )
-    )
-    columns = [
+    title = f"run {run_id}: {summary.state}"
+    console.print(table(title, ["job", *counts(summary)], [[summary.job, *counts(summary).values()]]))
+    console.print()
+    names = (
         "symbol",
         "interval",
         "state",
@@ -87,5 +86,6 @@ def show(
         "rows_quarantined",
         "reason",
         "detail",
-    ]
-    console.print(table("items", columns, [[item.get(c) for c in columns] for item in found]))
+    )
+    spare = ("attempts", "rows_quarantined", "interval", "rows_loaded", "provider")
+    console.print(table("items", names, [[item.get(name) for name in names] for item in found], spare))

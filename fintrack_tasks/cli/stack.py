@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
+import psutil
 import typer
 
 from fintrack_tasks.app import app as celery
@@ -21,6 +22,7 @@ from fintrack_tasks.cli.context import as_environment
 from fintrack_tasks.cli.database import prepare
 from fintrack_tasks.cli.output import console, errors, print_json
 from fintrack_tasks.embedded import Stack
+from fintrack_tasks.embedded.state import locked
 from fintrack_tasks.errors import OutageError, UsageError
 from fintrack_tasks.fetch import providers
 from fintrack_tasks.publish.kafka import ensure_topics
@@ -32,10 +34,13 @@ __all__ = ["boot", "register", "start_workers"]
 SANDBOX_HISTORY: Final = {"FINTRACK_HISTORY_START": "2010-01-01", "FINTRACK_HISTORY_END": "2019-01-01"}
 """The bundled prices end in 2013 (stocks) and 2018 (indices): asking for later days would only find them absent."""
 
+LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+
 SANDBOX_QUOTA: Final = "200/s"
 """The sandbox is ours: its providers need not be spared, unless the operator says otherwise."""
 
 _FETCH_THREADS: Final = 8
+_WATCH_SECONDS: Final = 2.0
 
 
 def register(app: typer.Typer) -> None:
@@ -79,14 +84,33 @@ def _interrupt(*_: Any) -> None:
 
 
 def _watch(stack: Stack) -> None:
-    """Stay until Ctrl-C; say when a process of the stack has ended by itself."""
+    """Stay until Ctrl-C or until the stack is stopped; say when a server or a process of it has ended by itself."""
     told: set[str] = set()
     while True:
-        time.sleep(2.0)  # nothing waits on this: Ctrl-C interrupts it
-        for process in stack.processes():
-            if not process.running and process.name not in told:
-                told.add(process.name)
-                errors.print(f"{process.name} has ended; its log: {process.log}", markup=False)
+        time.sleep(_WATCH_SECONDS)  # nothing waits on this: Ctrl-C interrupts it
+        if not stack.environment():
+            console.print("the stack was stopped")
+            return
+        try:
+            with locked(stack.home, patience=0.0):
+                ended = _ended(stack)
+        except OutageError:
+            continue  # a start or a stop is at work: what ends now, ends in order
+        for name in sorted(ended.keys() - told):
+            errors.print(f"{name} {ended[name]}; start it with: fintrack up --detach", markup=False, soft_wrap=True)
+        told = set(ended)  # what was started again may end again
+
+
+def _ended(stack: Stack) -> dict[str, str]:
+    """What belongs to the stack and does not run, and what is known of its end."""
+    processes = {p.name: f"has ended; its log: {p.log}" for p in stack.processes() if not p.running}
+    logs = stack.home / "logs"
+    servers = {
+        name: f"at {server.address}: {server.detail}; its log: {logs / name}.log"
+        for name, server in stack.health().items()
+        if not server.running
+    }
+    return processes | servers
 
 
 def boot(stack: Stack, *, live: bool, seed: int, quiet: bool = False) -> dict[str, str]:
@@ -171,13 +195,27 @@ def start_workers(stack: Stack, environment: Mapping[str, str], *, workers: int)
 
 
 def _start_schedule(stack: Stack, environment: Mapping[str, str]) -> str:
+    """Beat and Flower; returns where Flower listens."""
     full = {**os.environ, **environment}
     _celery(stack, full, "beat", "beat")
+    if running := _flower_address(stack):
+        return running
     settings = load_settings(full)
     port = _free_port(settings.flower_port)
     stack.add_environment({"FLOWER_PORT": str(port)})
+    if settings.flower_address in LOOPBACK and not settings.flower_basic_auth.get_secret_value():
+        full["FLOWER_UNAUTHENTICATED_API"] = "true"  # behind loopback alone: its API starts and revokes tasks
     _celery(stack, full, "flower", "flower", f"--address={settings.flower_address}", f"--port={port}")
     return f"http://{settings.flower_address}:{port}"
+
+
+def _flower_address(stack: Stack) -> str | None:
+    """Where the Flower that runs already listens, by its own command line."""
+    for process in stack.processes():
+        if process.name == "flower" and process.running:
+            given = dict(word.partition("=")[::2] for word in psutil.Process(process.pid).cmdline())
+            return f"http://{given.get('--address')}:{given.get('--port')}"
+    return None
 
 
 def _celery(stack: Stack, environment: Mapping[str, str], name: str, command: str, *options: str) -> None:
@@ -218,8 +256,10 @@ def wait_for_workers(stack: Stack, timeout: float = 60.0) -> None:
             raise OutageError(f"worker {missing}", "its queue", f"see {stack.home / 'logs' / missing}.log")
 
 
-def down(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
-    """Stop everything that ``up`` started; the data stays."""
+def down(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
+) -> None:
+    """Stop everything that belongs to the local stack; the data stays."""
     stack = Stack(load_settings().fintrack_home)
     stopped = [p.name for p in stack.processes() if p.running] + [n for n, h in stack.health().items() if h.running]
     stack.stop()

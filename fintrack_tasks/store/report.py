@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +18,8 @@ __all__ = [
     "daily_bars",
     "earlier_closes",
     "events_of_run",
+    "events_waiting",
+    "next_deadline",
     "require_schema",
     "rows_of_run",
     "totals",
@@ -82,6 +86,25 @@ def events_of_run(conn: psycopg.Connection, run_id: UUID) -> dict[str, int]:
         (run_id,),
     ).fetchall()
     return {topic: int(count) for topic, count in rows}
+
+
+def events_waiting(conn: psycopg.Connection, runs: Sequence[UUID]) -> tuple[int, int | None]:
+    """How many events of these runs Kafka has not acknowledged, and the number of the oldest of all that wait."""
+    row = conn.execute(
+        "SELECT (SELECT count(*) FROM fintrack.runs r JOIN fintrack.outbox o"
+        " ON o.created_at >= r.created_at AND o.run_id = r.id WHERE r.id = ANY(%s) AND o.published_at IS NULL),"
+        " (SELECT min(id) FROM fintrack.outbox WHERE published_at IS NULL)",
+        (list(runs),),
+    ).fetchone()
+    return (int(row[0]), row[1]) if row else (0, None)
+
+
+def next_deadline(conn: psycopg.Connection, runs: Sequence[UUID]) -> datetime | None:
+    """When the first unfinished item of these runs is enqueued again, if nothing becomes of it before that."""
+    row = conn.execute(
+        "SELECT min(deadline_at) FROM fintrack.run_items WHERE run_id = ANY(%s) AND finished_at IS NULL", (list(runs),)
+    ).fetchone()
+    return row[0] if row else None
 
 
 def waiting_of_run(conn: psycopg.Connection, run_id: UUID) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Each worker's share of a provider's quota follows the number of workers that live.
+"""Who lives and serves which queue; each worker's share of a provider's quota follows from it.
 
 Celery's rate limit holds for one worker. Every worker says in Redis that it lives and which queues it serves, and sets
 the limit of each provider's task to the quota divided by those who serve it. The shares pace; the guarantee is the gate
@@ -7,6 +7,7 @@ the limit of each provider's task to the quota divided by those who serve it. Th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import redis
@@ -19,7 +20,7 @@ from fintrack_tasks.settings import settings
 from fintrack_tasks.tasks.base import connections
 from fintrack_tasks.tasks.pacing import PacedConsumer
 
-__all__ = ["Fleet", "limits", "muster"]
+__all__ = ["Fleet", "limits", "living", "muster"]
 
 log = structlog.get_logger("fintrack.fleet")
 
@@ -44,11 +45,23 @@ def muster(client: redis.Redis, name: str, queues: list[str], now: float) -> dic
     return dict(zip(queues, counts, strict=True))
 
 
-def limits(living: dict[str, int]) -> dict[str, str | None]:
-    """Task name to Celery rate limit for the fetch queues of a worker."""
+def living(client: redis.Redis, queues: Sequence[str]) -> dict[str, set[str]]:
+    """The names of the workers that serve each queue and have said so of late."""
+    seconds, micros = client.time()
+    with client.pipeline(transaction=False) as pipe:
+        for queue in queues:
+            pipe.zrangebyscore(_KEY.format(queue), seconds + micros / 1e6 - _GONE, "+inf")
+        found = pipe.execute()
+    return {queue: {name.decode() for name in names} for queue, names in zip(queues, found, strict=True)}
+
+
+def limits(counts: dict[str, int]) -> dict[str, str | None]:
+    """Task name to Celery rate limit for the fetch queues among those of a worker."""
     made = {}
-    for queue, workers in living.items():
-        _, _, name = queue.partition("fetch.")
+    for queue, workers in counts.items():
+        _, is_fetch, name = queue.partition("fetch.")
+        if not is_fetch:
+            continue
         quotas = quota.quotas_of(providers.provider(name).facts, settings())
         made[f"fintrack.fetch.{name}"] = quota.celery_rate_limit(quotas, workers / _SLACK)
     return made
@@ -65,10 +78,9 @@ class Fleet(bootsteps.StartStopStep):
 
     def start(self, consumer: PacedConsumer) -> None:
         """Say so now and every two seconds."""
-        served = [name for name in consumer.app.amqp.queues.consume_from if name.startswith("fetch.")]
-        if served:
-            self._entry = consumer.timer.call_repeatedly(EVERY, self._tick, (consumer, served))
-            self._tick(consumer, served)
+        served = list(consumer.app.amqp.queues.consume_from)
+        self._entry = consumer.timer.call_repeatedly(EVERY, self._tick, (consumer, served))
+        self._tick(consumer, served)
 
     def stop(self, consumer: PacedConsumer) -> None:
         """Leave the fleet, so that the others' shares grow at once."""
@@ -88,10 +100,10 @@ class Fleet(bootsteps.StartStopStep):
         client = connections().redis
         try:
             seconds, micros = client.time()
-            living = muster(client, consumer.hostname, served, seconds + micros / 1e6)
+            counts = muster(client, consumer.hostname, served, seconds + micros / 1e6)
         except redis.exceptions.RedisError:
             return  # Celery itself says that Redis is away; the last shares hold meanwhile
-        consumer.pace(limits(living))
+        consumer.pace(limits(counts))
 
 
 app.steps["consumer"].add(Fleet)

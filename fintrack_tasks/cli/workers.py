@@ -1,0 +1,94 @@
+"""Whether every queue is served and the schedule is kept: asked by ``health``, and by ``run`` before it enqueues."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from fintrack_tasks.app import app as celery
+from fintrack_tasks.cli.context import opened
+from fintrack_tasks.connections import Connections
+from fintrack_tasks.errors import OutageError
+from fintrack_tasks.fetch import route
+from fintrack_tasks.settings import Settings, load_settings
+
+__all__ = ["check_beat", "check_workers", "needed", "require_workers"]
+
+_ROUND_SECONDS: Final = 1.0
+_PATIENCE_SECONDS: Final = 3.0
+"""A worker that has just started, or that has just lost its connection, is given so long."""
+_PAUSE_SECONDS: Final = 0.2
+_LATE_SECONDS: Final = 15.0
+"""A beat renews its lock with each tick, at least every five seconds."""
+
+
+def needed(settings: Settings) -> list[str]:
+    """The queues that somebody must serve: each stage's own, and that of every provider that may be asked."""
+    names = {name for row in route.table(settings) for name in row["providers"]}
+    return ["ops", "etl", *(f"fetch.{name}" for name in sorted(names))]
+
+
+def require_workers(connections: Connections) -> None:
+    """Refuse to enqueue what nobody would work on.
+
+    :raises OutageError: names the queues that no worker serves.
+    """
+    _crew(connections)
+
+
+def check_workers() -> str:
+    """Which workers serve the queues.
+
+    :raises OutageError: names the queues that no worker serves.
+    """
+    with opened(load_settings()) as connections:
+        crew = _crew(connections)
+    return f"{len(crew)} answer and serve every queue: {', '.join(sorted(crew))}"
+
+
+def _crew(connections: Connections) -> set[str]:
+    """The workers that serve what is needed and answer."""
+    queues = needed(connections.settings)
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        serving = _serving(connections, queues)
+        unserved = [queue for queue, names in serving.items() if not names]
+        if not unserved:
+            return set().union(*serving.values())
+        if time.monotonic() > deadline:
+            what = "the queue" if len(unserved) == 1 else "the queues"
+            raise OutageError("a Celery worker", f"{what} {', '.join(unserved)}")
+        time.sleep(_PAUSE_SECONDS)  # a worker says every two seconds what it serves
+
+
+def _serving(connections: Connections, queues: list[str]) -> dict[str, set[str]]:
+    """For each queue the workers that have said of late that they serve it, and answer now."""
+    from fintrack_tasks.tasks import fleet  # noqa: PLC0415  registers every task; the other commands do not need them
+
+    claimed = fleet.living(connections.redis, queues)
+    names = set().union(*claimed.values())
+    if not names:
+        return claimed
+    replies = celery.control.broadcast(
+        "ping", reply=True, destination=sorted(names), timeout=_ROUND_SECONDS, limit=len(names)
+    )
+    present = {name for reply in replies or () for name in reply}
+    return {queue: workers & present for queue, workers in claimed.items()}
+
+
+def check_beat() -> str:
+    """How long ago a beat renewed the schedule's lock.
+
+    :raises OutageError: when none holds it, or the one that holds it does not tick.
+    """
+    from redbeat.schedulers import ensure_conf  # noqa: PLC0415  slow to import, and needed here alone
+
+    conf = ensure_conf(celery)
+    with opened(load_settings()) as connections:
+        left = int(connections.redis.pttl(conf.lock_key)) / 1000
+    since = max(0.0, conf.lock_timeout - left)
+    if left <= 0:
+        raise OutageError("beat", "the schedule's lock in Redis")
+    if since > _LATE_SECONDS:
+        raise OutageError("beat", "the schedule's lock in Redis", f"not renewed for {since:.0f} s; see: fintrack up")
+    return f"renewed the schedule's lock {since:.0f} s ago"
