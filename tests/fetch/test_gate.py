@@ -47,12 +47,12 @@ def venue(*quotas: Quota, keyed: bool = False) -> Facts:
 class Fleet:
     """Workers over one clock. A worker that sleeps moves it on."""
 
-    def __init__(self, make_gate: Callable[..., Gate]) -> None:
-        self._make, self.now, self.slept = make_gate, START, list[float]()
+    def __init__(self, make_gate: Callable[..., Gate], **variables: str) -> None:
+        self._make, self._variables, self.now, self.slept = make_gate, variables, START, list[float]()
         self.gate = self.worker()
 
-    def worker(self, variables: dict[str, str] | None = None, **options: Any) -> Gate:
-        return self._make(variables, **{"clock": lambda: self.now, "sleep": self.sleep, **options})
+    def worker(self, **options: Any) -> Gate:
+        return self._make(self._variables, **{"clock": lambda: self.now, "sleep": self.sleep, **options})
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -71,10 +71,7 @@ class Fleet:
 
     def wait(self, facts: Facts, request: HttpRequest = PRICE, budget: Budget = Budget.REAL_TIME) -> float:
         """Seconds until a request would be granted; takes nothing."""
-        try:
-            found = self.gate.enter(facts, request, budget, longest=LONG)
-        except QuotaError as error:
-            return error.retry_after or 0.0
+        found = self.worker(asleep=0).enter(facts, request, budget, longest=LONG)
         if isinstance(found, Pass):
             self.gate.leave(found, "unsent")
             return 0.0
@@ -122,11 +119,58 @@ def test_a_killed_workers_request_is_counted_until_its_lease_and_its_window_end(
 
 
 def test_a_request_is_counted_as_long_as_the_http_time_out_lets_it_wait(make_gate: Callable[..., Gate]) -> None:
-    fleet = Fleet(make_gate)
-    fleet.gate = fleet.worker({"FINTRACK_HTTP_TIMEOUT_SECONDS": "100"})
+    fleet = Fleet(make_gate, FINTRACK_HTTP_TIMEOUT_SECONDS="100")
     facts = venue(Quota(1, 1.0))
     taken = fleet.grant(facts)
     fleet.now += 99
     assert fleet.wait(facts) > 0
     fleet.gate.leave(taken, "answered")
     assert fleet.wait(facts) == pytest.approx(1, abs=0.01)
+
+
+# --- budget classes --------------------------------------------------------------------------------------------------
+
+
+def test_backfill_and_gap_repair_together_leave_the_floor_to_quotes(fleet: Fleet) -> None:
+    """Of 20, quotes keep 25%, gap repair 15% besides: backfill holds at most 12, both together at most 15."""
+    facts = venue(Quota(20, 60.0, burst=20))
+    for _ in range(15):
+        fleet.ask(facts, budget=Budget.GAP_REPAIR)
+    assert fleet.wait(facts, budget=Budget.GAP_REPAIR) > 0
+    assert fleet.wait(facts, budget=Budget.DEEP_BACKFILL) > 0
+    for _ in range(5):
+        fleet.ask(facts)
+    assert fleet.wait(facts) > 0
+
+
+def test_backfill_leaves_gap_repair_its_part(fleet: Fleet) -> None:
+    facts = venue(Quota(20, 60.0, burst=20))
+    for _ in range(12):
+        fleet.ask(facts, budget=Budget.DEEP_BACKFILL)
+    assert fleet.wait(facts, budget=Budget.DEEP_BACKFILL) > 0
+    for _ in range(3):
+        fleet.ask(facts, budget=Budget.GAP_REPAIR)
+    assert fleet.wait(facts, budget=Budget.GAP_REPAIR) > 0
+    assert fleet.wait(facts) == 0
+
+
+def test_quotes_may_use_the_whole_quota(fleet: Fleet) -> None:
+    facts = venue(Quota(20, 60.0, burst=20))
+    for _ in range(20):
+        fleet.ask(facts)
+    assert fleet.wait(facts) == pytest.approx(60, abs=0.01)
+
+
+def test_holders_of_places_who_come_late_do_not_exceed_their_class_cap(fleet: Fleet) -> None:
+    """Of 2 in a minute, backfill holds 1. The first holder comes when the second one's turn is."""
+    facts, backfill = venue(Quota(2, 10.0)), {"budget": Budget.DEEP_BACKFILL, "longest": LONG}
+    fleet.ask(facts, **backfill)
+    places = [fleet.gate.enter(facts, PRICE, **backfill) for _ in range(2)]
+    assert isinstance(places[0], Place)
+    assert isinstance(places[1], Place)
+    assert places[1].seconds > places[0].seconds + 9
+    fleet.now += places[1].seconds
+    fleet.ask(facts, ticket=places[1].ticket, **backfill)
+    late = fleet.gate.enter(facts, PRICE, ticket=places[0].ticket, **backfill)
+    assert isinstance(late, Place)
+    fleet.ask(facts)

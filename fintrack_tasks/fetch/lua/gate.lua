@@ -4,7 +4,7 @@
 -- ARGV[1]  JSON: op, and what the op needs (see fetch/gate.py)
 --
 -- For each key of the provider and each window w (a quota, or the spacing that a burst limit asks for):
---   c<w>       granted requests, scored by the time at which they leave the window
+--   c<w>:<b>   granted requests of class b and lower ones, scored by the time at which they leave the window
 --   v<w>:<b>   what budget class b sees: the granted ones of all classes, and the tickets of its own and higher classes
 --   o<w>:<b>   requests and tickets of class b and lower ones, which its cap holds
 -- fly          granted and not answered, scored by the grant;  tickets, scored by the time when they are forfeited
@@ -42,16 +42,16 @@ end
 
 local function sets(window, class, granted)
   local found = {}
-  if granted then found[1] = 'c' .. window.name end
+  for b = 0, granted and class or -1 do found[#found + 1] = 'c' .. window.name .. ':' .. b end
   for b = granted and 0 or class, CLASSES - 1 do found[#found + 1] = 'v' .. window.name .. ':' .. b end
   for b = 1, class do found[#found + 1] = 'o' .. window.name .. ':' .. b end
   return found
 end
 
 local function all_sets(window)
-  local found = {'c' .. window.name}
+  local found = {}
   for b = 0, CLASSES - 1 do
-    for _, what in ipairs({'v', 'o'}) do found[#found + 1] = what .. window.name .. ':' .. b end
+    for _, what in ipairs({'c', 'v', 'o'}) do found[#found + 1] = what .. window.name .. ':' .. b end
   end
   return found
 end
@@ -108,14 +108,16 @@ local function leaves(key, set, room)
   return tonumber(found[2]) or 0
 end
 
--- The earliest time at which every window has room.
+-- The earliest time at which every window has room. Who confirms a ticket has had his turn among the tickets: only the
+-- granted ones stand before him, but his class' cap holds for him too, for he may come late.
 local function earliest(key, confirming)
   local at = now
   for _, window in ipairs(a.windows) do
-    local set = confirming and 'c' .. window.name or 'v' .. window.name .. ':' .. a.class
+    local set = confirming and 'c' .. window.name .. ':0' or 'v' .. window.name .. ':' .. a.class
     at = math.max(at, leaves(key, set, window.limit))
-    if a.class > 0 and window.hold and not confirming then
-      at = math.max(at, leaves(key, 'o' .. window.name .. ':' .. a.class, math.max(window.caps[a.class], a.weight)))
+    for b = 1, window.hold and a.class or 0 do
+      local capped = (confirming and 'c' or 'o') .. window.name .. ':' .. b
+      at = math.max(at, leaves(key, capped, math.max(window.caps[b], a.weight)))
     end
   end
   return at
@@ -168,7 +170,7 @@ local function enter()
       settle(key)
       local when = earliest(key, a.again)
       local first = a.windows[1]
-      local used = first and redis.call('ZCARD', named(key, 'c' .. first.name)) or 0
+      local used = first and redis.call('ZCARD', named(key, 'c' .. first.name .. ':0')) or 0
       if not best or when < at or (when == at and used < best[2]) then best, at = {key, used}, when end
     end
   end
@@ -238,7 +240,7 @@ local function standing()
     found[#found + 1] = redis.call('HGETALL', named(key, 'entitlements'))
     local used = {}
     for _, window in ipairs(a.windows) do
-      used[#used + 1] = window.hold and text(redis.call('ZCARD', named(key, 'c' .. window.name))) or ''
+      used[#used + 1] = window.hold and text(redis.call('ZCARD', named(key, 'c' .. window.name .. ':0'))) or ''
       used[#used + 1] = text(redis.call('ZCARD', named(key, 'v' .. window.name .. ':2')))
     end
     found[#found + 1] = used
