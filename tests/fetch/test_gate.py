@@ -174,3 +174,213 @@ def test_holders_of_places_who_come_late_do_not_exceed_their_class_cap(fleet: Fl
     late = fleet.gate.enter(facts, PRICE, ticket=places[0].ticket, **backfill)
     assert isinstance(late, Place)
     fleet.ask(facts)
+
+
+# --- the circuit -----------------------------------------------------------------------------------------------------
+
+
+def fail(fleet: Fleet, facts: Facts, times: int) -> None:
+    for _ in range(times):
+        fleet.gate.leave(fleet.grant(facts), "failed")
+
+
+def test_five_failures_in_a_row_open_the_circuit_for_the_whole_fleet(fleet: Fleet) -> None:
+    facts = venue()
+    fail(fleet, facts, 4)
+    fleet.ask(facts)  # not in a row
+    fail(fleet, facts, 5)
+    with pytest.raises(TransientError, match="it failed repeatedly") as caught:
+        fleet.worker().enter(facts, PRICE)
+    assert (caught.value.retry_after, caught.value.asked) == (pytest.approx(15), False)
+    [standing] = fleet.gate.standing(facts)
+    assert standing.circuit == "open"
+    assert standing.circuit_until == datetime.fromtimestamp(START + 15, tz=UTC)
+
+
+def test_an_open_circuit_lets_one_probe_through_and_closes_when_it_is_answered(fleet: Fleet) -> None:
+    facts = venue()
+    fail(fleet, facts, 5)
+    fleet.now += 15
+    assert fleet.gate.standing(facts)[0].circuit == "half-open"
+    probe = fleet.grant(facts)
+    with pytest.raises(TransientError):
+        fleet.grant(facts)
+    fleet.gate.leave(probe, "answered")
+    fleet.grant(facts)
+    assert fleet.gate.standing(facts)[0].circuit == "closed"
+
+
+def test_each_failed_probe_doubles_the_pause_up_to_four_minutes(fleet: Fleet) -> None:
+    facts = venue()
+    fail(fleet, facts, 5)
+    pauses = []
+    for _ in range(6):
+        with pytest.raises(TransientError) as caught:
+            fleet.grant(facts)
+        assert caught.value.retry_after is not None
+        pauses.append(round(caught.value.retry_after))
+        fleet.now += caught.value.retry_after + 0.001
+        fail(fleet, facts, 1)
+    assert pauses == [15, 30, 60, 120, 240, 240]
+
+
+def test_a_killed_probe_is_followed_by_another_one(fleet: Fleet) -> None:
+    facts = venue()
+    fail(fleet, facts, 5)
+    fleet.now += 15
+    fleet.grant(facts)
+    fleet.now += 29
+    with pytest.raises(TransientError):
+        fleet.grant(facts)
+    fleet.now += 1.001
+    fleet.grant(facts)
+
+
+def test_who_must_wait_for_a_slot_is_not_refused_by_the_probe_that_it_would_have_been(fleet: Fleet) -> None:
+    facts = venue(Quota(5, 20.0))
+    fail(fleet, facts, 5)
+    fleet.now += 15
+    place = fleet.gate.enter(facts, PRICE, longest=LONG)
+    assert isinstance(place, Place)
+    fleet.now += place.seconds
+    fleet.ask(facts, ticket=place.ticket)
+    assert fleet.gate.standing(facts)[0].circuit == "closed"
+
+
+def test_what_was_never_sent_says_nothing_of_the_provider(fleet: Fleet) -> None:
+    facts = venue(Quota(1, 60.0))
+    for _ in range(10):
+        fleet.gate.leave(fleet.grant(facts), "unsent")
+    fleet.gate.leave(fleet.grant(facts), "failed")
+    fleet.now += 61
+    fleet.gate.leave(fleet.grant(facts), "unsent")
+    assert fleet.gate.standing(facts)[0].circuit == "closed, 1 failures"
+
+
+# --- what answers teach ----------------------------------------------------------------------------------------------
+
+
+def learn(fleet: Fleet, facts: Facts, error: ProviderError, request: HttpRequest = PRICE) -> Pass:
+    taken = fleet.ask(facts, request)
+    fleet.gate.learn(taken, error)
+    return taken
+
+
+def test_a_429_closes_the_provider_for_its_retry_after(fleet: Fleet) -> None:
+    facts = venue(Quota(100, 60.0))
+    learn(fleet, facts, QuotaError("429", retry_after=7.0))
+    with pytest.raises(QuotaError, match="it closed itself") as caught:
+        fleet.worker().enter(facts, PRICE, longest=LONG)
+    assert (caught.value.retry_after, caught.value.asked) == (pytest.approx(7), False)
+    assert fleet.gate.standing(facts)[0].closed_until == datetime.fromtimestamp(START + 7, tz=UTC)
+    fleet.now += 7
+    fleet.grant(facts)
+
+
+@pytest.mark.parametrize(
+    ("quotas", "seconds"),
+    [
+        ((Quota(5, 60.0), Quota(25, 86_400.0)), 60),
+        ((Quota(10, 1.0),), 1),
+        ((Quota(9, 1.0), Quota(90, 3_600.0)), 3_600),
+        ((Quota(25, 86_400.0),), 60),
+        ((), 60),
+    ],
+)
+@pytest.mark.parametrize("said", [None, 0.0])
+def test_a_429_that_says_no_time_closes_it_for_one_window_and_for_no_day(
+    fleet: Fleet, quotas: tuple[Quota, ...], seconds: int, said: float | None
+) -> None:
+    facts = venue(*quotas)
+    learn(fleet, facts, QuotaError("429", retry_after=said))
+    with pytest.raises(QuotaError) as caught:
+        fleet.grant(facts)
+    assert caught.value.retry_after == pytest.approx(seconds)
+
+
+def test_a_plan_is_learnt_per_endpoint_and_key_for_a_day(make_gate: Callable[..., Gate]) -> None:
+    fleet = Fleet(make_gate, **TWO_KEYS)
+    facts = venue(keyed=True)
+    barred = {learn(fleet, facts, EntitlementError("premium")).key.name}
+    assert {fleet.ask(facts).key.name for _ in range(20)}.isdisjoint(barred)  # the other key still works
+    assert {fleet.ask(facts, NEWS).key.name for _ in range(40)} > barred  # and this one elsewhere
+    learn(fleet, facts, EntitlementError("premium"))
+    with pytest.raises(EntitlementError, match="price is not in the plan of its key") as caught:
+        fleet.grant(facts)
+    assert caught.value.retry_after == pytest.approx(86_400)
+    assert caught.value.asked is False
+    fleet.ask(facts, NEWS)
+    assert [set(standing.entitlements) for standing in fleet.gate.standing(facts)] == [{"price"}, {"price"}]
+    fleet.now += 86_401
+    fleet.ask(facts)
+
+
+def test_a_refused_key_is_set_aside_for_a_day_and_said_once(make_gate: Callable[..., Gate]) -> None:
+    fleet = Fleet(make_gate, **TWO_KEYS)
+    facts = venue(keyed=True)
+    taken = fleet.ask(facts)
+    said = [fleet.worker().learn(taken, KeyRejectedError("Invalid API key")) for _ in range(3)]
+    assert said == [True, False, False]
+    others = {fleet.ask(facts).key.name for _ in range(20)}
+    assert taken.key.name not in others
+    assert len(others) == 1
+    assert fleet.gate.learn(fleet.ask(facts), KeyRejectedError("Invalid API key")) is True
+    with pytest.raises(KeyRejectedError, match="set aside") as caught:
+        fleet.grant(facts)
+    assert (caught.value.retry_after, caught.value.asked) == (pytest.approx(86_400), False)
+
+
+def test_a_changed_key_starts_anew_and_a_ticket_of_the_old_one_is_forgotten(make_gate: Callable[..., Gate]) -> None:
+    before, after = Fleet(make_gate, API_KEY_FINNHUB="old"), Fleet(make_gate, API_KEY_FINNHUB="new")
+    facts = venue(Quota(1, 60.0), keyed=True)
+    refused = before.ask(facts)
+    place = before.gate.enter(facts, PRICE, longest=LONG)
+    assert isinstance(place, Place)
+    before.gate.learn(refused, KeyRejectedError("Invalid API key"))
+    taken = after.grant(facts, ticket=place.ticket)
+    assert taken.ticket.id != place.ticket.id
+    [standing] = after.gate.standing(facts)
+    assert (standing.rejected_until, standing.used) == (None, ((1, 60.0, 1),))
+
+
+@pytest.mark.parametrize("error", [KeyRejectedError("401"), EntitlementError("403")])
+def test_a_provider_without_keys_is_not_barred_by_a_refusal(fleet: Fleet, error: ProviderError) -> None:
+    facts = venue()
+    assert fleet.gate.learn(fleet.ask(facts), error) is False
+    fleet.ask(facts)
+
+
+@pytest.mark.parametrize("error", [TransientError("502"), ProviderError("?")])
+def test_other_errors_teach_nothing(make_gate: Callable[..., Gate], error: ProviderError) -> None:
+    fleet, facts = Fleet(make_gate, API_KEY_FINNHUB="one"), venue(keyed=True)
+    assert fleet.gate.learn(fleet.ask(facts), error) is False
+    fleet.ask(facts)
+
+
+def test_where_every_key_is_barred_the_reason_that_passes_first_is_told(make_gate: Callable[..., Gate]) -> None:
+    """A quota is waited for; a refused key is not."""
+    fleet, facts = Fleet(make_gate, **TWO_KEYS), venue(Quota(100, 60.0), keyed=True)
+    learn(fleet, facts, KeyRejectedError())
+    learn(fleet, facts, QuotaError("429", retry_after=30.0))
+    with pytest.raises(QuotaError) as caught:
+        fleet.grant(facts)
+    assert caught.value.retry_after == pytest.approx(30)
+
+
+def test_a_provider_without_quotas_has_no_windows_and_still_honours_its_closing(fleet: Fleet) -> None:
+    facts = venue()
+    for _ in range(200):
+        fleet.ask(facts)
+    [standing] = fleet.gate.standing(facts)
+    assert (standing.used, standing.waiting, fleet.slept) == ((), 0, [])
+    learn(fleet, facts, QuotaError("429", retry_after=9.0))
+    with pytest.raises(QuotaError):
+        fleet.grant(facts)
+
+
+def test_quotas_that_the_operator_lifted_are_not_held(make_gate: Callable[..., Gate]) -> None:
+    facts = replace(provider("yahoo_finance").facts, name="lifted", quotas=(Quota(1, 60.0),))
+    fleet = Fleet(make_gate, LIFTED_QUOTA="unlimited", API_RATE_LIMIT="0")
+    for _ in range(50):
+        fleet.ask(facts)
+    assert fleet.gate.standing(facts)[0].used == ()

@@ -147,12 +147,12 @@ local function barred(key)
 end
 
 -- An open circuit lets one request through at a time once its pause is over.
-local function circuit()
+local function circuit(sends)
   local name = base .. ':circuit'
   local open = tonumber(redis.call('HGET', name, 'until'))
   if not open then return nil end
   if open > now then return open end
-  redis.call('HSET', name, 'until', text(now + a.probe))
+  if sends then redis.call('HSET', name, 'until', text(now + a.probe)) end
   return nil
 end
 
@@ -176,7 +176,7 @@ local function enter()
   end
   if not best then return {'refused', why[1], text(why[2] - now)} end
   if at - now > a.longest then return {'far', best[1], text(at - now)} end
-  local open = circuit()
+  local open = circuit(at <= now)
   if open then return {'refused', 'circuit', text(open - now)} end
   place(best[1], at <= now, at)
   return {at <= now and 'go' or 'wait', best[1], text(math.max(0, at - now))}
@@ -188,11 +188,11 @@ local function leave()
   local began = tonumber(redis.call('ZSCORE', named(key, 'fly'), made[1]))
   if a.outcome == 'unsent' then
     remove(key, made)
-  else
-    redis.call('ZREM', named(key, 'fly'), unpack(made))
-    for _, window in ipairs(a.windows) do
-      if window.hold then write(key, made, window, a.class, true, now + window.us + 1) end
-    end
+    return {'left'}
+  end
+  redis.call('ZREM', named(key, 'fly'), unpack(made))
+  for _, window in ipairs(a.windows) do
+    if window.hold then write(key, made, window, a.class, true, now + window.us + 1) end
   end
   local name = base .. ':circuit'
   if a.outcome == 'answered' then
