@@ -298,6 +298,19 @@ def test_a_429_that_says_no_time_closes_it_for_one_window_and_for_no_day(
     assert caught.value.retry_after == pytest.approx(seconds)
 
 
+def test_a_day_that_is_used_up_is_not_opened_by_a_later_answer_that_names_a_minute(fleet: Fleet) -> None:
+    """Two were in flight: one was told of the daily limit, the other of the burst."""
+    facts = venue(Quota(5, 60.0))
+    first, second = fleet.grant(facts), fleet.grant(facts)
+    for taken, seconds in ((first, 20_000.0), (second, 60.0)):
+        fleet.gate.leave(taken, "answered")
+        fleet.gate.learn(taken, QuotaError("used up", retry_after=seconds))
+    fleet.now += 10_000
+    with pytest.raises(QuotaError) as caught:
+        fleet.grant(facts)
+    assert caught.value.retry_after == pytest.approx(10_000)
+
+
 def test_a_plan_is_learnt_per_endpoint_and_key_for_a_day(make_gate: Callable[..., Gate]) -> None:
     fleet = Fleet(make_gate, **TWO_KEYS)
     facts = venue(keyed=True)

@@ -226,9 +226,10 @@ local function learn()
     redis.call('PEXPIRE', named(key, 'entitlements'), keep)
     return {'learnt'}
   end
-  local first = redis.call('EXISTS', named(key, a.what)) == 0
-  redis.call('SET', named(key, a.what), ends, 'PX', keep)
-  return {first and 'first' or 'learnt'}
+  local known = tonumber(redis.call('GET', named(key, a.what))) or 0
+  -- Of two answers the one that names the later time holds: a burst's minute does not end a day that is used up.
+  if known < tonumber(ends) then redis.call('SET', named(key, a.what), ends, 'PX', keep) end
+  return {known <= now and 'first' or 'learnt'}
 end
 
 local function standing()
