@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import count
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from fintrack_tasks.domain import Budget
+from fintrack_tasks.embedded import process
+from fintrack_tasks.embedded.ports import choose_port
+from fintrack_tasks.embedded.process import ProcessState
+from fintrack_tasks.embedded.valkey import Valkey
 from fintrack_tasks.errors import (
     ConfigurationError,
     EntitlementError,
@@ -22,8 +31,8 @@ from fintrack_tasks.errors import (
     QuotaError,
     TransientError,
 )
-from fintrack_tasks.fetch.gate import PATIENCE, Gate, Pass, Place
-from fintrack_tasks.fetch.keys import KeyRing
+from fintrack_tasks.fetch.gate import PATIENCE, Gate, Pass, Place, Ticket
+from fintrack_tasks.fetch.keys import PUBLIC, KeyRing
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import Facts, HttpRequest, KeyUse, Quota
 from fintrack_tasks.settings import Settings
@@ -397,3 +406,343 @@ def test_quotas_that_the_operator_lifted_are_not_held(make_gate: Callable[..., G
     for _ in range(50):
         fleet.ask(facts)
     assert fleet.gate.standing(facts)[0].used == ()
+
+
+# --- spacing ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("quota", "at_once", "then"),
+    [
+        (Quota(60, 60.0), 6, 6.0),  # a tenth
+        (Quota(10, 60.0), 10, 60.0),  # so few may go out together
+        (Quota(20, 60.0, burst=20), 20, 60.0),
+        (Quota(10, 60.0, burst=1), 1, 6.0),
+        (Quota(100, 86_400.0), 100, 86_400.0),  # a day is nobody's burst
+    ],
+)
+def test_so_many_go_out_at_once_and_the_next_one_after_their_part_of_the_window(
+    fleet: Fleet, quota: Quota, at_once: int, then: float
+) -> None:
+    facts = venue(quota)
+    for _ in range(at_once):
+        fleet.ask(facts)
+    assert (fleet.now, fleet.slept) == (START, [])
+    assert then <= fleet.wait(facts) < then * 1.01
+
+
+def test_a_spaced_quota_is_nearly_fully_used(fleet: Fleet) -> None:
+    """By one who asks again and again and whose answers take a tenth of a second: 97% at least."""
+    facts, asked = venue(Quota(60, 60.0)), []
+    ticket = None
+    while fleet.now < START + 240:
+        found = fleet.gate.enter(facts, PRICE, ticket=ticket, longest=LONG)
+        ticket = found.ticket if isinstance(found, Place) else None
+        if isinstance(found, Place):
+            fleet.now += found.seconds
+        else:
+            fleet.now += 0.1
+            fleet.gate.leave(found, "answered")
+            asked.append(fleet.now)
+    steady = [at for at in asked if at > START + 60]
+    assert 0.97 * 180 <= len(steady) <= 180
+
+
+# --- waiting ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_short_wait_is_slept(fleet: Fleet) -> None:
+    facts = venue(Quota(1, 1.5))
+    fleet.ask(facts)
+    fleet.ask(facts)
+    assert fleet.slept == [pytest.approx(1.5, abs=0.001)]
+    assert fleet.slept[0] < PATIENCE
+
+
+def test_a_long_wait_is_a_place_and_who_comes_back_in_time_is_let_in(fleet: Fleet) -> None:
+    facts = venue(Quota(1, 60.0))
+    fleet.ask(facts)
+    place = fleet.gate.enter(facts, PRICE, longest=LONG)
+    assert isinstance(place, Place)
+    assert place.seconds == pytest.approx(60, abs=0.001)
+    assert fleet.slept == []
+    fleet.now += place.seconds
+    taken = fleet.worker().enter(facts, PRICE, ticket=place.ticket)  # any worker may take it up
+    assert isinstance(taken, Pass)
+    assert taken.ticket == place.ticket
+
+
+def test_who_comes_too_early_keeps_the_place(fleet: Fleet) -> None:
+    facts = venue(Quota(1, 60.0))
+    fleet.ask(facts)
+    place = fleet.gate.enter(facts, PRICE, longest=LONG)
+    assert isinstance(place, Place)
+    fleet.now += 10
+    again = fleet.gate.enter(facts, PRICE, ticket=place.ticket, longest=LONG)
+    assert isinstance(again, Place)
+    assert (again.ticket, again.seconds) == (place.ticket, pytest.approx(place.seconds - 10, abs=0.001))
+
+
+def test_places_stand_in_a_row_and_nobody_overtakes_them(fleet: Fleet) -> None:
+    facts = venue(Quota(1, 60.0))
+    fleet.ask(facts)
+    places = [fleet.gate.enter(facts, PRICE, longest=LONG) for _ in range(3)]
+    assert [round(place.seconds) for place in places if isinstance(place, Place)] == [60, 120, 180]
+    fleet.now += 65  # its holder is late
+    assert fleet.wait(facts) == pytest.approx(175, abs=1)
+    assert isinstance(places[0], Place)
+    fleet.ask(facts, ticket=places[0].ticket)
+
+
+def test_quotes_go_before_the_places_of_backfill(fleet: Fleet) -> None:
+    facts = venue(Quota(1, 60.0))
+    fleet.ask(facts)
+    places = [fleet.gate.enter(facts, PRICE, Budget.DEEP_BACKFILL, longest=LONG) for _ in range(3)]
+    assert all(isinstance(place, Place) for place in places)
+    assert fleet.wait(facts) == pytest.approx(60, abs=0.001)
+
+
+def test_a_place_whose_holder_never_comes_is_free_after_fifteen_seconds(fleet: Fleet) -> None:
+    facts = venue(Quota(1, 60.0))
+    fleet.ask(facts)
+    place = fleet.gate.enter(facts, PRICE, longest=LONG)
+    assert isinstance(place, Place)
+    fleet.now += place.seconds + 14.9
+    assert fleet.wait(facts) > 40
+    assert fleet.gate.standing(facts)[0].waiting == 1
+    fleet.now += 0.2
+    assert fleet.gate.standing(facts)[0].waiting == 0
+    fleet.ask(facts)
+
+
+def test_the_place_of_a_worker_that_is_killed_in_its_sleep_is_free_after_a_second(fleet: Fleet) -> None:
+    class KilledError(Exception):
+        pass
+
+    def killed(_: float) -> None:
+        raise KilledError
+
+    facts = venue(Quota(1, 1.5))
+    fleet.ask(facts)
+    with pytest.raises(KilledError):
+        fleet.worker(sleep=killed).enter(facts, PRICE)
+    fleet.now += 1.5 + 0.9
+    assert fleet.wait(facts) > 0
+    fleet.now += 0.2
+    assert fleet.wait(facts) == 0
+
+
+def test_a_place_that_is_given_back_is_the_next_ones(fleet: Fleet) -> None:
+    facts = venue(Quota(1, 60.0))
+    fleet.ask(facts)
+    place = fleet.gate.enter(facts, PRICE, longest=LONG)
+    assert isinstance(place, Place)
+    assert fleet.wait(facts) > 100
+    fleet.gate.cancel(facts, PRICE, Budget.REAL_TIME, place.ticket)
+    assert fleet.wait(facts) == pytest.approx(60, abs=0.001)
+
+
+def test_who_would_not_wait_so_long_is_told_when_and_holds_nothing(fleet: Fleet) -> None:
+    facts = venue(Quota(1, 60.0))
+    fleet.ask(facts)
+    with pytest.raises(QuotaError, match="the next free slot is 60 s away") as caught:
+        fleet.gate.enter(facts, PRICE, longest=59.0)
+    assert (caught.value.retry_after, caught.value.asked) == (pytest.approx(60, abs=0.001), False)
+    assert fleet.gate.standing(facts)[0].waiting == 0
+    fleet.now += 60.001
+    fleet.ask(facts)
+
+
+def test_no_more_threads_of_a_process_sleep_than_there_are_beds(fleet: Fleet) -> None:
+    """The others keep the process' other providers going: their message comes back."""
+    facts, seen = venue(Quota(1, 1.5)), []
+
+    def sleep(seconds: float) -> None:
+        seen.append((gate.waiting(facts.name), gate.enter(facts, PRICE, longest=LONG)))
+        fleet.sleep(seconds)
+
+    gate = fleet.worker(asleep=1, sleep=sleep)
+    fleet.ask(facts)
+    assert isinstance(gate.enter(facts, PRICE), Pass)
+    [(waiting, second)] = seen
+    assert waiting == 1
+    assert isinstance(second, Place)
+    assert second.seconds == pytest.approx(3, abs=0.1)
+    assert gate.waiting(facts.name) == 0
+
+
+def test_a_bed_is_left_also_when_the_sleep_is_broken_off(fleet: Fleet) -> None:
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    facts = venue(Quota(1, 1.5))
+    gate = fleet.worker(asleep=1, sleep=interrupted)
+    fleet.ask(facts)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            gate.enter(facts, PRICE)
+        fleet.now += 2.6
+        assert gate.waiting(facts.name) == 0
+        fleet.ask(facts)
+
+
+# --- what uses the quota ---------------------------------------------------------------------------------------------
+
+
+def test_a_heavy_request_uses_as_much_as_it_weighs(fleet: Fleet) -> None:
+    facts = venue(Quota(8, 60.0))
+    fleet.ask(facts, replace(PRICE, weight=5))
+    assert fleet.wait(facts, replace(PRICE, weight=4)) > 0
+    fleet.ask(facts, replace(PRICE, weight=3))
+    assert fleet.wait(facts) > 0
+    assert fleet.gate.standing(facts)[0].used == ((8, 60.0, 8),)
+
+
+def test_a_request_that_weighs_more_than_the_quota_is_a_mistake_of_the_settings(fleet: Fleet) -> None:
+    with pytest.raises(ConfigurationError, match="weighs 9, more than 8 in 60 s"):
+        fleet.gate.enter(venue(Quota(8, 60.0)), replace(PRICE, weight=9))
+
+
+@pytest.mark.parametrize(("outcome", "used"), [("answered", 1), ("failed", 1), ("unsent", 0)])
+def test_a_request_counts_from_its_answer_for_one_window(fleet: Fleet, outcome: str, used: int) -> None:
+    facts = venue(Quota(1, 10.0))
+    taken = fleet.grant(facts)
+    fleet.now += 25  # a slow answer; the provider may have counted it just now
+    fleet.gate.leave(taken, outcome)
+    assert fleet.gate.standing(facts)[0].used == ((1, 10.0, used),)
+    assert fleet.wait(facts) == pytest.approx(10 * used, abs=0.001)
+
+
+def test_all_windows_hold_at_once(fleet: Fleet) -> None:
+    facts = venue(Quota(5, 60.0), Quota(25, 86_400.0))
+    for _ in range(5):
+        for _ in range(5):
+            fleet.ask(facts)
+        assert fleet.wait(facts) > 0
+        fleet.now += 60.001
+    assert fleet.wait(facts) == pytest.approx(86_400 - 300, abs=1)
+
+
+def test_several_keys_are_used_evenly_and_each_has_its_own_quota(make_gate: Callable[..., Gate]) -> None:
+    fleet, facts = Fleet(make_gate, API_KEY_FINNHUB="one,two,three"), venue(Quota(4, 60.0), keyed=True)
+    used = [fleet.ask(facts).key.name for _ in range(12)]
+    assert sorted(used.count(name) for name in set(used)) == [4, 4, 4]
+    assert all(len(set(used[n : n + 3])) == 3 for n in range(0, 12, 3))
+    assert fleet.wait(facts) == pytest.approx(60, abs=0.001)
+
+
+def test_a_pass_carries_the_key_and_its_repr_does_not(make_gate: Callable[..., Gate]) -> None:
+    fleet = Fleet(make_gate, API_KEY_FINNHUB="first-secret")
+    taken = fleet.grant(venue(keyed=True))
+    assert taken.key.secret is not None
+    assert taken.key.secret.get_secret_value() == "first-secret"
+    assert "first-secret" not in repr(taken)
+
+
+def test_providers_do_not_share_a_quota(fleet: Fleet) -> None:
+    one, two = venue(Quota(1, 60.0)), venue(Quota(1, 60.0))
+    fleet.ask(one)
+    fleet.ask(two)
+
+
+def test_a_request_takes_one_call_before_it_and_one_after(fleet: Fleet) -> None:
+    facts = venue(Quota(2, 1.0))
+    fleet.ask(facts)
+    assert fleet.gate.calls == 2
+    fleet.ask(facts)
+    fleet.ask(facts)  # this one waits: two before it
+    assert fleet.gate.calls == 7
+
+
+# --- what is not there -----------------------------------------------------------------------------------------------
+
+
+def test_a_missing_key_is_said_before_redis_is_asked(fleet: Fleet) -> None:
+    with pytest.raises(MissingKeyError, match="API_KEY_FINNHUB"):
+        fleet.gate.enter(venue(keyed=True), PRICE)
+    assert fleet.gate.calls == 0
+
+
+def test_redis_that_does_not_answer_is_an_outage_with_its_address_and_without_its_password() -> None:
+    url = "redis://:hidden-away@127.0.0.1:1/0"
+    settings = Settings.from_mapping({"REDIS_URL": url})
+    with redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0)) as nobody:
+        gate, facts = Gate(nobody, settings, KeyRing(settings)), venue(Quota(1, 60.0))
+        taken = Pass(facts, PRICE, Budget.REAL_TIME, Ticket("0", PUBLIC.name), PUBLIC)
+        for call in (
+            lambda: gate.enter(facts, PRICE),
+            lambda: gate.leave(taken, "answered"),
+            lambda: gate.learn(taken, QuotaError("429")),
+            lambda: gate.cancel(facts, PRICE, Budget.REAL_TIME, taken.ticket),
+            lambda: gate.standing(facts),
+        ):
+            with pytest.raises(OutageError, match=r"Redis does not answer at redis://127\.0\.0\.1:1/0") as caught:
+                call()
+            assert "hidden-away" not in str(caught.value)
+
+
+@pytest.fixture
+def own_server(stack: dict[str, str]) -> Iterator[Callable[[], redis.Redis]]:
+    """Starts the embedded server of a test's own (``stack`` skips where there is none); called again, it kills it (-9) and starts it over its file."""
+    home = Path(tempfile.mkdtemp(prefix="fintrack-gate-"))
+    server, clients, running = Valkey(home, "p"), list[redis.Redis](), list[ProcessState]()
+    port = choose_port(None)
+
+    def start() -> redis.Redis:
+        process.kill(each.pid for each in running)
+        server.prepare(lambda _: None)
+        running.append(server.launch(port))
+        server.wait(running[-1], port, 20)
+        clients.append(redis.Redis(port=port, password="p"))
+        return clients[-1]
+
+    yield start
+    for client in clients:
+        client.close()
+    process.kill(each.pid for each in running)
+    shutil.rmtree(home)
+
+
+def test_a_restart_of_redis_and_all_workers_does_not_grant_a_second_daily_quota(
+    own_server: Callable[[], redis.Redis],
+) -> None:
+    settings, facts = Settings.from_mapping({}), venue(Quota(25, 86_400.0))
+
+    def fleet() -> Gate:
+        return Gate(own_server(), settings, KeyRing(settings), sleep=lambda _: None)
+
+    def use_all(gate: Gate) -> int:
+        for used in range(26):
+            try:
+                taken = gate.enter(facts, PRICE)
+            except QuotaError:
+                return used
+            assert isinstance(taken, Pass)
+            if used % 2:  # the other half is in flight when everything dies
+                gate.leave(taken, "answered")
+        return 26
+
+    gate = fleet()
+    taken = [gate.enter(facts, PRICE) for _ in range(12)]
+    for each in taken[:6]:
+        assert isinstance(each, Pass)
+        gate.leave(each, "answered")
+    gate = fleet()
+    assert gate.standing(facts)[0].used == ((25, 86_400.0, 12),)
+    assert use_all(gate) == 13
+    gate = fleet()
+    assert use_all(gate) == 0
+    last = gate.standing(facts)[0]
+    assert last.used == ((25, 86_400.0, 25),)
+
+
+def test_a_closing_survives_a_restart_of_redis(own_server: Callable[[], redis.Redis]) -> None:
+    settings, facts = Settings.from_mapping({}), venue(Quota(25, 86_400.0))
+    gate = Gate(own_server(), settings, KeyRing(settings))
+    taken = gate.enter(facts, PRICE)
+    assert isinstance(taken, Pass)
+    gate.learn(taken, QuotaError("the daily limit", retry_after=20_000.0))
+    gate = Gate(own_server(), settings, KeyRing(settings))
+    with pytest.raises(QuotaError) as caught:
+        gate.enter(facts, PRICE, longest=LONG)
+    assert caught.value.retry_after == pytest.approx(20_000, abs=30)
