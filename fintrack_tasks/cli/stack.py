@@ -270,7 +270,7 @@ def down(
 
 
 def env() -> None:
-    """Print ``export NAME=value`` lines: eval "$(fintrack env)" points any program at the running stack."""
+    """Print lines of the form export NAME=value: eval "$(fintrack env)" points any program at the running stack."""
     stack = Stack(load_settings().fintrack_home)
     environment = stack.environment()
     if not environment:

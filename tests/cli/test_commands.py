@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
+import click
 import pytest
+import typer
 
+from fintrack_tasks.cli import app
 from fintrack_tasks.settings import Settings
+from fintrack_tasks.store.migrate import head
 from tests.e2e.harness import fintrack
 
 NOWHERE = {
@@ -33,6 +40,7 @@ NOWHERE = {
         (["instruments", "add", "not a symbol"], 2, "not a symbol"),
         (["instruments", "import", "no-such-file.csv"], 2, "cannot read no-such-file.csv"),
         (["runs", "show", "7"], 2, "not a run's id"),
+        (["runs", "show", str(UUID(int=7)), "--state", "banana"], 2, "banana"),
         (["sandbox", "--quota", "yahoo_finance"], 2, "not a quota"),
         (["nonsense"], 2, "nonsense"),
     ],
@@ -44,6 +52,31 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, words: list[str], cod
     assert said in shown
     assert "Traceback" not in finished.stderr + finished.stdout
     assert "hidden-away" not in finished.stderr + finished.stdout
+
+
+def test_a_state_that_is_none_is_answered_with_those_that_are(tmp_path: Path) -> None:
+    refused = fintrack(tmp_path, "runs", "show", str(UUID(int=7)), "--state", "banana", check=False)
+    assert refused.returncode == 2
+    assert all(state in refused.stderr for state in ("queued", "fetched", "loaded", "empty", "failed"))
+
+
+def commands(command: click.Command, path: str = "fintrack") -> Iterator[tuple[str, click.Command]]:
+    """Every command with the words that call it."""
+    yield path, command
+    for name, each in getattr(command, "commands", {}).items():
+        yield from commands(each, f"{path} {name}")
+
+
+def test_every_command_and_every_option_says_in_plain_text_what_it_does() -> None:
+    found = dict(commands(typer.main.get_command(app)))
+    assert len(found) > 15
+    for path, command in found.items():
+        assert command.help, path
+        for text in (command.help, *(getattr(option, "help", "") or "" for option in command.params)):
+            assert "`" not in text, path
+        for option in command.params:
+            if option.name != "help" and "--install-completion" not in option.opts:
+                assert getattr(option, "help", None), f"{path} {option.name}"
 
 
 def test_a_wrong_setting_names_its_variable_and_never_a_secret(tmp_path: Path) -> None:
@@ -58,7 +91,7 @@ def test_health_names_every_server_that_is_down(tmp_path: Path) -> None:
     finished = fintrack(tmp_path, "health", "--json", check=False, environment=NOWHERE)
     assert finished.returncode == 4
     checks = json.loads(finished.stdout.splitlines()[-1])["checks"]
-    for name in ("database", "redis", "kafka", "workers"):
+    for name in ("database", "redis", "kafka", "workers", "beat"):
         assert checks[name]["healthy"] is False
         assert "127.0.0.1:1" in checks[name]["detail"]
         assert "fintrack up" in checks[name]["detail"]
@@ -76,15 +109,36 @@ def test_providers_are_listed_without_any_server(tmp_path: Path) -> None:
     assert crypto[0]["providers"][0] == "coinbase"
 
 
-@pytest.mark.integration
-def test_an_import_is_whole_or_nothing(tmp_path: Path, database_settings: Settings) -> None:
-    where = {
+@pytest.fixture
+def where(database_settings: Settings) -> dict[str, str]:
+    """The variables of the test's own database."""
+    return {
         "DB_HOST": database_settings.db_host,
         "DB_PORT": str(database_settings.db_port),
         "DB_NAME": database_settings.db_name,
         "DB_USER": database_settings.db_user,
         "DB_PASSWORD": database_settings.db_password.get_secret_value(),
     }
+
+
+@pytest.mark.integration
+def test_what_is_changed_is_told_to_machines_too(tmp_path: Path, where: dict[str, str], stack: dict[str, str]) -> None:
+    def told(*words: str) -> dict[str, Any]:
+        shown = fintrack(tmp_path, *words, "--json", environment={**stack, **where}).stdout
+        return dict(json.loads(shown.splitlines()[-1]))
+
+    assert told("instruments", "add", "AAPL", "EUR/USD") == {
+        "registered": 2, "new": 2, "symbols": ["AAPL", "EURUSD=X"],
+    }  # fmt: skip
+    assert told("instruments", "add", "AAPL", "BTC-USD")["new"] == 1
+    upgraded = told("db", "upgrade")
+    assert upgraded["revision"] == head()
+    assert (upgraded["database"], upgraded["port"]) == (where["DB_NAME"], int(where["DB_PORT"]))
+    assert told("down") == {"stopped": []}
+
+
+@pytest.mark.integration
+def test_an_import_is_whole_or_nothing(tmp_path: Path, where: dict[str, str]) -> None:
     file = tmp_path / "list.csv"
     file.write_text("symbol,asset_class,name\nAAPL,,Apple\nEUR/USD,,Euro\nno symbol,,\n")
     refused = fintrack(tmp_path, "instruments", "import", str(file), check=False, environment=where)
