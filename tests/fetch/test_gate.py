@@ -683,7 +683,10 @@ def test_redis_that_does_not_answer_is_an_outage_with_its_address_and_without_it
 
 @pytest.fixture
 def own_server(stack: dict[str, str]) -> Iterator[Callable[[], redis.Redis]]:
-    """Starts the embedded server of a test's own (``stack`` skips where there is none); called again, it kills it (-9) and starts it over its file."""
+    """Starts an embedded server of the test's own; called again, it kills it (-9) and starts it over its file.
+
+    ``stack`` skips where there are no servers.
+    """
     home = Path(tempfile.mkdtemp(prefix="fintrack-gate-"))
     server, clients, running = Valkey(home, "p"), list[redis.Redis](), list[ProcessState]()
     port = choose_port(None)
