@@ -13,7 +13,7 @@ from fintrack_tasks.errors import ProviderError, QuotaError
 from fintrack_tasks.fetch.gate import PATIENCE, Pass, Ticket
 from fintrack_tasks.fetch.keys import Key, KeyRing
 from fintrack_tasks.fetch.providers.base import Facts, HttpRequest
-from fintrack_tasks.fetch.quota import quotas_of
+from fintrack_tasks.fetch.quota import longest_window, quotas_of, windows
 from fintrack_tasks.settings import Settings
 
 __all__ = ["LocalGate"]
@@ -50,6 +50,7 @@ class LocalGate:
 
         :raises QuotaError: when that is longer than :data:`PATIENCE` and ``longest``.
         :raises MissingKeyError: the provider needs a key and none is set.
+        :raises ConfigurationError: the request weighs more than a quota allows.
         """
         self._turn.acquire()  # until leave: one request at a time is what a process without a fleet can promise
         try:
@@ -63,14 +64,18 @@ class LocalGate:
     def leave(self, taken: Pass, outcome: str) -> None:
         """The request is over."""
         if outcome != "unsent":
-            answered = self._answered.setdefault((taken.facts.name, taken.key.name), deque(maxlen=10_000))
-            answered.extend([self._clock()] * taken.request.weight)
+            now, longest = self._clock(), longest_window(quotas_of(taken.facts, self._settings))
+            answered = self._answered.setdefault((taken.facts.name, taken.key.name), deque())
+            while answered and answered[0] <= now - longest:
+                answered.popleft()
+            answered.extend([now] * taken.request.weight)
         self._turn.release()
 
     def learn(self, taken: Pass, error: ProviderError) -> bool:
         """A provider that says that its quota is used up is left alone until its own time, or for a minute."""
         if isinstance(error, QuotaError):
-            self._closed[taken.facts.name, taken.key.name] = self._clock() + (error.retry_after or 60.0)
+            place, until = (taken.facts.name, taken.key.name), self._clock() + (error.retry_after or 60.0)
+            self._closed[place] = max(until, self._closed.get(place, until))
         return False
 
     def _chosen(self, facts: Facts, request: HttpRequest, longest: float) -> tuple[Key, float]:
@@ -85,7 +90,7 @@ class LocalGate:
 
     def _free_at(self, facts: Facts, key: str, weight: int) -> float:
         free, answered = self._closed.get((facts.name, key), 0.0), self._answered.get((facts.name, key), deque())
-        for quota in quotas_of(facts, self._settings):
-            if len(answered) > quota.limit - weight:
-                free = max(free, answered[-(quota.limit - weight + 1)] + quota.seconds)
+        for window in windows(quotas_of(facts, self._settings), {}, weight):
+            if window.hold and len(answered) > window.limit - weight:
+                free = max(free, answered[-(window.limit - weight + 1)] + window.seconds)
         return free
