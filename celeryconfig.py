@@ -103,7 +103,6 @@ worker_hijack_root_logger = False
 
 # --- The schedule, kept in Redis by RedBeat so that a second beat can stand by --------------------------------------
 beat_scheduler = "fintrack_tasks.tasks.schedule:SteadyScheduler"
-redbeat_redis_url = broker_url
 # Without its own options RedBeat's client has no time-out: a server that hangs would hang beat.
 redbeat_redis_options = {"socket_timeout": 5, "socket_connect_timeout": 5, "socket_keepalive": True}
 redbeat_key_prefix = "fintrack:redbeat:"

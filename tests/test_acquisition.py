@@ -249,7 +249,6 @@ def test_what_a_plan_does_not_include_is_asked_once_and_other_endpoints_go_on(be
         assert conn.execute("SELECT count(*) FROM fintrack.alerts").fetchone() == (0,)
 
 
-@pytest.mark.xfail(reason="route.py leaves out what Facts.without names, where the operator named it too")
 def test_an_operator_with_a_larger_plan_may_ask_finnhub_for_candles_of_stocks(begin: Begin) -> None:
     fetching = begin({"FINTRACK_ROUTE_STOCK_BARS": "finnhub,yahoo_finance"})
     way = route.route(Instrument.of("AAPL"), Kind.BARS, Interval.D1, fetching.settings)
@@ -673,7 +672,6 @@ def test_an_opinion_is_kept_once_for_a_provider_that_is_asked_twice(agreed: Fetc
     assert batch.source == "consensus"
 
 
-@pytest.mark.xfail(reason="consensus.py takes no currency for one of its own: of two answers the named one is left out")
 def test_a_provider_that_names_no_currency_is_compared_with_those_that_do(
     begin: Begin, conn: psycopg.Connection
 ) -> None:

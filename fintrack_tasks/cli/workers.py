@@ -81,9 +81,9 @@ def check_beat() -> str:
 
     :raises OutageError: when none holds it, or the one that holds it does not tick.
     """
-    from redbeat.schedulers import ensure_conf  # noqa: PLC0415  slow to import, and needed here alone
+    from fintrack_tasks.tasks.schedule import schedule_of  # noqa: PLC0415  RedBeat is slow to import
 
-    conf = ensure_conf(celery)
+    conf = schedule_of(celery)
     with opened(load_settings()) as connections:
         left = int(connections.redis.pttl(conf.lock_key)) / 1000
     since = max(0.0, conf.lock_timeout - left)

@@ -187,7 +187,7 @@ class HttpClient:
         else:
             return HttpResponse(response.status_code, redaction.body(body), headers)
         if any(parts):
-            failure.partial = HttpResponse(response.status_code, redaction.body(b"".join(parts)), headers)
+            failure.partial = HttpResponse(response.status_code, redaction.broken_off(b"".join(parts)), headers)
         raise failure  # outside of the handler: the library's error, which knows the URL, is let go
 
 

@@ -71,6 +71,9 @@ class LocalGate:
             answered.extend([now] * taken.request.weight)
         self._turn.release()
 
+    def cancel(self, facts: Facts, request: HttpRequest, budget: Budget, ticket: Ticket) -> None:
+        """Nothing is reserved here: a place is never given out."""
+
     def learn(self, taken: Pass, error: ProviderError) -> bool:
         """A provider that says that its quota is used up is left alone until its own time, or for a minute."""
         if isinstance(error, QuotaError):

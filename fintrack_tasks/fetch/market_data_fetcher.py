@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 import redis
 import structlog
 
-from fintrack_tasks.domain import AssetClass, Batch, Instrument, Kind, from_micros
+from fintrack_tasks.domain import AssetClass, Batch, Budget, Instrument, Kind, from_micros
 from fintrack_tasks.errors import ProviderError, QuotaError, UsageError
 from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.client import HttpClient
@@ -143,8 +143,10 @@ class RoutedClient:
 
     def _exchanged(self, name: str, request: HttpRequest, parse: Callable[[HttpResponse], T]) -> T:
         """Ask and interpret; what the answer teaches is told to the gate."""
-        answer = exchange(providers.provider(name).facts, request, gate=self._gate, http=self._http)
+        facts = providers.provider(name).facts
+        answer = exchange(facts, request, gate=self._gate, http=self._http)
         if isinstance(answer, Place):
+            self._gate.cancel(facts, request, Budget.REAL_TIME, answer.ticket)
             raise QuotaError(f"{name}: the next free slot is {answer.seconds:.1f} s away", asked=False)
         try:
             return parse(answer.response)

@@ -17,6 +17,10 @@ _SHORTEST: Final = 8
 """Shorter ones are no secrets that a provider gives out (``demo``), and would be found in the data by chance."""
 
 
+_BEGINNING: Final = 4
+"""So many first characters of a secret at the end of a body that broke off are taken for its beginning."""
+
+
 class Redaction:
     """Replaces secrets by ``[masked]`` in whole bodies and in header values.
 
@@ -26,6 +30,7 @@ class Redaction:
 
     def __init__(self, keys: Iterable[str] = (), signatures: Iterable[str] = ()) -> None:
         # The longest first, or a part of it would be replaced and the rest left standing.
+        self._keys = _longest_first(keys := list(keys))
         self._patterns = [_pattern(key) for key in _longest_first(keys)]
         self._literals = [form.encode() for text in _longest_first(signatures) for form in (text, quote(text, safe=""))]
 
@@ -35,6 +40,15 @@ class Redaction:
             body = pattern.sub(MASK.encode(), body)
         for literal in self._literals:
             body = body.replace(literal, MASK.encode())
+        return body
+
+    def broken_off(self, body: bytes) -> bytes:
+        """The same of a body that broke off, perhaps inside a secret."""
+        body = self.body(body)
+        for key in self._keys:
+            for length in range(len(key) - 1, _BEGINNING - 1, -1):
+                if body.endswith(key[:length].encode()):
+                    return body[:-length] + MASK.encode()
         return body
 
     def text(self, text: str) -> str:

@@ -48,10 +48,11 @@ def _named(asset_class: AssetClass, kind: Kind, settings: Settings) -> tuple[str
 
 
 def _serving(asset_class: AssetClass, kind: Kind, interval: Interval | None, settings: Settings) -> tuple[str, ...]:
+    chosen = f"{asset_class}_{kind}" in settings.routes  # whoever names a kind's providers knows what they have
     return tuple(
         name
         for name in _named(asset_class, kind, settings)
-        if providers.provider(name).facts.serves(asset_class, kind, interval)
+        if providers.provider(name).facts.serves(asset_class, kind, interval, any_plan=chosen)
     )
 
 

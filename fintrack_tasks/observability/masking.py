@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 from fintrack_tasks.settings import SECRET_NAMES, Settings
 
@@ -15,14 +17,12 @@ _SHORTEST: Final = 4
 """A shorter value would mask half of every line; such passwords are still masked where their place betrays them."""
 
 _BY_NAME: Final = re.compile(r"(?i)(pass(word|wd)?|secret|token|api_?key|authorization|auth|crumb|cookie)$")
+_NAME: Final = r"(?<![A-Za-z0-9])(?:[A-Za-z0-9]+[_-]){0,5}?(?:api[_-]?key|token|password|passwd|secret|crumb)"
 _IN_TEXT: Final = (
+    # The scheme's word and what is behind it: "Authorization: Bearer ..."
+    (re.compile(r"""(?i)\b(authorization["']?\s*[=:]\s*["']?)(?:[a-z]+ +)?[^\s"',;]+"""), r"\1" + MASK),
     # name=value and "name": "value"
-    (
-        re.compile(
-            r"""(?i)\b(api_?key|token|password|passwd|secret|crumb|authorization)(["']?\s*[=:]\s*["']?)[^\s"'&,;]+"""
-        ),
-        r"\1\2" + MASK,
-    ),
+    (re.compile(rf"""(?i)({_NAME}["']?\s*[=:]\s*["']?)[^\s"'&,;]+"""), r"\1" + MASK),
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/=._~-]{6,}"), r"\1 " + MASK),
     (re.compile(r"://[^/\s:@]*:[^/\s@]+@"), "://" + MASK + "@"),
 )
@@ -70,7 +70,10 @@ class Masker:
     def _compile(self) -> None:
         self._count = len(_learnt)
         # The longest first, or a part of it would be replaced and the rest left standing.
-        known = sorted(self._own | _learnt, key=len, reverse=True)
+        plain = self._own | _learnt
+        encoded = {form for secret in plain for form in (quote(secret, safe=""), json.dumps(secret)[1:-1])}
+        slashed = {form.replace("/", "\\/") for form in plain}  # as some write JSON
+        known = sorted(plain | encoded | slashed, key=len, reverse=True)
         self._known = re.compile("|".join(re.escape(s) for s in known)) if known else None
 
     def value(self, value: Any, name: str = "") -> Any:

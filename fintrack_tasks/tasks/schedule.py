@@ -12,17 +12,29 @@ from contextlib import suppress
 from typing import Any, Final
 
 import structlog
+from celery import Celery
 from celery.beat import SchedulingError
 from kombu.exceptions import OperationalError
 from redbeat import RedBeatScheduler
-from redbeat.schedulers import get_redis
+from redbeat.schedulers import ensure_conf, get_redis
 from redis.exceptions import LockError, RedisError
 
-__all__ = ["SteadyScheduler"]
+__all__ = ["SteadyScheduler", "schedule_of"]
 
 log = structlog.get_logger("fintrack.beat")
 
 _OUTAGES: Final = (RedisError, OperationalError)
+
+
+def schedule_of(app: Celery) -> Any:
+    """RedBeat's settings: where the schedule is kept, and the name of its lock.
+
+    RedBeat wants a setting of its own for Redis' URL. It is set here, in the processes that need it: a worker tells its
+    settings to whoever asks (Flower does), and only of Celery's own does it know which hold a password.
+    """
+    if not app.conf.get("redbeat_redis_url"):
+        app.conf.redbeat_redis_url = app.conf.broker_url
+    return ensure_conf(app)
 
 
 class SteadyScheduler(RedBeatScheduler):
@@ -35,13 +47,14 @@ class SteadyScheduler(RedBeatScheduler):
     lock: Any = None
     lock_key: str | None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, app: Celery, *args: Any, **kwargs: Any) -> None:
+        schedule_of(app)
         self._ready = False
         self._told: str | None = None
         self._failures = 0
         self._failing_since = 0.0
         self._unsent: Any = None
-        super().__init__(*args, **kwargs)
+        super().__init__(app, *args, **kwargs)
         # Without a lock_key RedBeat leaves the lock alone: its own way of taking it gives up at the first outage.
         self._key, self.lock_key = self.lock_key, None
 

@@ -20,17 +20,18 @@ _PLACES: Final = Decimal("0.0001")
 def combine(quotes: Sequence[Batch], deviation_bps: float) -> Batch:
     """The median quote of at least one provider's quotes, with the measures of their agreement in ``meta``.
 
-    Prices are compared in the currency that most of them have (of as many, the first by name); the others are left
-    out and named. The median of an even number is the mean of the middle two, exact in decimals. The row is that of
-    the provider nearest to the median, the newest of such; its price is the median, its time the newest of all that
-    were compared, and what depends on one provider's book (bid, ask) is kept only when the price is that provider's.
+    Prices are compared in the currency that most of them name (of as many, the first by name); those in another one are
+    left out and named. Who names none is taken to mean the same: not every provider says it. The median of an even
+    number is the mean of the middle two, exact in decimals. The row is that of the provider nearest to the median, the
+    newest of such; its price is the median, its time the newest of all that were compared, and what depends on one
+    provider's book (bid, ask) is kept only when the price is that provider's.
 
     ``meta["metrics"]`` holds ``provider_spread_bps``, (highest - lowest) / median, and for each provider that lies
     further than ``deviation_bps`` from the median a ``provider_deviation_bps``; both in basis points.
     """
-    counts = Counter(quote.currency for quote in quotes)
-    currency = min(counts, key=lambda each: (-counts[each], each or ""))
-    compared = [quote for quote in quotes if quote.currency == currency]
+    counts = Counter(quote.currency for quote in quotes if quote.currency)
+    currency = min(counts, key=lambda each: (-counts[each], each), default=None)
+    compared = [quote for quote in quotes if quote.currency in (currency, None)]
     prices = {quote.source: Decimal(quote.columns["price"][0]) for quote in compared}
     middle = median(prices.values())
     nearest = min(compared, key=lambda q: (abs(prices[q.source] - middle), -q.columns["timestamp"][0]))
@@ -38,7 +39,7 @@ def combine(quotes: Sequence[Batch], deviation_bps: float) -> Batch:
     if prices[nearest.source] != middle:
         row |= {name: [None] for name in ("bid", "ask") if name in row}
     row |= {"price": [format(middle, "f")], "timestamp": [max(q.columns["timestamp"][0] for q in compared)]}
-    left_out = {q.source: q.currency for q in quotes if q.currency != currency}
+    left_out = {q.source: str(q.currency) for q in quotes if q.currency not in (currency, None)}
     return Batch(
         kind=nearest.kind,
         symbol=nearest.symbol,
@@ -50,7 +51,7 @@ def combine(quotes: Sequence[Batch], deviation_bps: float) -> Batch:
 
 
 def _metrics(
-    prices: dict[str, Decimal], middle: Decimal, deviation_bps: float, left_out: dict[str, str | None]
+    prices: dict[str, Decimal], middle: Decimal, deviation_bps: float, left_out: dict[str, str]
 ) -> list[dict[str, Any]]:
     said = {name: format(price, "f") for name, price in prices.items()}
     spread = (max(prices.values()) - min(prices.values())) / middle * _BASIS_POINTS if middle else Decimal(0)

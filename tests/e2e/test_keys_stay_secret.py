@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, urlsplit
 from zoneinfo import ZoneInfo
 
 import psutil
@@ -302,6 +302,15 @@ def test_the_key_stands_nowhere(spent: Spent) -> None:
     assert len(spent.places.sent_to_redis) > 500
     assert [command for command in spent.places.sent_to_redis if STOCKS[7] in command]
     assert spent.places.leaks(KEY) == {"files": [], "postgres": [], "redis": [], "flower": [], "kafka": []}
+
+
+def test_flower_shows_no_password_of_a_server(spent: Spent) -> None:
+    """Workers tell their settings to whoever asks; Celery knows only of its own which of them hold a password."""
+    environment = spent.pipeline.environment
+    passwords = [environment["DB_PASSWORD"], urlsplit(environment["REDIS_URL"]).password or ""]
+    assert all(len(password) > 8 for password in passwords)
+    shown = list(spent.places.flower())
+    assert [page for page, content in shown for password in passwords if password.encode() in content] == []
 
 
 def test_the_state_of_the_provider_says_until_when_it_is_closed_and_what_is_used(spent: Spent) -> None:

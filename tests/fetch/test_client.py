@@ -1235,6 +1235,13 @@ def test_the_part_of_a_body_that_came_before_it_broke_off_is_kept_without_the_ke
     assert (partial.status, partial.body) == (200, b'{"Information": "key [masked] has reached')
 
 
+def test_a_body_that_broke_off_inside_the_key_keeps_no_part_of_it() -> None:
+    half = b'{"Information": "key ' + KEY[:-2].encode()
+    with peer(says(half, length=5000)) as server, pytest.raises(TransientError) as caught:
+        client(server).get(KEYED, REQUEST)
+    assert caught.value.partial.body == b'{"Information": "key [masked]'
+
+
 def test_nothing_is_kept_where_nothing_came() -> None:
     with peer(says(b"", length=5000)) as server, pytest.raises(TransientError) as caught:
         client(server).get(FACTS, REQUEST)

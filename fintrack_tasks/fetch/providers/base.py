@@ -81,13 +81,18 @@ class Facts:
     largest_body: int = 8 * 1024 * 1024
     """Bytes, decompressed; a larger answer is refused."""
 
-    def serves(self, asset_class: AssetClass, kind: Kind, interval: Interval | None = None) -> bool:
-        """Whether such a question may be put to the provider."""
+    def serves(
+        self, asset_class: AssetClass, kind: Kind, interval: Interval | None = None, *, any_plan: bool = False
+    ) -> bool:
+        """Whether such a question may be put to the provider.
+
+        :param any_plan: also what no plan can be relied on to have: somebody who has one says so.
+        """
         return (
             asset_class in self.asset_classes
             and kind in self.kinds
             and (interval is None or interval in self.intervals)
-            and (asset_class, kind) not in self.without
+            and (any_plan or (asset_class, kind) not in self.without)
         )
 
 
