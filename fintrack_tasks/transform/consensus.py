@@ -15,6 +15,8 @@ __all__ = ["SOURCE", "combine"]
 SOURCE: Final = "consensus"
 _BASIS_POINTS: Final = 10_000
 _PLACES: Final = Decimal("0.0001")
+_MOST: Final = Decimal(10) ** 12
+"""Basis points; more is rubbish and is told as this much, so that one provider's rubbish ends no item of the others."""
 
 
 def combine(quotes: Sequence[Batch], deviation_bps: float) -> Batch:
@@ -54,13 +56,13 @@ def _metrics(
     prices: dict[str, Decimal], middle: Decimal, deviation_bps: float, left_out: dict[str, str]
 ) -> list[dict[str, Any]]:
     said = {name: format(price, "f") for name, price in prices.items()}
-    spread = (max(prices.values()) - min(prices.values())) / middle * _BASIS_POINTS if middle else Decimal(0)
+    spread = (max(prices.values()) - min(prices.values())) / abs(middle) * _BASIS_POINTS if middle else Decimal(0)
     detail: dict[str, Any] = {"prices": said, "median": format(middle, "f")}
     if left_out:
         detail["other_currency"] = left_out
     found = [{"metric": "provider_spread_bps", "value": _text(spread), "detail": detail}]
     for name, price in prices.items():
-        off = (price - middle) / middle * _BASIS_POINTS if middle else Decimal(0)
+        off = (price - middle) / abs(middle) * _BASIS_POINTS if middle else Decimal(0)
         if abs(off) > Decimal(str(deviation_bps)):
             flagged = {"provider": name, "price": said[name], "median": format(middle, "f"), "flagged": True}
             found.append({"metric": "provider_deviation_bps", "value": _text(off), "detail": flagged})
@@ -68,4 +70,4 @@ def _metrics(
 
 
 def _text(value: Decimal) -> str:
-    return format(value.quantize(_PLACES), "f")
+    return format(max(-_MOST, min(_MOST, value)).quantize(_PLACES), "f")
