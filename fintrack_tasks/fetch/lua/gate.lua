@@ -51,7 +51,7 @@ end
 local function all_sets(window)
   local found = {}
   for b = 0, CLASSES - 1 do
-    for _, what in ipairs({'c', 'v', 'o'}) do found[#found + 1] = what .. window.name .. ':' .. b end
+    for _, what in ipairs(b > 0 and {'c', 'v', 'o'} or {'c', 'v'}) do found[#found + 1] = what .. window.name .. ':' .. b end
   end
   return found
 end
