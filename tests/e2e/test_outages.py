@@ -152,7 +152,7 @@ def test_up_in_the_foreground_tells_which_server_ended_and_leaves_with_the_stack
             stderr=subprocess.STDOUT,
         )
     try:
-        assert until(lambda: "press Ctrl-C" in said.read_text(), 120)
+        assert until(lambda: "press Ctrl-C" in said.read_text(), 120), said.read_text()
         for name in ("kafka", "etl1"):
             kill(home, name)
             assert until(lambda n=name: re.search(rf"^{n} .*has ended; its log: ", said.read_text(), re.M), 20)  # type: ignore[misc]  # bound now
