@@ -14,7 +14,7 @@ import redis
 from fintrack_tasks.fetch.client import HttpClient
 from fintrack_tasks.fetch.gate import Gate
 from fintrack_tasks.fetch.keys import KeyRing
-from fintrack_tasks.publish.kafka import Producer
+from fintrack_tasks.publish.producer import Producer
 from fintrack_tasks.settings import Settings, load_settings
 from fintrack_tasks.store.connection import Database
 

@@ -29,7 +29,7 @@ from fintrack_tasks.errors import UsageError
 from fintrack_tasks.fetch import route
 from fintrack_tasks.planning import Plan
 from fintrack_tasks.publish import messages, relay
-from fintrack_tasks.publish.kafka import Producer
+from fintrack_tasks.publish.producer import Producer
 from fintrack_tasks.sessions import expected_bars, finals
 from fintrack_tasks.settings import Settings, load_settings
 from fintrack_tasks.store import coverage, instruments, ledger, outbox, quality, quarantine, report

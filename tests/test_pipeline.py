@@ -17,7 +17,8 @@ from fintrack_tasks.domain import Batch, Item, Kind, from_micros
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.fetch.client import HttpClient
 from fintrack_tasks.fetch.gate import Gate
-from fintrack_tasks.publish.kafka import Producer, read_all
+from fintrack_tasks.publish.kafka import read_all
+from fintrack_tasks.publish.producer import Producer
 from fintrack_tasks.sandbox import Running, running
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, ledger, outbox
@@ -35,7 +36,7 @@ def market() -> Iterator[Running]:
 
 @pytest.fixture
 def http(market: Running) -> Iterator[HttpClient]:
-    client = HttpClient(market.provider_base_urls, timeout=2.0)
+    client = HttpClient(market.provider_base_urls, timeout=5.0)
     yield client
     client.close()
     requests.delete(f"{market.url}/_control/faults", timeout=5)

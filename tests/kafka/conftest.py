@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from fintrack_tasks.publish.kafka import Producer, ensure_topics
+from fintrack_tasks.publish.kafka import ensure_topics
+from fintrack_tasks.publish.producer import Producer
 from tests.conftest import SHARED_HOME
 from tests.kafka.broker import Broker, find_jars, find_java
 

@@ -16,8 +16,9 @@ from confluent_kafka.cimpl import NewTopic
 from fintrack_tasks.domain import Event
 from fintrack_tasks.errors import ConfigurationError, OutageError
 from fintrack_tasks.observability.health import HealthChecker
-from fintrack_tasks.publish.kafka import Producer, count_messages, end_offsets, ensure_topics
+from fintrack_tasks.publish.kafka import count_messages, end_offsets, ensure_topics
 from fintrack_tasks.publish.messages import decode
+from fintrack_tasks.publish.producer import Producer
 from fintrack_tasks.publish.relay import drain
 from fintrack_tasks.settings import Settings
 from tests.kafka.broker import Broker

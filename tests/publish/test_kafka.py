@@ -19,7 +19,8 @@ from confluent_kafka import Producer as RawProducer
 from fintrack_tasks.domain import Event, uuid7
 from fintrack_tasks.embedded.kafka import Kafka
 from fintrack_tasks.errors import OutageError
-from fintrack_tasks.publish.kafka import Producer, count_messages, end_offsets, ensure_topics, read_all
+from fintrack_tasks.publish.kafka import count_messages, end_offsets, ensure_topics, read_all
+from fintrack_tasks.publish.producer import Producer
 from fintrack_tasks.publish.relay import drain
 
 pytestmark = pytest.mark.integration

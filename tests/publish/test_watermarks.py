@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fintrack_tasks.domain import Event, uuid7
-from fintrack_tasks.publish.kafka import Producer, count_messages, end_offsets, ensure_topics, read_all
+from fintrack_tasks.publish.kafka import count_messages, end_offsets, ensure_topics, read_all
+from fintrack_tasks.publish.producer import Producer
 
 pytestmark = pytest.mark.integration
 
