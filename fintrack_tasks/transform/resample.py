@@ -177,8 +177,7 @@ def group(
     stamps = stamps[rows]
     first = np.flatnonzero(np.append(True, stamps[1:] != stamps[:-1])[: len(stamps)])
     made = stamps[first]
-    lacking, within = _buckets(np.setdiff1d(np.asarray(missing, np.int64), timestamps[rows]), length, to, sessions)
-    lacking = np.sort(lacking[within])
+    lacking = _lacking(np.asarray(missing, np.int64), timestamps[rows], length, to, sessions)
     counted = np.searchsorted(lacking, made, "right") - np.searchsorted(lacking, made, "left")
     return Groups(rows, first, made, _ends(made, to, sessions), counted)
 
@@ -314,6 +313,15 @@ def _three_prices(cells: Mapping[str, Sequence[Any]], row: int) -> Decimal:
         return _EXACT.multiply(Decimal(cells["vwap"][row]), Decimal(3))
     high, low, close = (Decimal(cells[name][row]) for name in ("high", "low", "close"))
     return _EXACT.add(_EXACT.add(high, low), close)
+
+
+def _lacking(missing: Integers, there: Integers, length: Length, to: Length, sessions: Sessions) -> Integers:
+    """For each missing bar the stamp of the longer one that lacks it, ascending; what is there after all is not."""
+    if len(missing) and len(there):
+        place = np.minimum(np.searchsorted(there, missing), len(there) - 1)
+        missing = missing[there[place] != missing]
+    stamps, known = _buckets(missing, length, to, sessions)
+    return np.sort(stamps[known])
 
 
 def _buckets(stamps: Integers, length: Length, to: Length, sessions: Sessions) -> tuple[Integers, NDArray[np.bool_]]:
