@@ -128,6 +128,12 @@ beat_schedule = {
         "kwargs": {"scheduled": True},
         "options": {"expires": 3500},
     },
+    # The ECB publishes at about 16:00 in Frankfurt, which is 14:00 UTC in summer and 15:00 in winter.
+    "fx-rates": {
+        "task": "fintrack.fetch_fx_rates",
+        "schedule": crontab(minute="30", hour="15", day_of_week="mon-fri"),
+        "options": {"expires": 6 * 3600},
+    },
     "reconcile": {"task": "fintrack.reconcile", "schedule": 60.0, "options": {"expires": 55}},
     "publish": {"task": "fintrack.publish", "schedule": 15.0, "options": {"expires": 14}},
     "cleanup": {

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import IntEnum, StrEnum
 from typing import Any, Final, Self
@@ -26,6 +26,7 @@ __all__ = [
     "Bar",
     "Batch",
     "Budget",
+    "CorporateAction",
     "Event",
     "Finding",
     "FxRate",
@@ -322,6 +323,26 @@ class FxRate:
     timestamp: datetime
     rate: Decimal
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class CorporateAction:
+    """A split or a dividend of an instrument, from the opening of its ex-date on.
+
+    ``kind`` is ``split``: ``numerator`` new shares for ``denominator`` old ones; or ``dividend``: ``amount`` a share,
+    in whole units of ``currency``.
+
+    ``adjusted_to``: an amount that is already restated for every split up to this date; ``None``: as it was paid.
+    """
+
+    kind: str
+    ex_date: date
+    effective_at: datetime
+    numerator: Decimal | None = None
+    denominator: Decimal | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+    adjusted_to: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

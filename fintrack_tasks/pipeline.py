@@ -32,10 +32,12 @@ from fintrack_tasks.publish import messages, relay
 from fintrack_tasks.publish.producer import Producer
 from fintrack_tasks.sessions import expected_bars, finals
 from fintrack_tasks.settings import Settings, load_settings
-from fintrack_tasks.store import coverage, instruments, ledger, outbox, quality, quarantine, report
+from fintrack_tasks.store import actions, alerts, coverage, fx, instruments, ledger, outbox, quality, quarantine, report
 from fintrack_tasks.store import load as loading
 from fintrack_tasks.store.connection import Database
 from fintrack_tasks.transform import clean_batch
+from fintrack_tasks.transform.actions import actions_of
+from fintrack_tasks.transform.currency import rate_of
 from fintrack_tasks.validate import check_batch, split
 
 __all__ = [
@@ -108,13 +110,15 @@ def load(item: Item, batch: Batch, *, database: Database, settings: Settings, no
 
 
 def _load_quote(conn: psycopg.Connection, item: Item, batch: Batch, event: Event, now: datetime) -> bool:
-    measured = batch.meta.get("metrics")
-    if not measured:
+    measured, rate = batch.meta.get("metrics"), rate_of(item.instrument, batch)
+    if not measured and not rate:
         return loading.load_quote(conn, item, batch, event, now)
     with conn.transaction():
         done = loading.load_quote(conn, item, batch, event, now)
-        if done:
+        if done and measured:
             quality.add(conn, item, measured, now)
+        if done and rate:
+            fx.add(conn, [rate], now, item_id=item.id)
     return done
 
 
@@ -124,6 +128,9 @@ def _load_bars(conn: psycopg.Connection, item: Item, batch: Batch, event: Event,
     closed = finals(item.instrument, interval, stamps, now)
     with conn.transaction():
         done = loading.load_bars(conn, item, batch, event, now, closed)
+        if done and (told := actions_of(batch)):
+            for line in actions.add(conn, item.instrument_id, told, batch.source, item.id, now):
+                alerts.add(conn, "split_contradicted", "warning", item.instrument.symbol, line, now)
         if done and item.window:
             # What a provider leaves out of a closed window will not come: asking again every night would not help.
             expected = expected_bars(item.instrument, interval, item.window)

@@ -23,7 +23,14 @@ from fintrack_tasks.cli import app
 from fintrack_tasks.settings import SECRET_NAMES, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/operations.md", "docs/providers.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/architecture.md",
+    "docs/operations.md",
+    "docs/providers.md",
+    "docs/prices.md",
+)
 
 # Fixed for the scripts that depend on them.
 SURFACE = """

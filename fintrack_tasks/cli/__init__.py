@@ -6,10 +6,13 @@ import sys
 
 import typer
 
+from fintrack_tasks.cli.aggregate import aggregate
 from fintrack_tasks.cli.backfill import app as backfill
 from fintrack_tasks.cli.database import app as database
 from fintrack_tasks.cli.demo import demo
 from fintrack_tasks.cli.describe import describe
+from fintrack_tasks.cli.explain import explain
+from fintrack_tasks.cli.fx import app as fx
 from fintrack_tasks.cli.health import register as register_health
 from fintrack_tasks.cli.instruments import app as instruments
 from fintrack_tasks.cli.output import errors
@@ -36,6 +39,9 @@ app.add_typer(runs, name="runs")
 instruments.command("describe")(describe)
 app.add_typer(instruments, name="instruments")
 app.add_typer(database, name="db")
+app.add_typer(fx, name="fx")
+app.command("aggregate")(aggregate)
+app.command("explain")(explain)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import psycopg
 
 from fintrack_tasks.domain import AssetClass, Instrument
 
-__all__ = ["active", "add", "deactivate", "describe", "ensure"]
+__all__ = ["active", "add", "deactivate", "describe", "ensure", "find"]
 
 _COLUMNS = "id, symbol, asset_class, currency, calendar, name"
 
@@ -52,6 +52,16 @@ def ensure(conn: psycopg.Connection, instruments: Sequence[Instrument]) -> dict[
         (symbols, classes),
     ).fetchall()
     return {instrument.symbol: (number, instrument) for number, instrument in map(_row, found)}
+
+
+def find(conn: psycopg.Connection, instrument: Instrument) -> tuple[int, Instrument] | None:
+    """What is known under a symbol, of the given class before any other; ``None`` when nothing is."""
+    row = conn.execute(
+        f"SELECT {_COLUMNS} FROM fintrack.instruments WHERE symbol = %s"  # noqa: S608  a constant
+        " ORDER BY asset_class <> %s, id LIMIT 1",
+        (instrument.symbol, instrument.asset_class.value),
+    ).fetchone()
+    return _row(row) if row else None
 
 
 def describe(conn: psycopg.Connection, described: Iterable[tuple[int, Instrument]]) -> None:

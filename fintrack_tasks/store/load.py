@@ -61,9 +61,9 @@ _EXCLUDED: Final = ", ".join(f"excluded.{name}" for name in (*_BAR_COLUMNS, "cur
 
 _KEEP_VERSIONS: Final = f"""
 INSERT INTO fintrack.bar_versions (instrument_id, interval, timestamp, {_VALUES}, currency, is_final, source, item_id,
-                                   valid_from, valid_to, replaced_by)
-SELECT b.instrument_id, b.interval, b.timestamp, {_BAR_ROW}, b.is_final, b.source, b.item_id, b.valid_from, %(now)s,
-       %(item)s
+                                   adjusted_to, valid_from, valid_to, replaced_by)
+SELECT b.instrument_id, b.interval, b.timestamp, {_BAR_ROW}, b.is_final, b.source, b.item_id, b.adjusted_to,
+       b.valid_from, %(now)s, %(item)s
 FROM fintrack.bars b JOIN staged_bars s ON b.timestamp = {_STAMP}
 WHERE b.instrument_id = %(instrument)s AND b.interval = %(interval)s AND b.timestamp BETWEEN %(first)s AND %(last)s
   AND (s.is_final OR NOT b.is_final)
@@ -72,11 +72,13 @@ WHERE b.instrument_id = %(instrument)s AND b.interval = %(interval)s AND b.times
 
 _MERGE: Final = f"""
 INSERT INTO fintrack.bars AS b (instrument_id, interval, timestamp, {_VALUES}, currency, is_final, source, item_id,
-                                valid_from)
-SELECT %(instrument)s, %(interval)s, {_STAMP}, {_VALUES}, %(currency)s, is_final, %(source)s, %(item)s, %(now)s
+                                adjusted_to, valid_from)
+SELECT %(instrument)s, %(interval)s, {_STAMP}, {_VALUES}, %(currency)s, is_final, %(source)s, %(item)s,
+       %(adjusted_to)s::date, %(now)s
 FROM staged_bars ORDER BY micros
 ON CONFLICT (instrument_id, interval, timestamp) DO UPDATE SET
     {", ".join(f"{name} = excluded.{name}" for name in (*_BAR_COLUMNS, "currency", "is_final", "source", "item_id"))},
+    adjusted_to = excluded.adjusted_to,
     valid_from = CASE WHEN ({_BAR_ROW}) IS DISTINCT FROM ({_EXCLUDED})
                       THEN excluded.valid_from ELSE b.valid_from END
 WHERE (excluded.is_final OR NOT b.is_final)
@@ -128,6 +130,7 @@ def load_bars(
         "first": from_micros(min(batch.columns["timestamp"])),
         "last": from_micros(max(batch.columns["timestamp"])),
         "rows": len(batch),
+        "adjusted_to": batch.meta.get("adjusted_to"),
     }
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_ORDER_LOCK, item.instrument_id))

@@ -14,7 +14,7 @@ import zstandard
 
 from fintrack_tasks.errors import StoreError
 
-__all__ = ["Payload", "get"]
+__all__ = ["Payload", "add", "get"]
 
 _KEPT_HEADERS: Final = ("content-type", "date", "etag", "last-modified", "retry-after")
 _LARGEST: Final = 64 * 1024 * 1024  # bytes; far above what the client lets in
@@ -47,6 +47,15 @@ class Payload:
         compressed = zstandard.compress(self.body, 3)
         headers = orjson.dumps(dict(self.headers)).decode()
         return self.sha256, self.provider, self.path, self.status, headers, compressed, len(self.body), self.received_at
+
+
+def add(conn: psycopg.Connection, payload: Payload) -> None:
+    """Keep an answer that belongs to no item; one that is kept already stays as it is."""
+    conn.execute(
+        "INSERT INTO fintrack.payloads (sha256, provider, path, status, headers, body, size, received_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (sha256) DO NOTHING",
+        payload.columns(),
+    )
 
 
 def get(conn: psycopg.Connection, sha256: bytes) -> Payload:

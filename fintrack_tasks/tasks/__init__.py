@@ -4,9 +4,11 @@ from fintrack_tasks.tasks import fleet as fleet  # registers what each worker's 
 from fintrack_tasks.tasks.jobs import fetch_historical_market_data, fetch_market_data, fetch_market_index_data
 from fintrack_tasks.tasks.maintenance import cleanup, reconcile
 from fintrack_tasks.tasks.publish import publish
+from fintrack_tasks.tasks.rates import fetch_fx_rates
 
 __all__ = [
     "cleanup",
+    "fetch_fx_rates",
     "fetch_historical_market_data",
     "fetch_market_data",
     "fetch_market_index_data",

@@ -20,6 +20,8 @@ MINOR_UNITS: Final = {
     "ZAc": ("ZAR", 2),  # Johannesburg quotes cents
     "ZAC": ("ZAR", 2),
     "ILA": ("ILS", 2),  # Tel Aviv quotes agorot
+    "USX": ("USD", 2),  # some futures are quoted in cents
+    "KWF": ("KWD", 3),  # Kuwait quotes fils, of which a thousand are a dinar
 }
 """A provider's code of a minor unit: the ISO 4217 currency and how many decimal places it lies below it."""
 

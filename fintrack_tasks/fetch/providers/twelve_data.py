@@ -284,7 +284,11 @@ def _bars(ask: Ask, entry: Mapping[str, Any]) -> Batch:
     columns = {name: [rows[opens][i] for opens in order] for i, name in enumerate((*_PRICES, "volume"))}
     currency = _pair_currency(ask) or text(meta.get("currency"), "currency")
     return _batch(
-        ask, {"timestamp": order, **columns, "adj_close": [None] * len(order)}, currency, interval, _said(meta)
+        ask,
+        {"timestamp": order, **columns, "adj_close": [None] * len(order)},
+        currency,
+        interval,
+        {**_said(meta), **_adjusted(ask, meta)},
     )
 
 
@@ -357,6 +361,17 @@ def _parsed(text: str) -> datetime:
         return datetime.fromisoformat(text)
     except ValueError:
         raise MalformedError(f"datetime is no time: {text!r:.40}") from None
+
+
+def _adjusted(ask: Ask, meta: Mapping[str, Any]) -> dict[str, str]:
+    """Bars of stocks come restated for splits (``adjust=splits`` where nothing is asked for): up to this day.
+
+    A source that makes a statement about itself is a sandbox's, whose prices are as they were traded.
+    """
+    if ask.instrument.asset_class is not AssetClass.STOCK or isinstance(meta.get("fintrack"), dict):
+        return {}
+    zone = UTC if meta.get("exchange_timezone") is None else time_zone(meta["exchange_timezone"], "exchange_timezone")
+    return {"adjusted_to": ask.now.astimezone(zone).date().isoformat()}
 
 
 def _said(meta: Mapping[str, Any]) -> dict[str, Any]:

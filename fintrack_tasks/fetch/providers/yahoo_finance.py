@@ -195,6 +195,7 @@ def _bars(ask: Ask, result: Mapping[str, Any]) -> Batch:
     def belongs(stamp: int) -> bool:
         return _in_window(ask, _session(stamp, zone) if interval is Interval.D1 else stamp)
 
+    events = _events(result.get("events"), belongs)
     order = sorted(bars)
     return Batch(
         kind=ask.kind,
@@ -208,7 +209,8 @@ def _bars(ask: Ask, result: Mapping[str, Any]) -> Batch:
         },
         meta={
             **_said_of_itself(meta),
-            **_events(result.get("events"), belongs),
+            **_adjusted(ask, meta, zone, events),
+            **events,
             **({"left_out": left_out} if left_out else {}),
         },
     )
@@ -344,6 +346,22 @@ def _events(events: object, belongs: Callable[[int], bool]) -> dict[str, list[li
         if complete := [row for row in rows if None not in row and belongs(row[0])]:
             found[name] = sorted(complete)
     return found
+
+
+def _adjusted(
+    ask: Ask, meta: Mapping[str, Any], zone: ZoneInfo, events: Mapping[str, list[list[Any]]]
+) -> dict[str, str]:
+    """Up to which date Yahoo has restated prices and dividends for splits: that of its last trade, or of a split told.
+
+    By the answer's own times, so that it means the same when it is read again later. A source that makes a statement
+    about itself is a sandbox's, whose prices are as they were traded.
+    """
+    if ask.instrument.asset_class is not AssetClass.STOCK or isinstance(meta.get("fintrack"), dict):
+        return {}
+    traded = meta.get("regularMarketTime")
+    stamps = [to_micros(ask.now) if traded is None else epoch_micros(traded, "regularMarketTime")]
+    stamps += [stamp for stamp, *_ in events.get("splits", ())]
+    return {"adjusted_to": from_micros(max(stamps)).astimezone(zone).date().isoformat()}
 
 
 def _said_of_itself(meta: Mapping[str, Any]) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def test_two_series_of_a_batch() -> None:
     assert [from_micros(each) for each in apple.columns["timestamp"]] == [datetime(2024, 11, 22, tzinfo=UTC)]
     assert (apple.columns["open"], apple.columns["volume"]) == (["228.84000"], ["35462000"])
     assert (microsoft.columns["low"], microsoft.columns["close"]) == (["411.36000"], ["414.17000"])
-    assert apple.meta == {"zone": "America/New_York", "exchange": "NASDAQ"}
+    assert apple.meta == {"zone": "America/New_York", "exchange": "NASDAQ", "adjusted_to": "2026-10-03"}
 
 
 def test_a_batch_with_one_bad_entry_keeps_the_good_one() -> None:

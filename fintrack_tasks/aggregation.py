@@ -1,0 +1,130 @@
+"""Longer bars of the stored ones, made when they are read: none of them is stored, so none can be out of date."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+
+from fintrack_tasks.domain import AssetClass, Instrument, Interval, Window, from_micros, to_micros
+from fintrack_tasks.errors import UsageError
+from fintrack_tasks.sessions import GRACE, expected_bars, segments
+from fintrack_tasks.store import actions, coverage, series
+
+if TYPE_CHECKING:
+    from fintrack_tasks.transform.resample import Length, Sessions
+
+__all__ = ["SOURCES", "Adjust", "Aggregated", "aggregate_bars", "sessions_of"]
+
+SOURCES: Final = {"1h": Interval.M15, "1d": Interval.H1, "1w": Interval.D1, "1mo": Interval.D1}
+"""The length of the stored bars that longer ones are made of, where nobody says otherwise."""
+
+_DAY: Final = timedelta(days=1)
+_MONTH: Final = timedelta(days=31)
+
+
+class Adjust(StrEnum):
+    """Which actions are applied to prices before they are put together."""
+
+    NONE = "none"
+    SPLITS = "splits"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregated:
+    """Longer bars by column (see :func:`fintrack_tasks.transform.resample.aggregate_columns`), oldest first.
+
+    :ivar source: the length of the bars that they are made of.
+    :ivar splits: ex-dates inside the span of splits that were not applied: a raw bar that holds such a day mixes
+        shares of two sizes.
+    """
+
+    columns: dict[str, list[Any]]
+    source: Interval
+    splits: list[date]
+
+
+def aggregate_bars(
+    conn: psycopg.Connection,
+    instrument_id: int,
+    instrument: Instrument,
+    to: Length,
+    *,
+    now: datetime,
+    source: Interval | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    adjust: Adjust = Adjust.NONE,
+) -> Aggregated:
+    """The stored bars of an instrument, put together.
+
+    ``start`` and ``end`` choose longer bars by their stamps, ``end`` excluded; none of them is cut. One is not final
+    while it may still change, and while it lacks a bar that is expected and not confirmed absent.
+
+    :param source: the length of the stored bars; that of :data:`SOURCES` by default.
+    :raises UsageError: when such bars cannot be made of such ones, or ``end`` is not after ``start``.
+    """
+    from fintrack_tasks.transform.resample import Length, aggregate_columns  # noqa: PLC0415  numpy, for these alone
+
+    interval = source or SOURCES.get(to.value, Interval.M15)
+    length = Length(interval.value)
+    if not length.gives(to):
+        raise UsageError(f"bars of {to.value} cannot be made of stored bars of {interval.value}")
+    if start and end and end <= start:
+        raise UsageError(f"the end ({end.date()}) must be after the start ({start.date()})")
+    # A session may begin on the UTC date before its own, and a month goes on after its stamp.
+    low, high = start - _DAY if start else None, end + _MONTH + _DAY if end else None
+    columns = series.bars(conn, instrument_id, interval, low, high, adjust.value)
+    if not columns["timestamp"]:
+        return Aggregated({**columns, "vwap": [], "parts": [], "missing": []}, interval, [])
+    span = _span(columns["timestamp"], now, high)
+    expected = expected_bars(instrument, interval, span)
+    made = aggregate_columns(
+        columns,
+        length,
+        to,
+        sessions_of(instrument, span),
+        until=to_micros(now - GRACE[instrument.asset_class]),
+        missing=coverage.missing(conn, instrument_id, interval, expected, now),
+    )
+    chosen = _between(made, start, end)
+    splits = [] if adjust is not Adjust.NONE else _splits(conn, instrument_id, chosen["timestamp"], span)
+    return Aggregated(chosen, interval, splits)
+
+
+def sessions_of(instrument: Instrument, span: Window) -> Sessions:
+    """The sessions by which an instrument's bars are put together: the exchange's, UTC days, or currencies' days.
+
+    :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
+    """
+    from fintrack_tasks.transform.resample import Sessions, forex_sessions  # noqa: PLC0415  see aggregate_bars
+
+    if instrument.asset_class is AssetClass.FOREX and not instrument.calendar:
+        return forex_sessions((span.start - _DAY).date(), (span.end + _MONTH + _DAY).date())
+    return Sessions(*segments(instrument))
+
+
+def _span(stamps: list[int], now: datetime, high: datetime | None) -> Window:
+    """In which bars may be missing: also before the first one, in the week or month that it belongs to."""
+    last = max(from_micros(stamps[-1] + 1), min(now, high or now))
+    return Window(from_micros(stamps[0]) - _MONTH, last)
+
+
+def _between(made: dict[str, list[Any]], start: datetime | None, end: datetime | None) -> dict[str, list[Any]]:
+    low, high = to_micros(start) if start else None, to_micros(end) if end else None
+    kept = [
+        place
+        for place, stamp in enumerate(made["timestamp"])
+        if (low is None or stamp >= low) and (high is None or stamp < high)
+    ]
+    return {name: [cells[place] for place in kept] for name, cells in made.items()}
+
+
+def _splits(conn: psycopg.Connection, instrument_id: int, stamps: list[int], span: Window) -> list[date]:
+    if not stamps:
+        return []
+    return actions.splits_between(conn, instrument_id, from_micros(stamps[0]).date(), span.end.date())

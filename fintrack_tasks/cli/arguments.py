@@ -1,0 +1,44 @@
+"""What several commands take: a symbol that is known, a moment, a span."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import psycopg
+import typer
+
+from fintrack_tasks.domain import Instrument
+from fintrack_tasks.errors import UsageError
+from fintrack_tasks.store import instruments
+
+__all__ = ["AsJson", "known", "moment"]
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
+
+
+def known(conn: psycopg.Connection, symbol: str) -> tuple[int, Instrument]:
+    """The number and the facts of a symbol that was fetched at some time.
+
+    :raises UsageError: for what is no symbol, and for one that nobody ever fetched.
+    """
+    try:
+        instrument = Instrument.of(symbol)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    found = instruments.find(conn, instrument)
+    if found is None:
+        raise UsageError(f"nothing is known of {instrument.symbol}; see: fintrack instruments list")
+    return found
+
+
+def moment(name: str, text: str) -> datetime:
+    """An ISO date (midnight UTC) or time; a time without a zone is UTC's.
+
+    :raises UsageError: names what is wrong.
+    """
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise UsageError(f"{name} is no time: {text!r:.40}; write it as 2024-01-31 or 2024-01-31T14:30:00Z") from None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)

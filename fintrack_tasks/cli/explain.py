@@ -1,0 +1,106 @@
+"""``fintrack explain``: why a stored number is what it is."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import psycopg
+import typer
+
+from fintrack_tasks.cli.arguments import AsJson, known, moment
+from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.output import console, print_json, table
+from fintrack_tasks.domain import Interval
+from fintrack_tasks.errors import UsageError
+from fintrack_tasks.lineage import explain as explained
+from fintrack_tasks.store import origins, report
+
+__all__ = ["explain"]
+
+_PRICES: Final = ("price", "open", "high", "low", "close", "adj_close", "volume", "currency")
+
+
+def explain(
+    symbol: Annotated[str, typer.Argument(help="Such as AAPL.")],
+    timestamp: Annotated[str, typer.Argument(help="A bar's or quote's time: 2005-02-25, 2024-05-06T15:00:00Z.")],
+    interval: Annotated[Interval | None, typer.Option(help="Only the bar of this length.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Provider, raw answer, item and run of a stored value, what it was before, and the actions that adjust it."""
+    at = moment("the timestamp", timestamp)
+    with opened() as connections, connections.database.connection() as conn:
+        report.require_schema(conn)
+        number, instrument = known(conn, symbol)
+        found = explained(conn, number, instrument, at, interval)
+        if not any(found.values()):
+            raise UsageError(_nothing(conn, number, instrument.symbol, at))
+    if as_json:
+        print_json({"symbol": instrument.symbol, "timestamp": at, **found})
+        return
+    for name, values in found.items():
+        for value in values:
+            _show(
+                f"{instrument.symbol} {value.get('interval', 'quote')} {value['timestamp']:%Y-%m-%d %H:%M:%S}Z", value
+            )
+            _show_history(name, value)
+
+
+def _nothing(conn: psycopg.Connection, number: int, symbol: str, at: datetime) -> str:
+    nearest = origins.nearest(conn, number, at)
+    if nearest is None:
+        return f"nothing of {symbol} is stored; see: fintrack run historical --symbols {symbol}"
+    return f"nothing of {symbol} is stored at {at.isoformat()}; the nearest is at {nearest.isoformat()}"
+
+
+def _show(title: str, value: dict[str, Any]) -> None:
+    item, payload, told = value["item"] or {}, value["payload"] or {}, value["provider_row"] or {}
+    rows = [[name, value[name], told.get(name)] for name in _PRICES if name in value]
+    console.print(table(title, ["", "stored", "in the provider's answer"], rows))
+    facts = {
+        "source": value["source"],
+        "known since": value.get("valid_from") or value.get("known_since"),
+        "restated for splits up to": value.get("adjusted_to"),
+        "item": item.get("item_id"),
+        "run": item.get("run_id") and f"{item['run_id']} ({item['job']})",
+        "raw answer": payload.get("sha256") or "no longer kept",
+        "asked": payload.get("path"),
+        "received": payload.get("received_at"),
+        "in dollars": _dollars(value) if "usd_rate" in value else None,
+    }
+    console.print(table("behind it", ["", ""], [[name, fact] for name, fact in facts.items() if fact is not None]))
+
+
+def _dollars(value: dict[str, Any]) -> str:
+    if value["usd_rate"] is None:
+        return "no rate is known"
+    if value["usd_rate_as_of"] is None:
+        return str(value["price_usd"])
+    at = f"{value['usd_rate_as_of']:%Y-%m-%d %H:%M}Z"
+    return (
+        f"{value['price_usd']:f} at {value['usd_rate']:f} ({value['usd_rate_path']}, {value['usd_rate_source']}, {at})"
+    )
+
+
+def _show_history(name: str, value: dict[str, Any]) -> None:
+    if name != "bars":
+        return
+    if value["revisions"]:
+        columns = ["valid_from", "valid_to", "close", "volume", "source", "item_id"]
+        console.print(table("what it was before", columns, [[row[c] for c in columns] for row in value["revisions"]]))
+    adjusted = value["adjusted"] or {}
+    if value["actions"]:
+        columns = [
+            "ex_date",
+            "kind",
+            "numerator",
+            "denominator",
+            "amount",
+            "split_factor",
+            "dividend_factor",
+            "applied",
+        ]
+        console.print(table("later actions", columns, [[row[c] for c in columns] for row in value["actions"]]))
+    if adjusted:
+        columns = ["split_factor", "dividend_factor", "split_close", "total_close"]
+        console.print(table("adjusted", columns, [[adjusted[column] for column in columns]]))

@@ -1,0 +1,124 @@
+"""``fintrack fx``: exchange rates, brought up to date and read as of a moment."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Final
+
+import typer
+
+from fintrack_tasks.cli.arguments import AsJson, moment
+from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.output import console, errors, print_json, table
+from fintrack_tasks.connections import Connections
+from fintrack_tasks.errors import UsageError
+from fintrack_tasks.fetch.gate import Place
+from fintrack_tasks.rates import Updated, update_rates
+from fintrack_tasks.store import fx as stored
+from fintrack_tasks.store import report
+from fintrack_tasks.tasks.base import utc_now
+from fintrack_tasks.transform.currency import BASES, MAX_AGE, Conversion, convert, main_unit
+
+app = typer.Typer(help="Exchange rates.", no_args_is_help=True)
+
+_PAIR: Final = re.compile(r"([A-Za-z]{3})/([A-Za-z]{3})")
+_LONGEST: Final = 120.0
+
+
+@app.command("update")
+def update(as_json: AsJson = False) -> None:
+    """Fetch the European Central Bank's reference rates that are missing: all days since 1999 on the first run."""
+    with opened() as connections:
+        with connections.database.connection() as conn:
+            report.require_schema(conn)
+        outcome = _updated(connections)
+    if as_json:
+        print_json({"rates": outcome.rates, "changed": outcome.changed, "newest": outcome.newest})
+        return
+    console.print(
+        f"{outcome.changed:,} of {outcome.rates:,} rates are new; the newest are of {outcome.newest:%Y-%m-%d}"
+    )
+
+
+def _updated(connections: Connections) -> Updated:
+    """After as long a wait for the quota as one window of it takes."""
+    ticket = None
+    while isinstance(
+        outcome := update_rates(
+            database=connections.database,
+            http=connections.http,
+            gate=connections.gate,
+            now=utc_now(),
+            ticket=ticket,
+            longest=_LONGEST,
+        ),
+        Place,
+    ):
+        time.sleep(outcome.seconds)  # the slot's own time: nothing is asked before it
+        ticket = outcome.ticket
+    return outcome
+
+
+@app.command("show")
+def show(
+    pair: Annotated[str, typer.Argument(help="Such as EUR/USD: what one euro is in dollars; GBp is a penny.")],
+    at: Annotated[str | None, typer.Option("--at", help="As of this time; default now.")] = None,
+    amount: Annotated[str, typer.Option(help="How much to convert.")] = "1",
+    max_age: Annotated[float, typer.Option(help="Days after which a rate is too old.", min=0)] = MAX_AGE
+    / timedelta(days=1),
+    as_json: AsJson = False,
+) -> None:
+    """The rate as of a time, never a later one, with its own time and source; exit code 3 when none is known."""
+    match = _PAIR.fullmatch(pair.strip())
+    if match is None:
+        raise UsageError(f"not a pair of currencies: {pair!r:.40}; write it as EUR/USD")
+    # "GBp" means something else than "GBP": only what is no minor unit is put into upper case.
+    given, wanted = (code if main_unit(code)[1] else code.upper() for code in match.groups())
+    when, oldest = moment("--at", at) if at else utc_now(), timedelta(days=max_age)
+    currencies = [main_unit(given)[0], main_unit(wanted)[0], *BASES]
+    with opened() as connections, connections.database.connection() as conn:
+        report.require_schema(conn)
+        rates = stored.rates_as_of(conn, currencies, when, oldest)
+    found = convert(_number(amount), given, wanted, when, rates, oldest)
+    told: dict[str, Any] = {"pair": f"{given}/{wanted}", "at": when, **_told(found)}
+    if as_json:
+        print_json(told)
+    elif found.finding:
+        errors.print(f"{found.finding.rule}: {found.finding.detail}", markup=False, highlight=False)
+    else:
+        legs = [[leg["pair"], leg["rate"], leg["timestamp"], leg["source"]] for leg in told["legs"]]
+        console.print(f"{amount} {given} = {_plain(found.amount)} {wanted}", highlight=False)
+        console.print(table(f"as of {when.isoformat()}", ["rate", "", "of", "source"], legs))
+    if found.finding:
+        raise typer.Exit(3)
+
+
+def _told(found: Conversion) -> dict[str, Any]:
+    return {
+        "amount": _plain(found.amount),
+        "rate": _plain(found.rate),
+        "as_of": found.as_of,
+        "source": found.source,
+        "legs": [
+            {"pair": str(leg), "rate": leg.rate.rate, "timestamp": leg.rate.timestamp, "source": leg.rate.source}
+            for leg in found.legs
+        ],
+        "finding": found.finding.detail if found.finding else None,
+    }
+
+
+def _plain(value: Decimal | None) -> str | None:
+    return None if value is None else format(value, "f")
+
+
+def _number(text: str) -> Decimal:
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        raise UsageError(f"not a number: {text!r:.40}") from None
+    if not found.is_finite():
+        raise UsageError(f"not a number: {text!r:.40}")
+    return found

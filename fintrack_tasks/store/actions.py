@@ -1,0 +1,98 @@
+"""Splits and dividends: each known one once, whoever tells it and however often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import dict_row
+
+from fintrack_tasks.domain import CorporateAction
+
+__all__ = ["add", "factors", "splits_between"]
+
+_ADD: Final = """
+WITH given AS (
+    SELECT %(instrument)s::integer AS instrument_id, %(ex_date)s::date AS ex_date, %(kind)s::text AS kind,
+           %(effective_at)s::timestamptz AS effective_at, %(numerator)s::numeric AS numerator,
+           %(denominator)s::numeric AS denominator, %(amount)s::numeric AS amount, %(currency)s::text AS currency,
+           %(adjusted_to)s::date AS adjusted_to, %(source)s::text AS source
+), written AS (
+    INSERT INTO fintrack.corporate_actions AS known (instrument_id, ex_date, kind, effective_at, numerator, denominator,
+        amount, currency, adjusted_to, source, item_id, first_seen, changed_at)
+    SELECT instrument_id, ex_date, kind, effective_at, numerator, denominator, amount, currency, adjusted_to, source,
+           %(item)s, %(now)s, %(now)s FROM given
+    ON CONFLICT (instrument_id, ex_date, kind) DO UPDATE SET
+        effective_at = excluded.effective_at, numerator = excluded.numerator, denominator = excluded.denominator,
+        amount = excluded.amount, currency = excluded.currency, adjusted_to = excluded.adjusted_to,
+        item_id = excluded.item_id, changed_at = excluded.changed_at
+    WHERE known.source = excluded.source
+      AND (known.numerator * excluded.denominator, known.amount, known.currency)
+          IS DISTINCT FROM (excluded.numerator * known.denominator, excluded.amount, excluded.currency)
+)
+SELECT k.source, k.numerator, k.denominator, k.amount FROM fintrack.corporate_actions k
+JOIN given g USING (instrument_id, ex_date, kind)
+WHERE k.source <> g.source AND k.numerator * g.denominator IS DISTINCT FROM g.numerator * k.denominator
+"""
+
+
+def add(
+    conn: psycopg.Connection,
+    instrument_id: int,
+    actions: Iterable[CorporateAction],
+    source: str,
+    item_id: UUID,
+    now: datetime,
+) -> list[str]:
+    """Write actions down; returns one line for each split that another source has told otherwise.
+
+    An action is known by its instrument, ex-date and kind. The same one again changes nothing; its own source may
+    correct it; of two sources the first one's word stands.
+    """
+    contradicted = []
+    for action in actions:
+        row = conn.execute(
+            _ADD,
+            {
+                "instrument": instrument_id,
+                "ex_date": action.ex_date,
+                "kind": action.kind,
+                "effective_at": action.effective_at,
+                "numerator": action.numerator,
+                "denominator": action.denominator,
+                "amount": action.amount,
+                "currency": action.currency,
+                "adjusted_to": action.adjusted_to,
+                "source": source,
+                "item": item_id,
+                "now": now,
+            },
+        ).fetchone()
+        if row:
+            said = f"{row[0]} tells {row[1]}:{row[2]}, {source} {action.numerator}:{action.denominator}"
+            contradicted.append(f"the split of {action.ex_date}: {said}; the first stands")
+    return contradicted
+
+
+def factors(conn: psycopg.Connection, instrument_id: int, after: date) -> list[dict[str, Any]]:
+    """The actions with an ex-date after a day, oldest first, each with the factor that it puts on what lies before."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            "SELECT ex_date, kind, numerator, denominator, amount, currency, split_factor, dividend_factor,"
+            " previous_session, previous_close, adjusted_to, effective_at, source, item_id, first_seen"
+            " FROM fintrack.corporate_action_factors WHERE instrument_id = %s AND ex_date > %s ORDER BY ex_date, kind",
+            (instrument_id, after),
+        ).fetchall()
+
+
+def splits_between(conn: psycopg.Connection, instrument_id: int, first: date, last: date) -> list[date]:
+    """The ex-dates of the splits after ``first`` and up to ``last``."""
+    rows = conn.execute(
+        "SELECT ex_date FROM fintrack.corporate_actions WHERE instrument_id = %s AND kind = 'split'"
+        " AND ex_date > %s AND ex_date <= %s ORDER BY ex_date",
+        (instrument_id, first, last),
+    ).fetchall()
+    return [day for (day,) in rows]

@@ -1,0 +1,58 @@
+"""Stored bars of one instrument as columns, raw or adjusted. Reading only."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+import psycopg
+
+from fintrack_tasks.domain import Interval, to_micros
+
+__all__ = ["COLUMNS", "bars"]
+
+COLUMNS: Final = ("timestamp", "open", "high", "low", "close", "adj_close", "volume", "is_final")
+
+_FROM: Final = {
+    "none": ("open, high, low, close, adj_close, volume", "bars"),
+    "splits": (
+        "split_open, split_high, split_low, split_close, NULL, split_volume",
+        "historical_market_data_adjusted",
+    ),
+    "all": (
+        "total_open, total_high, total_low, total_close, NULL, split_volume",
+        "historical_market_data_adjusted",
+    ),
+}
+"""For each adjustment the prices and the volume, and where they stand."""
+
+_READ: Final = """
+SELECT timestamp, {columns}, is_final FROM fintrack.{table}
+WHERE instrument_id = %(instrument)s AND interval = %(interval)s
+  AND timestamp >= coalesce(%(start)s::timestamptz, '-infinity')
+  AND timestamp < coalesce(%(end)s::timestamptz, 'infinity')
+ORDER BY timestamp
+"""
+_STATEMENTS: Final = {name: _READ.format(columns=columns, table=table) for name, (columns, table) in _FROM.items()}
+
+
+def bars(
+    conn: psycopg.Connection,
+    instrument_id: int,
+    interval: Interval,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    adjust: str = "none",
+) -> dict[str, list[Any]]:
+    """The bars from ``start`` on and before ``end``, oldest first, by the columns of :data:`COLUMNS`.
+
+    Times are microseconds, prices and volumes ``Decimal`` or ``None``.
+
+    :param adjust: ``none``, ``splits``, or ``all`` for splits and dividends; an adjusted price is ``None`` where the
+        factor of a dividend is not known.
+    """
+    values = {"instrument": instrument_id, "interval": interval.value, "start": start, "end": end}
+    rows = conn.execute(_STATEMENTS[adjust], values).fetchall()
+    columns = [list(cells) for cells in zip(*rows, strict=True)] or [[] for _ in COLUMNS]
+    found = dict(zip(COLUMNS, columns, strict=True))
+    return found | {"timestamp": [to_micros(stamp) for stamp in found["timestamp"]]}

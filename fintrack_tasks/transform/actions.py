@@ -1,0 +1,73 @@
+"""Splits and dividends as a provider tells them beside its bars.
+
+``meta["splits"]`` holds ``[time, numerator, denominator]``, ``meta["dividends"]`` ``[time, amount]``, times being
+microseconds of the ex-date's opening. ``meta["zone"]`` is the exchange's, ``meta["unit"]`` the minor unit that prices
+came in, and ``meta["adjusted_to"]`` the date up to which the provider has restated prices and dividends for splits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from decimal import Context, Decimal
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from fintrack_tasks.domain import Batch, CorporateAction, from_micros
+from fintrack_tasks.transform.clean import MINOR_UNITS
+
+__all__ = ["actions_of", "adjusted_to"]
+
+_EXACT: Final = Context(prec=100)
+
+
+def actions_of(batch: Batch) -> list[CorporateAction]:
+    """The splits and dividends of a batch, one of a kind a day, oldest first.
+
+    What is told twice counts once; different dividends of one day (a special one beside the regular) are one of their
+    sum, different splits one of their product. Amounts are in whole units of the batch's currency.
+
+    :raises ValueError: when the meta is none of ours.
+    """
+    try:
+        return sorted([*_splits(batch), *_dividends(batch)], key=lambda each: (each.ex_date, each.kind))
+    except (TypeError, KeyError, ArithmeticError, OSError) as error:
+        raise ValueError(f"no splits and dividends: {error!r:.100}") from None
+
+
+def adjusted_to(batch: Batch) -> date | None:
+    """The date up to which the batch's prices are restated for splits; ``None`` for prices as they were traded."""
+    text = batch.meta.get("adjusted_to")
+    return date.fromisoformat(text) if text else None
+
+
+def _splits(batch: Batch) -> Iterator[CorporateAction]:
+    for day, opens, told in _by_day(batch, "splits"):
+        over = under = Decimal(1)
+        for numerator, denominator in told:
+            over, under = _EXACT.multiply(over, numerator), _EXACT.multiply(under, denominator)
+        if over > 0 and under > 0 and over != under:
+            yield CorporateAction("split", day, opens, over, under)
+
+
+def _dividends(batch: Batch) -> Iterator[CorporateAction]:
+    _, places = MINOR_UNITS.get(str(batch.meta.get("unit")), (None, 0))
+    for day, opens, told in _by_day(batch, "dividends"):
+        amount = sum((each for (each,) in told), Decimal(0)).scaleb(-places)
+        if amount > 0:
+            yield CorporateAction(
+                "dividend", day, opens, amount=amount, currency=batch.currency, adjusted_to=adjusted_to(batch)
+            )
+
+
+def _by_day(batch: Batch, name: str) -> Iterator[tuple[date, datetime, list[tuple[Decimal, ...]]]]:
+    """Each ex-date by the exchange's own clock, its opening, and the different numbers told of it."""
+    rows: Sequence[Any] = batch.meta.get(name) or ()
+    zone = ZoneInfo(str(batch.meta.get("zone") or "UTC"))
+    days: dict[date, tuple[datetime, dict[tuple[Decimal, ...], None]]] = {}
+    for stamp, *numbers in sorted(rows, key=lambda row: int(row[0])):
+        opens = from_micros(stamp)
+        _, told = days.setdefault(opens.astimezone(zone).date(), (opens, {}))
+        told[tuple(map(Decimal, numbers))] = None
+    for day, (opens, told) in days.items():
+        yield day, opens, list(told)

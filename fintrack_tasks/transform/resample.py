@@ -1,0 +1,374 @@
+"""Longer bars from shorter ones: 1m, 5m, 15m to 1h to 1d to 1w and 1mo.
+
+A bar belongs to the session that it opens in, by the session's own open and close: half days, lunch breaks and changes
+of the clocks are what the given :class:`Sessions` say. Hours count from the open, and again from the end of a lunch
+break. A week begins on Monday and a month on its first day, by the sessions' local dates; both are stamped with
+midnight UTC of that day, a day with midnight UTC of its local date, an hour with its own opening.
+
+What is not there is a gap: nothing is filled, no bar is made of nothing, and a bar that may still change, or that
+lacks a part, is not final. All times are microseconds since 1970 UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import date, datetime, time, timedelta
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from enum import StrEnum
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fintrack_tasks.domain import Batch, Interval, to_micros
+
+__all__ = [
+    "Bars",
+    "Groups",
+    "Length",
+    "Sessions",
+    "aggregate",
+    "aggregate_batch",
+    "aggregate_columns",
+    "forex_sessions",
+    "group",
+]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+_DAY: Final = 86_400_000_000
+_MINUTE: Final = 60_000_000
+_NEW_YORK: Final = ZoneInfo("America/New_York")
+_FOREX_CLOSE: Final = time(17)
+_PRICES: Final = ("open", "high", "low", "close")
+_EXACT: Final = Context(prec=100, rounding=ROUND_HALF_EVEN)
+_FIFTEEN_DIGITS: Final = Context(prec=15, rounding=ROUND_HALF_EVEN)
+
+
+class Length(StrEnum):
+    """How long a bar is. Not all of them are stored: see :class:`fintrack_tasks.domain.Interval`."""
+
+    M1 = "1m"
+    M5 = "5m"
+    M15 = "15m"
+    H1 = "1h"
+    D1 = "1d"
+    W1 = "1w"
+    MO1 = "1mo"
+
+    @property
+    def step(self) -> int | None:
+        """Microseconds, of those that are shorter than a day."""
+        minutes = {"1m": 1, "5m": 5, "15m": 15, "1h": 60}.get(self.value)
+        return minutes * _MINUTE if minutes else None
+
+    @property
+    def intraday(self) -> bool:
+        return self.step is not None
+
+    def gives(self, longer: Length) -> bool:
+        """Whether bars of this length can be put together to longer ones."""
+        order = list(Length)
+        # A week is no part of a month.
+        return order.index(self) < order.index(longer) and self is not Length.W1
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """The parts of an instrument's sessions, ascending: each one's start and end, and the session's local date.
+
+    ``dates`` holds midnight UTC of the date; the two parts around a lunch break share it. They should reach to the end
+    of the last week or month that is asked for: its end is the close of its last session among them.
+    """
+
+    starts: Integers
+    ends: Integers
+    dates: Integers
+
+    def __post_init__(self) -> None:
+        if not len(self.starts) == len(self.ends) == len(self.dates):
+            raise ValueError("sessions need as many starts as ends and dates")
+        if (self.ends <= self.starts).any() or (self.starts[1:] < self.ends[:-1]).any():
+            raise ValueError("the parts of sessions must follow each other")
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Bars as columns of one length, ascending by ``timestamp``. NaN is null.
+
+    ``vwap`` is the volume-weighted average price of each bar where that is known; ``parts`` and ``missing`` count,
+    of an aggregate, the bars that it was made of and those that should have been there.
+    """
+
+    timestamp: Integers
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    vwap: Floats | None = None
+    is_final: NDArray[np.bool_] | None = None
+    parts: Integers | None = None
+    missing: Integers | None = None
+
+    def __post_init__(self) -> None:
+        lengths = {len(column) for f in fields(self) if (column := getattr(self, f.name)) is not None}
+        if len(lengths) != 1:
+            raise ValueError("bars need columns of one length")
+
+    def __len__(self) -> int:
+        return len(self.timestamp)
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Which bars make which longer one.
+
+    :ivar rows: positions of the bars that belong to one, ascending.
+    :ivar first: where in ``rows`` each longer bar's own begin.
+    :ivar timestamp: each longer bar's stamp; ``end``: when it is over; ``missing``: how many parts it lacks.
+    """
+
+    rows: Integers
+    first: Integers
+    timestamp: Integers
+    end: Integers
+    missing: Integers
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    @property
+    def counts(self) -> Integers:
+        """How many bars make each longer one."""
+        return np.diff(np.append(self.first, len(self.rows)))
+
+    @property
+    def last(self) -> Integers:
+        """Where in ``rows`` each longer bar's own end."""
+        return self.first + self.counts - 1
+
+
+def group(
+    timestamps: Integers,
+    usable: NDArray[np.bool_],
+    length: Length,
+    to: Length,
+    sessions: Sessions,
+    missing: Sequence[int] | Integers = (),
+) -> Groups:
+    """Put bars into longer ones by their stamps.
+
+    Bars that are not ``usable`` (a null price) and intraday bars outside every session belong to none.
+
+    :param length: of the bars that are given.
+    :param missing: stamps of bars that should be there and are not known to be absent for good.
+    :raises ValueError: when the stamps do not ascend, or such bars cannot give such longer ones.
+    """
+    if not length.gives(to):
+        raise ValueError(f"bars of {length} do not make bars of {to}")
+    if (timestamps[1:] <= timestamps[:-1]).any():
+        raise ValueError("the stamps of bars must ascend, each one once")
+    stamps, known = _buckets(timestamps, length, to, sessions)
+    rows = np.flatnonzero(known & usable)
+    stamps = stamps[rows]
+    first = np.flatnonzero(np.append(True, stamps[1:] != stamps[:-1])[: len(stamps)])
+    made = stamps[first]
+    lacking = _lacking(np.asarray(missing, np.int64), timestamps[rows], length, to, sessions)
+    counted = np.searchsorted(lacking, made, "right") - np.searchsorted(lacking, made, "left")
+    return Groups(rows, first, made, _ends(made, to, sessions), counted)
+
+
+def aggregate(
+    bars: Bars, length: Length, to: Length, sessions: Sessions, *, until: int, missing: Sequence[int] | Integers = ()
+) -> Bars:
+    """Longer bars: open of the first part, highest high, lowest low, close of the last part, sum of the volumes.
+
+    - ``volume`` is null when that of any part is: a sum of what is known would be too small.
+    - ``vwap`` = sum(price x volume) / sum(volume), a part's price being its own ``vwap`` or else its typical price,
+      (high + low + close) / 3; null without volume.
+    - ``is_final`` when the bar's end lies at or before ``until``, every part is final and none is missing. A bar that
+      is not final is the bar so far; aggregating again later gives its successor under the same stamp.
+
+    :param until: what ended by then can no longer change.
+    :param missing: see :func:`group`.
+    """
+    usable = np.logical_and.reduce([np.isfinite(getattr(bars, name)) for name in _PRICES])
+    groups = group(bars.timestamp, usable, length, to, sessions, missing)
+    rows, first, last = groups.rows, groups.first, groups.rows[groups.last] if len(groups) else groups.rows
+    final = np.ones(len(bars), np.bool_) if bars.is_final is None else bars.is_final
+
+    def reduced(ufunc: np.ufunc, values: NDArray[Any]) -> Any:
+        return ufunc.reduceat(values[rows], first) if len(groups) else values[:0]
+
+    price = (bars.high + bars.low + bars.close) / 3 if bars.vwap is None else bars.vwap
+    volume = reduced(np.add, bars.volume)
+    # A part without any trade has no price of its own, and no weight.
+    worth = reduced(np.add, np.where(bars.volume == 0, 0.0, price * bars.volume))
+    return Bars(
+        timestamp=groups.timestamp,
+        open=bars.open[rows[first]],
+        high=reduced(np.maximum, bars.high),
+        low=reduced(np.minimum, bars.low),
+        close=bars.close[last],
+        volume=volume,
+        vwap=np.divide(worth, volume, out=np.full(len(groups), np.nan), where=volume > 0),
+        is_final=(groups.end <= until) & (groups.missing == 0) & reduced(np.logical_and, final),
+        parts=groups.counts,
+        missing=groups.missing,
+    )
+
+
+def aggregate_columns(
+    columns: Mapping[str, Sequence[Any]],
+    length: Length,
+    to: Length,
+    sessions: Sessions,
+    *,
+    until: int,
+    missing: Sequence[int] | Integers = (),
+) -> dict[str, list[Any]]:
+    """:func:`aggregate` of columns as a :class:`~fintrack_tasks.domain.Batch` has them: decimals, exactly.
+
+    Prices are decimal text (or ``Decimal``) and come out as they went in; volumes add up without rounding; ``vwap`` has
+    15 significant digits. ``adj_close`` is that of the last part. ``is_final``, ``parts`` and ``missing`` are added.
+    """
+    usable = np.array(
+        [all(cell is not None for cell in row) for row in zip(*(columns[n] for n in _PRICES), strict=True)]
+    )
+    stamps = np.asarray(columns["timestamp"], np.int64)
+    groups = group(stamps, usable.astype(np.bool_), length, to, sessions, missing)
+    nothing = [None] * len(stamps)
+    cells = {name: columns.get(name, nothing) for name in (*_PRICES, "volume", "adj_close", "vwap")}
+    finals: Sequence[Any] = columns.get("is_final", [True] * len(stamps))
+    made: dict[str, list[Any]] = {"timestamp": groups.timestamp.tolist()}
+    made |= {name: [] for name in (*_PRICES, "adj_close", "volume", "vwap", "is_final", "parts", "missing")}
+    for begin, count, end, lacking in zip(groups.first, groups.counts, groups.end, groups.missing, strict=True):
+        rows = groups.rows[begin : begin + count].tolist()
+        made["open"].append(cells["open"][rows[0]])
+        made["high"].append(max((cells["high"][row] for row in rows), key=Decimal))
+        made["low"].append(min((cells["low"][row] for row in rows), key=Decimal))
+        made["close"].append(cells["close"][rows[-1]])
+        made["adj_close"].append(cells["adj_close"][rows[-1]])
+        volume, vwap = _traded(cells, rows)
+        made["volume"].append(volume)
+        made["vwap"].append(vwap)
+        made["is_final"].append(bool(end <= until and not lacking and all(finals[row] for row in rows)))
+        made["parts"].append(len(rows))
+        made["missing"].append(int(lacking))
+    return made
+
+
+def aggregate_batch(
+    batch: Batch, to: Length, sessions: Sessions, *, until: int, missing: Sequence[int] | Integers = ()
+) -> Batch:
+    """:func:`aggregate_columns` of a batch of bars. ``interval`` is ``None`` where none is stored (1w, 1mo).
+
+    ``meta["length"]`` names the length in any case.
+
+    :raises ValueError: for a batch without an interval, or one that is not shorter.
+    """
+    if batch.interval is None:
+        raise ValueError("a batch without an interval holds no bars")
+    length = Length(batch.meta.get("length", batch.interval.value))
+    columns = aggregate_columns(batch.columns, length, to, sessions, until=until, missing=missing)
+    stored = Interval(to.value) if to.value in set(Interval) else None
+    return replace(batch, columns=columns, interval=stored, meta={**batch.meta, "length": to.value})
+
+
+def forex_sessions(first: date, last: date) -> Sessions:
+    """Currencies' trading days that bear the dates from ``first`` to ``last``, both included.
+
+    A trading day is named by the weekday on which it ends: it runs from 17:00 in New York of the day before, Sunday's
+    for Monday, to 17:00 of its own. In UTC that is 21:00 while New York keeps summer time and 22:00 otherwise.
+    """
+    days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    days = [day for day in days if day.weekday() < 5]
+    closes = [to_micros(datetime.combine(day, _FOREX_CLOSE, _NEW_YORK)) for day in days]
+    opens = [to_micros(datetime.combine(day - timedelta(days=1), _FOREX_CLOSE, _NEW_YORK)) for day in days]
+    dates = [(day - date(1970, 1, 1)).days * _DAY for day in days]
+    return Sessions(*(np.array(values, np.int64) for values in (opens, closes, dates)))
+
+
+def _traded(cells: Mapping[str, Sequence[Any]], rows: Sequence[int]) -> tuple[str | None, str | None]:
+    """The volume and the volume-weighted price of some bars; see :func:`aggregate`."""
+    volumes = [cells["volume"][row] for row in rows]
+    if None in volumes:
+        return None, None
+    total, worth = Decimal(0), Decimal(0)
+    for row, volume in zip(rows, map(Decimal, volumes), strict=True):
+        total = _EXACT.add(total, volume)
+        if volume:
+            worth = _EXACT.add(worth, _EXACT.multiply(_three_prices(cells, row), volume))
+    average = _FIFTEEN_DIGITS.divide(worth, 3 * total) if total else None
+    return format(total, "f"), None if average is None else format(average, "f")
+
+
+def _three_prices(cells: Mapping[str, Sequence[Any]], row: int) -> Decimal:
+    """Three times a bar's average price: its own, or its typical one, which no division has rounded."""
+    if cells["vwap"][row] is not None:
+        return _EXACT.multiply(Decimal(cells["vwap"][row]), Decimal(3))
+    high, low, close = (Decimal(cells[name][row]) for name in ("high", "low", "close"))
+    return _EXACT.add(_EXACT.add(high, low), close)
+
+
+def _lacking(missing: Integers, there: Integers, length: Length, to: Length, sessions: Sessions) -> Integers:
+    """For each missing bar the stamp of the longer one that lacks it, ascending; what is there after all is not."""
+    if len(missing) and len(there):
+        place = np.minimum(np.searchsorted(there, missing), len(there) - 1)
+        missing = missing[there[place] != missing]
+    stamps, known = _buckets(missing, length, to, sessions)
+    return np.sort(stamps[known])
+
+
+def _buckets(stamps: Integers, length: Length, to: Length, sessions: Sessions) -> tuple[Integers, NDArray[np.bool_]]:
+    """The stamp of the longer bar that each bar belongs to, and whether there is one."""
+    if not length.intraday:
+        dates, known = stamps - stamps % _DAY, np.ones(len(stamps), np.bool_)
+        return _period(dates, to), known
+    place = np.searchsorted(sessions.starts, stamps, "right") - 1
+    known = place >= 0
+    place = np.maximum(place, 0)
+    if not len(sessions.starts):
+        return stamps, known
+    start = sessions.starts[place]
+    known &= stamps < sessions.ends[place]
+    if to.step:
+        return start + (stamps - start) // to.step * to.step, known
+    return _period(sessions.dates[place], to), known
+
+
+def _period(dates: Integers, to: Length) -> Integers:
+    """The first day of the day, week or month of these days, all as midnight UTC."""
+    if to is Length.W1:
+        days = dates // _DAY
+        return (days - (days + 3) % 7) * _DAY  # 1970-01-01 was a Thursday
+    if to is Length.MO1:
+        return dates.astype("datetime64[us]").astype("datetime64[M]").astype("datetime64[us]").astype(np.int64)
+    return dates
+
+
+def _ends(made: Integers, to: Length, sessions: Sessions) -> Integers:
+    """When longer bars are over: at the close of their last session, or of the calendar's days where it knows none."""
+    if not len(sessions.starts):
+        return _next(made, to)
+    if to.step:
+        place = np.searchsorted(sessions.starts, made, "right") - 1
+        return np.minimum(made + to.step, sessions.ends[place])
+    following = _next(made, to)
+    last = np.searchsorted(sessions.dates, following, "left") - 1
+    known = (last >= 0) & (sessions.dates[last] >= made)
+    return np.where(known, sessions.ends[last], following)
+
+
+def _next(made: Integers, to: Length) -> Integers:
+    """Midnight UTC of the first day that no longer belongs to a longer bar, or its end within a day."""
+    if to.step:
+        return made + to.step
+    if to is Length.MO1:
+        months = made.astype("datetime64[us]").astype("datetime64[M]") + np.timedelta64(1, "M")
+        return months.astype("datetime64[us]").astype(np.int64)
+    return made + (7 if to is Length.W1 else 1) * _DAY

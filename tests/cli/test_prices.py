@@ -1,0 +1,185 @@
+"""``fintrack aggregate``, ``explain`` and ``fx``, as a person types them, over a real database and the local market."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from fintrack_tasks import pipeline
+from fintrack_tasks.domain import Batch, Interval, Item, Kind, Window, to_micros
+from fintrack_tasks.fetch.providers import provider
+from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
+from fintrack_tasks.sandbox import Running, running
+from fintrack_tasks.settings import Settings
+from fintrack_tasks.store import Database, ledger
+from fintrack_tasks.store.payloads import Payload
+from fintrack_tasks.transform import clean_batch
+from tests.e2e.harness import fintrack
+from tests.store.items import NOW, make_run
+
+pytestmark = pytest.mark.integration
+
+LONDON = "Europe/London"
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Running]:
+    with running(seed=7) as server:
+        yield server
+
+
+@pytest.fixture
+def where(database_settings: Settings, stack: dict[str, str], sandbox: Running) -> dict[str, str]:
+    return {**stack, **sandbox.environment, "DB_NAME": database_settings.db_name, "ECB_QUOTA": "unlimited"}
+
+
+def told(home: Path, where: dict[str, str], *words: str, code: int = 0) -> dict[str, Any]:
+    finished = fintrack(home, *words, "--json", check=False, environment=where)
+    assert finished.returncode == code, finished.stderr
+    assert "Traceback" not in finished.stderr
+    return dict(json.loads(finished.stdout.splitlines()[-1]))
+
+
+def chart(prices: dict[str, float], *, split: str | None = None, dividend: tuple[str, float] | None = None) -> bytes:
+    """Yahoo's answer for a stock of London, in pence: four equal prices a day."""
+    stamps = {day: int(datetime.fromisoformat(f"{day}T08:00:00+00:00").timestamp()) for day in prices}
+    events: dict[str, Any] = {}
+    if split:
+        events["splits"] = {"1": {"date": stamps[split], "numerator": 2, "denominator": 1, "splitRatio": "2:1"}}
+    if dividend:
+        events["dividends"] = {"1": {"date": stamps[dividend[0]], "amount": dividend[1]}}
+    values = list(prices.values())
+    quotes = dict.fromkeys(("open", "high", "low", "close"), values) | {"volume": [1000] * len(values)}
+    meta = {
+        "currency": "GBp", "symbol": "OCDO.L", "exchangeTimezoneName": LONDON, "dataGranularity": "1d",
+        "regularMarketTime": stamps[max(prices)],
+    }  # fmt: skip
+    result = {"meta": meta, "timestamp": list(stamps.values()), "indicators": {"quote": [quotes]}, "events": events}
+    return json.dumps({"chart": {"result": [result], "error": None}}).encode()
+
+
+def ingest(database: Database, settings: Settings, body: bytes, now: datetime) -> Item:
+    """A recorded answer on the way that a fetched one takes: kept, parsed, cleaned, loaded."""
+    with database.connection() as conn:
+        _, [item] = make_run(conn, ["OCDO.L"], Kind.BARS, days=30, now=now)
+        kept = Payload.of("yahoo_finance", "/v8/finance/chart/OCDO.L", 200, {}, body, now)
+        ledger.fetched(conn, item, kept)
+    item = replace(item, window=Window(item.window.start, now)) if item.window else item
+    ask = Ask(Kind.BARS, item.instrument, now, Interval.D1, item.window)
+    batch = provider("yahoo_finance").parse(ask, HttpResponse(200, body))
+    ended = pipeline.load(item, clean_batch(batch), database=database, settings=settings, now=now)
+    assert ended.state == "loaded"
+    return item
+
+
+DAYS = {"2024-04-29": 400.0, "2024-04-30": 402.5, "2024-05-01": 410.0, "2024-05-02": 416.0, "2024-05-03": 420.0}
+
+
+def test_explain_names_the_provider_the_raw_answer_the_revision_and_the_actions_behind_a_bar(
+    tmp_path: Path, where: dict[str, str], database: Database, database_settings: Settings, conn: psycopg.Connection
+) -> None:
+    first = ingest(database, database_settings, chart(DAYS), NOW)
+    later = NOW + timedelta(days=2)
+    after = {"2024-05-03": 421.0, "2024-05-07": 200.0, "2024-05-08": 199.0}
+    second = ingest(database, database_settings, chart(after, split="2024-05-07", dividend=("2024-05-08", 4.0)), later)
+    found = told(tmp_path, where, "explain", "OCDO.L", "2024-05-02")
+    [bar] = found["bars"]
+    assert (bar["close"], bar["currency"], bar["source"]) == ("4.160", "GBP", "yahoo_finance")
+    assert (bar["item"]["item_id"], bar["item"]["job"]) == (str(first.id), "fetch_market_data")
+    sha = conn.execute(
+        "SELECT encode(payload_sha, 'hex') FROM fintrack.run_items WHERE id = %s", (first.id,)
+    ).fetchone()
+    assert sha == (bar["payload"]["sha256"],)
+    assert (bar["provider_row"]["close"], bar["provider_row"]["currency"]) == ("416.0", "GBp")
+    # 4.16 / 2, and of that 1 - 0.04 / 2.00 = 0.98
+    assert [bar["adjusted"][name] for name in ("split_factor", "dividend_factor", "split_close", "total_close")] == [
+        "0.5", "0.98", "2.08", "2.0384"
+    ]  # fmt: skip
+    assert [(each["ex_date"], each["kind"], each["applied"]) for each in bar["actions"]] == [
+        ("2024-05-07", "split", True), ("2024-05-08", "dividend", True)
+    ]  # fmt: skip
+    assert bar["actions"][0]["item_id"] == str(second.id)
+    assert bar["revisions"] == []
+
+    [changed] = told(tmp_path, where, "explain", "OCDO.L", "2024-05-03", "--interval", "1d")["bars"]
+    assert [(old["close"], old["item_id"], old["replaced_by"]) for old in changed["revisions"]] == [
+        ("4.200", str(first.id), str(second.id))
+    ]
+    # Fetched after the split: Yahoo has restated it, and it is not halved again.
+    assert (changed["adjusted"]["split_factor"], changed["actions"][0]["applied"]) == ("1", False)
+    shown = fintrack(tmp_path, "explain", "OCDO.L", "2024-05-02", environment=where).stdout
+    assert bar["payload"]["sha256"][:20] in shown
+    assert "416.0" in shown
+
+
+def test_explain_says_what_is_nearest_where_there_is_nothing(
+    tmp_path: Path, where: dict[str, str], database: Database, database_settings: Settings
+) -> None:
+    ingest(database, database_settings, chart(DAYS), NOW)
+    for words, said in (
+        (("OCDO.L", "2024-04-28"), "the nearest is at 2024-04-29T00:00:00+00:00"),
+        (("AAPL", "2024-04-28"), "nothing is known of AAPL"),
+        (("OCDO.L", "soon"), "is no time"),
+        (("not a symbol", "2024-04-28"), "not a symbol"),
+    ):
+        refused = fintrack(tmp_path, "explain", *words, check=False, environment=where)
+        assert refused.returncode == 2
+        assert said in " ".join(refused.stderr.split())
+
+
+def test_explain_shows_a_quote_in_dollars_and_the_rate_behind_it(
+    tmp_path: Path, where: dict[str, str], database: Database, database_settings: Settings, conn: psycopg.Connection
+) -> None:
+    _, [pair, stock] = make_run(conn, ["GBPUSD=X", "OCDO.L"])
+    for item, price, currency, at in ((pair, "1.25", "USD", NOW - timedelta(hours=1)), (stock, "416", "GBp", NOW)):
+        columns = {"timestamp": [to_micros(at)], "price": [price]}
+        batch = clean_batch(Batch(Kind.QUOTE, item.instrument.symbol, "x", columns, currency))
+        pipeline.load(item, batch, database=database, settings=database_settings, now=NOW)
+    [found] = told(tmp_path, where, "explain", "OCDO.L", NOW.isoformat())["quotes"]
+    assert (found["price"], found["price_usd"], found["usd_rate"], found["usd_rate_path"]) == (
+        "4.16", "5.2000", "1.25", "GBP/USD"
+    )  # fmt: skip
+    assert found["payload"] is None
+
+
+def test_aggregate_prints_the_weeks(
+    tmp_path: Path, where: dict[str, str], database: Database, database_settings: Settings
+) -> None:
+    ingest(database, database_settings, chart(DAYS), NOW)
+    found = told(tmp_path, where, "aggregate", "OCDO.L", "--to", "1w")
+    [week] = found["bars"]
+    assert (found["symbol"], found["interval"], found["from"], found["splits_inside"]) == ("OCDO.L", "1w", "1d", [])
+    assert (week["timestamp"], week["open"], week["close"], week["volume"]) == (
+        "2024-04-29T00:00:00Z", "4.000", "4.200", "5000"
+    )  # fmt: skip
+    shown = fintrack(tmp_path, "aggregate", "OCDO.L", "--to", "1mo", environment=where).stdout
+    assert "2024-04-01" in shown
+    refused = fintrack(tmp_path, "aggregate", "OCDO.L", "--to", "1h", "--from", "1d", check=False, environment=where)
+    assert (refused.returncode, refused.stdout) == (2, "")
+
+
+def test_rates_are_updated_and_shown_as_of_a_time(tmp_path: Path, where: dict[str, str]) -> None:
+    first = told(tmp_path, where, "fx", "update")
+    assert first["changed"] == first["rates"] > 80_000
+    assert told(tmp_path, where, "fx", "update")["changed"] == 0
+    # 2024-03-28 at 15:00 UTC: the ECB's 1.0811 dollars and 0.8551 pounds; Easter follows.
+    found = told(tmp_path, where, "fx", "show", "eur/usd", "--at", "2024-04-01T12:00", "--amount", "250")
+    assert (found["pair"], found["amount"], found["rate"]) == ("EUR/USD", "270.2750", "1.0811")
+    assert (found["as_of"], found["source"], found["finding"]) == ("2024-03-28T15:00:00Z", "ecb", None)
+    pence = told(tmp_path, where, "fx", "show", "GBp/USD", "--at", "2024-04-01T12:00", "--amount", "1259.5")
+    assert pence["amount"].startswith("15.923815343")
+    assert [leg["pair"] for leg in pence["legs"]] == ["1/(EUR/GBP)", "EUR/USD"]
+    stale = told(tmp_path, where, "fx", "show", "EUR/USD", "--at", "2024-04-01", "--max-age", "1", code=3)
+    assert (stale["amount"], stale["rate"]) == (None, None)
+    assert "no rate from EUR to USD" in stale["finding"]
+    assert told(tmp_path, where, "fx", "show", "EUR/USD", "--at", "1998-12-31", code=3)["rate"] is None
+    for wrong in (("fx", "show", "EURUSD"), ("fx", "show", "EUR/USD", "--amount", "much")):
+        assert fintrack(tmp_path, *wrong, check=False, environment=where).returncode == 2
+    assert datetime.fromisoformat(first["newest"]) < datetime.now(tz=UTC)
