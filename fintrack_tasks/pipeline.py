@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 
+from fintrack_tasks import evidence
 from fintrack_tasks.acquisition import DEFERRED, Ended, Retry, fail, fetch
 from fintrack_tasks.domain import (
     Batch,
@@ -32,11 +33,11 @@ from fintrack_tasks.publish import messages, relay
 from fintrack_tasks.publish.kafka import Producer
 from fintrack_tasks.sessions import expected_bars, finals
 from fintrack_tasks.settings import Settings, load_settings
-from fintrack_tasks.store import coverage, instruments, ledger, outbox, quality, quarantine, report
+from fintrack_tasks.store import coverage, flags, instruments, ledger, outbox, quality, quarantine, report
 from fintrack_tasks.store import load as loading
 from fintrack_tasks.store.connection import Database
 from fintrack_tasks.transform import clean_batch
-from fintrack_tasks.validate import check_batch, split
+from fintrack_tasks.validate import Limits, check_batch, split
 
 __all__ = [
     "DEFERRED",
@@ -52,6 +53,8 @@ __all__ = [
     "transform",
     "validate",
 ]
+
+_LIMITS: Final = Limits()
 
 
 def record(conn: psycopg.Connection, plan: Plan, settings: Settings, now: datetime) -> None:
@@ -69,14 +72,18 @@ def record(conn: psycopg.Connection, plan: Plan, settings: Settings, now: dateti
 
 
 def validate(item: Item, batch: Batch, *, database: Database, settings: Settings, now: datetime) -> Batch | Ended:
-    """The good rows go on; rejected ones are kept in quarantine with their findings."""
-    findings = check_batch(batch, now)
+    """The good rows go on, marked where a rule says so; rejected ones are kept in quarantine with their findings."""
+    context = evidence.gather(item, batch, database=database, now=now, limits=_LIMITS)
+    findings = check_batch(batch, now, _LIMITS, context)
     if not findings:
         return batch
     good, rejected = split(batch, findings)
-    if rejected:
-        with database.connection() as conn:
+    marked = [one for one in findings if one.severity != "reject" and one.row not in set(rejected)]
+    with database.connection() as conn, conn.transaction():
+        if rejected:
             quarantine.add(conn, item, batch, findings, now)
+        if len(good):
+            flags.add(conn, item, batch, marked, now)
     if len(good):
         return good
     detail = f"all {len(batch)} rows rejected: {', '.join(sorted({f.rule for f in findings}))}"

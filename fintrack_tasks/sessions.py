@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["GRACE", "calendar_name", "expected_bars", "finals", "is_final"]
+__all__ = ["GRACE", "calendar_name", "expected_bars", "finals", "is_final", "segments"]
 
 GRACE: Final = {
     AssetClass.STOCK: timedelta(minutes=20),
@@ -128,6 +128,19 @@ def finals(instrument: Instrument, interval: Interval, timestamps: Sequence[int]
     grace = GRACE[instrument.asset_class] // timedelta(microseconds=1)
     result: list[bool] = (ends + grace <= to_micros(now)).tolist()
     return result
+
+
+def segments(instrument: Instrument) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Where trading starts and ends, and midnight UTC of the session's local date, of each part of each session.
+
+    A lunch break makes two parts of one session. Ascending; microseconds.
+
+    :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
+    """
+    import numpy as np  # noqa: PLC0415  # see _sessions
+
+    sessions = _sessions(calendar_name(instrument))
+    return sessions.starts, sessions.ends, sessions.dates[np.searchsorted(sessions.closes, sessions.starts, "right")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Checks. They return findings with a rule's name and the row's position; they never raise, log or drop.
 
-- :func:`check_batch` and :func:`split` serve the pipeline, over a :class:`fintrack_tasks.domain.Batch`.
+- :func:`check_batch` and :func:`split` serve the pipeline, over a :class:`fintrack_tasks.domain.Batch`. What some rules
+  must know beside it (the calendar, earlier bars, splits) is a :class:`Context` that the caller gives.
 - :class:`DataValidator` and :class:`DataQualityMonitor` serve people, over a DataFrame.
 
 All of them take their verdict on a row from one function, :func:`fintrack_tasks.validate.rows.check_row`.
@@ -11,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fintrack_tasks.validate.batches import check_batch, split
+from fintrack_tasks.validate.context import Context, Earlier, Hours, Stored
 from fintrack_tasks.validate.rules import RULES, Limits, Rule
 
 if TYPE_CHECKING:
@@ -20,11 +22,15 @@ if TYPE_CHECKING:
 __all__ = [
     "RULES",
     "CheckResult",
+    "Context",
     "DataQualityMonitor",
     "DataValidator",
+    "Earlier",
+    "Hours",
     "Limits",
     "QualityMetrics",
     "Rule",
+    "Stored",
     "ValidationResult",
     "check_batch",
     "split",
