@@ -35,7 +35,12 @@ def test_every_asset_class_has_its_thresholds() -> None:
 
 @pytest.mark.parametrize(
     ("rules", "storable"),
-    [(["ohlc"], True), (["unit_error", "duplicates"], True), (["ohlc", "value_ranges"], False), (["data_types"], False)],
+    [
+        (["ohlc"], True),
+        (["unit_error", "duplicates"], True),
+        (["ohlc", "value_ranges"], False),
+        (["data_types"], False),
+    ],
 )
 def test_a_row_without_its_numbers_cannot_be_stored_whatever_a_person_says(rules: list[str], storable: bool) -> None:
     assert is_storable(rules) is storable
