@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from fintrack_tasks.domain import Batch, Instrument, Interval, Item, Kind, from_micros, to_micros
+from fintrack_tasks.domain import AssetClass, Batch, Instrument, Interval, Item, Kind, from_micros, to_micros
 from fintrack_tasks.errors import ConfigurationError
-from fintrack_tasks.sessions import segments
+from fintrack_tasks.sessions import calendar_name, segments
 from fintrack_tasks.store import history
 from fintrack_tasks.store.connection import Database
 from fintrack_tasks.store.history import KnownBar
@@ -44,7 +45,7 @@ def gather(item: Item, batch: Batch, *, database: Database, now: datetime, limit
         span = (min(stamps), max(stamps))
         known = history.around(conn, item.instrument_id, item.interval, span, batch.source, LOOK_BACK)
     before, stored = _compared(known, batch.currency)
-    return Context(kind, Hours(*segments(item.instrument)), before, tuple(_splits(batch, item.interval)), stored)
+    return Context(kind, _hours(calendar_name(item.instrument)), before, tuple(_splits(batch, item.interval)), stored)
 
 
 def _hours_of_old(instrument: Instrument, batch: Batch, now: datetime, stale_after: timedelta) -> Hours | None:
@@ -52,9 +53,15 @@ def _hours_of_old(instrument: Instrument, batch: Batch, now: datetime, stale_aft
     if oldest is None or to_micros(now) - oldest <= stale_after // timedelta(microseconds=1):
         return None
     try:
-        return Hours(*segments(instrument))
+        return _hours(calendar_name(instrument))
     except ConfigurationError:  # a price is worth having even where nobody knows when it is stale
         return None
+
+
+@lru_cache(maxsize=64)
+def _hours(calendar: str) -> Hours:
+    """A calendar's hours, kept: to put them together takes longer than to judge a batch by them."""
+    return Hours(*segments(Instrument(calendar, AssetClass.STOCK, calendar=calendar)))
 
 
 def _compared(known: Sequence[KnownBar], currency: str | None) -> tuple[Earlier, Stored]:

@@ -187,9 +187,11 @@ def reconcile(*, database: Database, settings: Settings, now: datetime, limit: i
 def save_quote(data: Mapping[str, Any]) -> None:
     """Check and store one quote as :class:`fintrack_tasks.fetch.MarketDataFetcher` gives it, as a run of its own.
 
-    :raises UsageError: when a value is missing or a check rejects it.
+    :raises UsageError: when a value is missing or was filled in, or a check rejects it.
     """
     settings, now = load_settings(), datetime.now(tz=UTC)
+    if data.get("is_filled"):
+        raise UsageError("a value that was filled in is no observation, and is not saved as one")
     try:
         instrument = Instrument.of(data["symbol"])
         columns: dict[str, list[Any]] = {

@@ -2,7 +2,7 @@
 
 - :func:`check_batch` and :func:`split` serve the pipeline, over a :class:`fintrack_tasks.domain.Batch`. What some rules
   must know beside it (the calendar, earlier bars, splits) is a :class:`Context` that the caller gives.
-- :class:`DataValidator` and :class:`DataQualityMonitor` serve people, over a DataFrame.
+- :class:`DataValidator`, :func:`find_outliers` and :class:`DataQualityMonitor` serve people, over a DataFrame.
 
 All of them take their verdict on a row from one function, :func:`fintrack_tasks.validate.rows.check_row`.
 """
@@ -17,6 +17,7 @@ from fintrack_tasks.validate.rules import RULES, Limits, Rule
 
 if TYPE_CHECKING:
     from fintrack_tasks.validate.frames import CheckResult, DataValidator, ValidationResult
+    from fintrack_tasks.validate.outliers import find_outliers
     from fintrack_tasks.validate.quality import DataQualityMonitor, QualityMetrics
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Stored",
     "ValidationResult",
     "check_batch",
+    "find_outliers",
     "split",
 ]
 
@@ -42,6 +44,7 @@ _LAZY = {
     "ValidationResult": "frames",
     "DataQualityMonitor": "quality",
     "QualityMetrics": "quality",
+    "find_outliers": "outliers",
 }
 
 
