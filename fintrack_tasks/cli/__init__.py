@@ -13,6 +13,7 @@ from fintrack_tasks.cli.describe import describe
 from fintrack_tasks.cli.health import register as register_health
 from fintrack_tasks.cli.instruments import app as instruments
 from fintrack_tasks.cli.output import errors
+from fintrack_tasks.cli.quality import quality
 from fintrack_tasks.cli.run import register as register_run
 from fintrack_tasks.cli.runs import app as runs
 from fintrack_tasks.cli.stack import register as register_stack
@@ -31,6 +32,7 @@ app.command("demo")(demo)
 register_stack(app)
 register_run(app)
 register_health(app)
+app.command("quality")(quality)
 app.add_typer(backfill, name="backfill")
 app.add_typer(runs, name="runs")
 instruments.command("describe")(describe)
