@@ -42,7 +42,7 @@ _TRAIL: Final = {Interval.D1: timedelta(days=366), Interval.H1: timedelta(days=6
 _OFTEN: Final = "fetch_market_data"
 """The job whose measures are thinned out: it runs every five minutes."""
 
-_PAGE: Final = 100
+_PAGE: Final = 500
 _MOST_BARS: Final = 2_520
 """Bars of a training: ten years of days."""
 

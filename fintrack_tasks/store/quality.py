@@ -35,7 +35,9 @@ _MEASURING: Final = 7_246_314
 
 _WRITE: Final = """
 INSERT INTO fintrack.quality_metrics (run_id, instrument_id, day, metric, value, detail, created_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s)
+SELECT %(run)s, instrument_id, %(day)s, metric, value, detail, %(now)s
+FROM unnest(%(instruments)s::integer[], %(metrics)s::text[], %(values)s::numeric[], %(details)s::jsonb[])
+     AS given(instrument_id, metric, value, detail)
 ON CONFLICT (run_id, instrument_id, day, metric, coalesce(detail ->> 'provider', ''))
 DO UPDATE SET value = excluded.value, detail = excluded.detail, created_at = excluded.created_at
 """
@@ -122,9 +124,11 @@ def save(
     now: datetime,
 ) -> None:
     """Write measures of a run down: instrument, metric, value, detail. The same again takes the place of the first."""
-    rows = [(run_id, number, day, name, value, json.dumps(detail), now) for number, name, value, detail in measures]
-    with conn.cursor() as cursor:
-        cursor.executemany(_WRITE, rows)
+    rows = [(number, name, str(value), json.dumps(detail)) for number, name, value, detail in measures]
+    if not rows:
+        return
+    columns = zip(("instruments", "metrics", "values", "details"), map(list, zip(*rows, strict=True)), strict=True)
+    conn.execute(_WRITE, {"run": run_id, "day": day, "now": now, **dict(columns)})
 
 
 def unmeasured(conn: psycopg.Connection, *, claim: bool = False) -> Run | None:
