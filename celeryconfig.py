@@ -136,6 +136,12 @@ beat_schedule = {
     },
     "reconcile": {"task": "fintrack.reconcile", "schedule": 60.0, "options": {"expires": 55}},
     "publish": {"task": "fintrack.publish", "schedule": 15.0, "options": {"expires": 14}},
+    "measure-quality": {"task": "fintrack.measure_quality", "schedule": 300.0, "options": {"expires": 290}},
+    "anomaly-models": {
+        "task": "fintrack.train_anomaly_models",
+        "schedule": crontab(minute="0", hour="4", day_of_week="0"),
+        "options": {"expires": 12 * 3600},
+    },
     "cleanup": {
         "task": "fintrack.cleanup",
         "schedule": crontab(minute="0", hour="3", day_of_week="0"),

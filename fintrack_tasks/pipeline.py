@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 
+from fintrack_tasks import evidence
 from fintrack_tasks.acquisition import DEFERRED, Ended, Retry, fail, fetch
 from fintrack_tasks.domain import (
     Batch,
@@ -32,13 +33,25 @@ from fintrack_tasks.publish import messages, relay
 from fintrack_tasks.publish.producer import Producer
 from fintrack_tasks.sessions import expected_bars, finals
 from fintrack_tasks.settings import Settings, load_settings
-from fintrack_tasks.store import actions, alerts, coverage, fx, instruments, ledger, outbox, quality, quarantine, report
+from fintrack_tasks.store import (
+    actions,
+    alerts,
+    coverage,
+    flags,
+    fx,
+    instruments,
+    ledger,
+    outbox,
+    quality,
+    quarantine,
+    report,
+)
 from fintrack_tasks.store import load as loading
 from fintrack_tasks.store.connection import Database
 from fintrack_tasks.transform import clean_batch
 from fintrack_tasks.transform.actions import actions_of
 from fintrack_tasks.transform.currency import rate_of
-from fintrack_tasks.validate import check_batch, split
+from fintrack_tasks.validate import Limits, check_batch, split
 
 __all__ = [
     "DEFERRED",
@@ -54,6 +67,8 @@ __all__ = [
     "transform",
     "validate",
 ]
+
+_LIMITS: Final = Limits()
 
 
 def record(conn: psycopg.Connection, plan: Plan, settings: Settings, now: datetime) -> None:
@@ -71,14 +86,18 @@ def record(conn: psycopg.Connection, plan: Plan, settings: Settings, now: dateti
 
 
 def validate(item: Item, batch: Batch, *, database: Database, settings: Settings, now: datetime) -> Batch | Ended:
-    """The good rows go on; rejected ones are kept in quarantine with their findings."""
-    findings = check_batch(batch, now)
+    """The good rows go on, marked where a rule says so; rejected ones are kept in quarantine with their findings."""
+    context = evidence.gather(item, batch, database=database, now=now, limits=_LIMITS)
+    findings = check_batch(batch, now, _LIMITS, context)
     if not findings:
         return batch
     good, rejected = split(batch, findings)
-    if rejected:
-        with database.connection() as conn:
+    marked = [one for one in findings if one.severity != "reject" and one.row not in set(rejected)]
+    with database.connection() as conn, conn.transaction():
+        if rejected:
             quarantine.add(conn, item, batch, findings, now)
+        if len(good):
+            flags.add(conn, item, batch, marked, now)
     if len(good):
         return good
     detail = f"all {len(batch)} rows rejected: {', '.join(sorted({f.rule for f in findings}))}"
@@ -187,9 +206,11 @@ def reconcile(*, database: Database, settings: Settings, now: datetime, limit: i
 def save_quote(data: Mapping[str, Any]) -> None:
     """Check and store one quote as :class:`fintrack_tasks.fetch.MarketDataFetcher` gives it, as a run of its own.
 
-    :raises UsageError: when a value is missing or a check rejects it.
+    :raises UsageError: when a value is missing or was filled in, or a check rejects it.
     """
     settings, now = load_settings(), datetime.now(tz=UTC)
+    if data.get("is_filled"):
+        raise UsageError("a value that was filled in is no observation, and is not saved as one")
     try:
         instrument = Instrument.of(data["symbol"])
         columns: dict[str, list[Any]] = {

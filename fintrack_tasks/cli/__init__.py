@@ -16,6 +16,8 @@ from fintrack_tasks.cli.fx import app as fx
 from fintrack_tasks.cli.health import register as register_health
 from fintrack_tasks.cli.instruments import app as instruments
 from fintrack_tasks.cli.output import errors
+from fintrack_tasks.cli.quality import quality
+from fintrack_tasks.cli.quarantine import app as quarantine
 from fintrack_tasks.cli.run import register as register_run
 from fintrack_tasks.cli.runs import app as runs
 from fintrack_tasks.cli.stack import register as register_stack
@@ -34,8 +36,10 @@ app.command("demo")(demo)
 register_stack(app)
 register_run(app)
 register_health(app)
+app.command("quality")(quality)
 app.add_typer(backfill, name="backfill")
 app.add_typer(runs, name="runs")
+app.add_typer(quarantine, name="quarantine")
 instruments.command("describe")(describe)
 app.add_typer(instruments, name="instruments")
 app.add_typer(database, name="db")

@@ -30,6 +30,7 @@ __all__ = [
     "fetched",
     "finish",
     "finish_runs",
+    "item",
     "items",
     "overdue",
     "run_summary",
@@ -321,6 +322,17 @@ def runs(conn: psycopg.Connection, limit: int, budget: str | None = None) -> lis
         return cursor.execute(
             f"{_SUMMARY} {newest} GROUP BY r.id ORDER BY r.created_at DESC", {"limit": limit, "budget": budget}
         ).fetchall()
+
+
+def item(conn: psycopg.Connection, item_id: UUID) -> Item | None:
+    """One item, ``None`` when there is none of that id."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(
+            "SELECT r.*, i.symbol, i.asset_class, i.currency, i.calendar FROM fintrack.run_items r"
+            " JOIN fintrack.instruments i ON i.id = r.instrument_id WHERE r.id = %s",
+            (item_id,),
+        ).fetchone()
+    return _item(row) if row else None
 
 
 def items(conn: psycopg.Connection, run_id: UUID, states: Sequence[str] | None = None) -> list[dict[str, Any]]:

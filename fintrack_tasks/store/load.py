@@ -12,8 +12,9 @@ from typing import Any, Final
 import psycopg
 
 from fintrack_tasks.domain import Batch, Event, Item, from_micros
+from fintrack_tasks.store import outbox
 
-__all__ = ["load_bars", "load_quote"]
+__all__ = ["load_bars", "load_quote", "merge_bars", "merge_quote"]
 
 _ORDER_LOCK: Final = 7_246_313
 """With an instrument's number: its loads follow each other, so that its events stand in the order of its commits."""
@@ -24,11 +25,7 @@ _QUOTE_COLUMNS: Final = (
 _BAR_COLUMNS: Final = ("open", "high", "low", "close", "adj_close", "volume")
 _INDICATORS: Final = ("sma_20", "sma_50", "rsi_14", "macd", "macd_signal", "macd_histogram", "volatility_20")
 
-_QUOTE: Final = f"""
-WITH item AS (
-    SELECT id, pg_advisory_xact_lock({_ORDER_LOCK}, instrument_id) FROM fintrack.run_items
-    WHERE id = %(item)s AND finished_at IS NULL FOR UPDATE
-), written AS (
+_MERGE_QUOTE: Final = f"""
     INSERT INTO fintrack.quotes AS q (instrument_id, timestamp, source, currency, item_id, received_at,
                                       {", ".join(_QUOTE_COLUMNS)})
     SELECT %(instrument)s, %(timestamp)s, %(source)s, %(currency)s, %(item)s, %(now)s,
@@ -36,7 +33,13 @@ WITH item AS (
     ON CONFLICT (instrument_id, timestamp, source) DO UPDATE SET
         currency = excluded.currency, item_id = excluded.item_id, received_at = excluded.received_at,
         {", ".join(f"{name} = excluded.{name}" for name in _QUOTE_COLUMNS)}
-), ended AS (
+"""  # noqa: S608  built from the constants above
+
+_QUOTE: Final = f"""
+WITH item AS (
+    SELECT id, pg_advisory_xact_lock({_ORDER_LOCK}, instrument_id) FROM fintrack.run_items
+    WHERE id = %(item)s AND finished_at IS NULL FOR UPDATE
+), written AS ({_MERGE_QUOTE}), ended AS (
     UPDATE fintrack.run_items r SET state = 'loaded', reason = NULL, detail = NULL, provider = %(source)s,
            rows_loaded = 1, finished_at = %(now)s
     FROM item WHERE r.id = item.id
@@ -108,12 +111,22 @@ WHERE id = %(item)s
 
 def load_quote(conn: psycopg.Connection, item: Item, batch: Batch, event: Event, now: datetime) -> bool:
     """Load the one row of a quote's batch, in one statement; returns whether this call did it."""
+    done = conn.execute(_QUOTE, _quote_values(item, batch, event, now)).fetchone()
+    return bool(done and done[0])
+
+
+def merge_quote(conn: psycopg.Connection, item: Item, batch: Batch, event: Event, now: datetime) -> None:
+    """Write a quote's row and its event, whatever became of the item, which stays as it ended."""
+    locked = f"WITH item AS (SELECT pg_advisory_xact_lock({_ORDER_LOCK}, %(instrument)s))"
+    with conn.transaction():
+        conn.execute(f"{locked} {_MERGE_QUOTE}", _quote_values(item, batch, event, now))
+        outbox.add(conn, event, now)
+
+
+def _quote_values(item: Item, batch: Batch, event: Event, now: datetime) -> dict[str, Any]:
     row = batch.row(0)
     values = {name: row.get(name) for name in _QUOTE_COLUMNS}
-    done = conn.execute(
-        _QUOTE, {**_common(item, batch, event, now), **values, "timestamp": from_micros(row["timestamp"])}
-    ).fetchone()
-    return bool(done and done[0])
+    return {**_common(item, batch, event, now), **values, "timestamp": from_micros(row["timestamp"])}
 
 
 def load_bars(
@@ -125,13 +138,7 @@ def load_bars(
 
     :param finals: for each row whether its bar has closed.
     """
-    values = _common(item, batch, event, now) | {
-        "interval": item.interval.value if item.interval else None,
-        "first": from_micros(min(batch.columns["timestamp"])),
-        "last": from_micros(max(batch.columns["timestamp"])),
-        "rows": len(batch),
-        "adjusted_to": batch.meta.get("adjusted_to"),
-    }
+    values = _bars_values(item, batch, event, now)
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_ORDER_LOCK, item.instrument_id))
         open_item = conn.execute(
@@ -139,14 +146,38 @@ def load_bars(
         ).fetchone()
         if open_item is None:
             return False
-        _stage(conn, batch, finals)
-        conn.execute(_KEEP_VERSIONS, values)
-        conn.execute(_MERGE, values)
-        if "sma_20" in batch.columns:
-            columns = {name: list(batch.columns[name]) for name in _INDICATORS}
-            conn.execute(_INDICATE, {**values, **columns, "micros": list(batch.columns["timestamp"])})
+        _merge(conn, batch, values, finals)
         conn.execute(_END, values)
     return True
+
+
+def merge_bars(
+    conn: psycopg.Connection, item: Item, batch: Batch, event: Event, now: datetime, finals: Sequence[bool]
+) -> None:
+    """Write bars, their revisions and their event, whatever became of the item, which stays as it ended."""
+    with conn.transaction():
+        conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_ORDER_LOCK, item.instrument_id))
+        _merge(conn, batch, _bars_values(item, batch, event, now), finals)
+        outbox.add(conn, event, now)
+
+
+def _merge(conn: psycopg.Connection, batch: Batch, values: dict[str, Any], finals: Sequence[bool]) -> None:
+    _stage(conn, batch, finals)
+    conn.execute(_KEEP_VERSIONS, values)
+    conn.execute(_MERGE, values)
+    if "sma_20" in batch.columns:
+        columns = {name: list(batch.columns[name]) for name in _INDICATORS}
+        conn.execute(_INDICATE, {**values, **columns, "micros": list(batch.columns["timestamp"])})
+
+
+def _bars_values(item: Item, batch: Batch, event: Event, now: datetime) -> dict[str, Any]:
+    return _common(item, batch, event, now) | {
+        "interval": item.interval.value if item.interval else None,
+        "first": from_micros(min(batch.columns["timestamp"])),
+        "last": from_micros(max(batch.columns["timestamp"])),
+        "rows": len(batch),
+        "adjusted_to": batch.meta.get("adjusted_to"),
+    }
 
 
 def _common(item: Item, batch: Batch, event: Event, now: datetime) -> dict[str, Any]:

@@ -1,17 +1,105 @@
-"""Measures of quality, per run, instrument and day."""
+"""Measures of quality, per run, instrument and day: what they are counted from, where they are kept, their history."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
 
 import psycopg
+from psycopg.rows import class_row, dict_row
 
-from fintrack_tasks.domain import Item
+from fintrack_tasks.domain import AssetClass, Instrument, Interval, Item, ItemState, Kind, Window, to_micros
 
-__all__ = ["add"]
+__all__ = [
+    "Outcome",
+    "Run",
+    "add",
+    "agreement",
+    "final_stamps",
+    "findings",
+    "history",
+    "mark_measured",
+    "newest_quotes",
+    "outcomes",
+    "save",
+    "thin",
+    "unmeasured",
+]
+
+_MEASURING: Final = 7_246_314
+"""One process measures at a time."""
+
+_WRITE: Final = """
+INSERT INTO fintrack.quality_metrics (run_id, instrument_id, day, metric, value, detail, created_at)
+SELECT %(run)s, instrument_id, %(day)s, metric, value, detail, %(now)s
+FROM unnest(%(instruments)s::integer[], %(metrics)s::text[], %(values)s::numeric[], %(details)s::jsonb[])
+     AS given(instrument_id, metric, value, detail)
+ON CONFLICT (run_id, instrument_id, day, metric, coalesce(detail ->> 'provider', ''))
+DO UPDATE SET value = excluded.value, detail = excluded.detail, created_at = excluded.created_at
+"""
+
+_OUTCOMES: Final = """
+WITH page AS (
+    SELECT DISTINCT r.instrument_id FROM fintrack.run_items r WHERE r.run_id = %(run)s
+       AND NOT EXISTS (SELECT FROM fintrack.quality_metrics q WHERE q.run_id = r.run_id
+                       AND q.instrument_id = r.instrument_id AND q.metric = 'completeness')
+    ORDER BY r.instrument_id LIMIT %(limit)s
+)
+SELECT r.*, i.symbol, i.asset_class, i.currency, i.calendar
+FROM page JOIN fintrack.run_items r USING (instrument_id) JOIN fintrack.instruments i ON i.id = r.instrument_id
+WHERE r.run_id = %(run)s ORDER BY r.instrument_id, r.window_start
+"""
+
+_REJECTED: Final = """
+SELECT item_id, rule, row_key FROM fintrack.quarantine WHERE item_id = ANY(%(items)s) AND status <> 'released'
+"""
+_FLAGGED: Final = "SELECT item_id, rule, timestamp::text FROM fintrack.flags WHERE item_id = ANY(%(items)s)"
+
+_KEPT_WHOLE: Final = timedelta(days=2)
+_THINNED: Final = timedelta(days=10)
+
+_THIN: Final = """
+DELETE FROM fintrack.quality_metrics q USING (
+    SELECT m.id, row_number() OVER (PARTITION BY m.instrument_id, m.day, m.metric ORDER BY m.value, m.id DESC) AS place
+    FROM fintrack.quality_metrics m JOIN fintrack.runs r ON r.id = m.run_id
+    WHERE m.day >= %(first)s AND m.day < %(last)s AND r.job = %(job)s AND NOT coalesce(m.detail ? 'provider', false)
+) ranked WHERE q.id = ranked.id AND ranked.place > 1
+"""
+
+_HISTORY: Final = """
+SELECT i.symbol, i.asset_class, q.instrument_id, q.metric, coalesce(r.job, '') AS job, q.day, min(q.value) AS lowest,
+       (array_agg(q.value ORDER BY q.created_at DESC, q.id DESC))[1] AS newest,
+       (array_agg(q.detail ORDER BY q.created_at DESC, q.id DESC))[1] AS detail,
+       (array_agg(q.run_id ORDER BY q.created_at DESC, q.id DESC))[1] AS run_id
+FROM fintrack.quality_metrics q JOIN fintrack.instruments i ON i.id = q.instrument_id
+LEFT JOIN fintrack.runs r ON r.id = q.run_id
+WHERE q.day >= %(since)s AND q.metric = ANY(%(metrics)s) AND (%(symbol)s::text IS NULL OR i.symbol = %(symbol)s)
+GROUP BY i.symbol, i.asset_class, q.instrument_id, q.metric, r.job, q.day
+ORDER BY i.symbol, q.instrument_id, q.metric, q.day
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run that has ended."""
+
+    id: UUID
+    job: str
+    created_at: datetime
+    finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an item; ``rows`` came, in quarantine or not."""
+
+    item: Item
+    state: ItemState
+    rows: int
 
 
 def add(conn: psycopg.Connection, item: Item, metrics: Iterable[Mapping[str, Any]], now: datetime) -> None:
@@ -19,12 +107,139 @@ def add(conn: psycopg.Connection, item: Item, metrics: Iterable[Mapping[str, Any
 
     :param metrics: each with ``metric``, ``value`` (decimal text) and ``detail`` (JSON).
     """
-    with conn.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO fintrack.quality_metrics (run_id, instrument_id, day, metric, value, detail, created_at)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-            [
-                (item.run_id, item.instrument_id, now.date(), m["metric"], m["value"], json.dumps(m["detail"]), now)
-                for m in metrics
-            ],
-        )
+    save(
+        conn,
+        item.run_id,
+        now.date(),
+        ((item.instrument_id, m["metric"], m["value"], m["detail"]) for m in metrics),
+        now,
+    )
+
+
+def save(
+    conn: psycopg.Connection,
+    run_id: UUID,
+    day: date,
+    measures: Iterable[tuple[int, str, float | str, Mapping[str, Any]]],
+    now: datetime,
+) -> None:
+    """Write measures of a run down: instrument, metric, value, detail. The same again takes the place of the first."""
+    rows = [(number, name, str(value), json.dumps(detail)) for number, name, value, detail in measures]
+    if not rows:
+        return
+    columns = zip(("instruments", "metrics", "values", "details"), map(list, zip(*rows, strict=True)), strict=True)
+    conn.execute(_WRITE, {"run": run_id, "day": day, "now": now, **dict(columns)})
+
+
+def unmeasured(conn: psycopg.Connection, *, claim: bool = False) -> Run | None:
+    """The oldest run that has ended and is not measured yet, ``None`` when there is none.
+
+    :param claim: for the caller's transaction; ``None`` also when another process measures.
+    """
+    if claim and not _claimed(conn):
+        return None
+    with conn.cursor(row_factory=class_row(Run)) as cursor:
+        return cursor.execute(
+            "SELECT id, job, created_at, finished_at FROM fintrack.runs"
+            " WHERE measured_at IS NULL AND finished_at IS NOT NULL ORDER BY finished_at LIMIT 1"
+        ).fetchone()
+
+
+def _claimed(conn: psycopg.Connection) -> bool:
+    row = conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (_MEASURING,)).fetchone()
+    return bool(row and row[0])
+
+
+def outcomes(conn: psycopg.Connection, run_id: UUID, limit: int) -> dict[int, list[Outcome]]:
+    """The items of the run's first instruments that are not measured yet, by the instrument's number."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        items = cursor.execute(_OUTCOMES, {"run": run_id, "limit": limit}).fetchall()
+    found: dict[int, list[Outcome]] = {}
+    for row in items:
+        rows = row["rows_loaded"] + row["rows_quarantined"]
+        outcome = Outcome(_item(row), ItemState(row["state"]), rows)
+        found.setdefault(row["instrument_id"], []).append(outcome)
+    return found
+
+
+def _item(row: Mapping[str, Any]) -> Item:
+    return Item(
+        row["id"],
+        row["run_id"],
+        Kind(row["kind"]),
+        Instrument(row["symbol"], AssetClass(row["asset_class"]), row["currency"], row["calendar"]),
+        row["instrument_id"],
+        Interval(row["interval"]) if row["interval"] else None,
+        Window(row["window_start"], row["window_end"]) if row["window_start"] else None,
+    )
+
+
+def findings(conn: psycopg.Connection, items: Sequence[UUID]) -> dict[UUID, dict[str, set[str]]]:
+    """Rule to the keys of the rows that it spoke against, by the item.
+
+    Those are the rows in quarantine, or discarded there, and the loaded rows that are flagged; a row that a person
+    released is right.
+    """
+    found: dict[UUID, dict[str, set[str]]] = {}
+    known = conn.execute("SELECT to_regclass('fintrack.flags')").fetchone()
+    for statement in (_REJECTED, _FLAGGED) if known and known[0] else (_REJECTED,):
+        for item, rule, key in conn.execute(statement, {"items": list(items)}):
+            found.setdefault(item, {}).setdefault(rule, set()).add(key)
+    return found
+
+
+def final_stamps(
+    conn: psycopg.Connection, instrument_id: int, interval: Interval, start: datetime, end: datetime
+) -> list[int]:
+    """The times (microseconds, ascending) of the final bars from ``start`` on and before ``end``."""
+    rows = conn.execute(
+        "SELECT (extract(epoch FROM timestamp) * 1000000)::bigint FROM fintrack.bars WHERE instrument_id = %s"
+        " AND interval = %s AND timestamp >= %s AND timestamp < %s AND is_final ORDER BY timestamp",
+        (instrument_id, interval.value, start, end),
+    ).fetchall()
+    return [stamp for (stamp,) in rows]
+
+
+def newest_quotes(conn: psycopg.Connection, instruments: Sequence[int], received_by: datetime) -> dict[int, int]:
+    """The time (microseconds) of each instrument's newest quote at a moment."""
+    rows = conn.execute(
+        "SELECT i.id, q.timestamp FROM unnest(%s::integer[]) AS i(id) CROSS JOIN LATERAL (SELECT timestamp"
+        " FROM fintrack.quotes WHERE instrument_id = i.id AND received_at <= %s ORDER BY timestamp DESC LIMIT 1) q",
+        (list(instruments), received_by),
+    ).fetchall()
+    return {number: to_micros(stamp) for number, stamp in rows}
+
+
+def agreement(conn: psycopg.Connection, run_id: UUID) -> dict[int, float]:
+    """The share of the providers compared that agreed on a quote of this run, by the instrument."""
+    rows = conn.execute(
+        "SELECT s.instrument_id, (SELECT count(*) FROM jsonb_object_keys(s.detail -> 'prices')),"
+        " (SELECT count(*) FROM fintrack.quality_metrics d WHERE d.run_id = s.run_id"
+        " AND d.instrument_id = s.instrument_id AND d.metric = 'provider_deviation_bps')"
+        " FROM fintrack.quality_metrics s WHERE s.run_id = %s AND s.metric = 'provider_spread_bps'",
+        (run_id,),
+    ).fetchall()
+    return {number: 1 - deviating / compared for number, compared, deviating in rows if compared}
+
+
+def mark_measured(conn: psycopg.Connection, run_id: UUID, now: datetime) -> None:
+    """The run needs no measuring any more."""
+    conn.execute("UPDATE fintrack.runs SET measured_at = %s WHERE id = %s", (now, run_id))
+
+
+def thin(conn: psycopg.Connection, job: str, day: date) -> int:
+    """Of a job that runs many times a day keep one measure a day, the lowest, once two days are over.
+
+    Returns how many went. It looks ten days back: every run calls it.
+    """
+    span = {"first": day - _THINNED, "last": day - _KEPT_WHOLE + timedelta(days=1), "job": job}
+    return conn.execute(_THIN, span).rowcount
+
+
+def history(
+    conn: psycopg.Connection, metrics: Sequence[str], since: date, symbol: str | None = None
+) -> list[dict[str, Any]]:
+    """For each instrument, metric, job and day, in this order: the ``lowest`` and the ``newest`` value, the newest's
+    ``detail`` and ``run_id``."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(_HISTORY, {"since": since, "metrics": list(metrics), "symbol": symbol}).fetchall()

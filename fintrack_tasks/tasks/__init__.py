@@ -4,6 +4,7 @@ from fintrack_tasks.tasks import fleet as fleet  # registers what each worker's 
 from fintrack_tasks.tasks.jobs import fetch_historical_market_data, fetch_market_data, fetch_market_index_data
 from fintrack_tasks.tasks.maintenance import cleanup, reconcile
 from fintrack_tasks.tasks.publish import publish
+from fintrack_tasks.tasks.quality import measure_quality, train_anomaly_models
 from fintrack_tasks.tasks.rates import fetch_fx_rates
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "fetch_historical_market_data",
     "fetch_market_data",
     "fetch_market_index_data",
+    "measure_quality",
     "publish",
     "reconcile",
+    "train_anomaly_models",
 ]

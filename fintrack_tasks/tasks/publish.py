@@ -10,6 +10,7 @@ from fintrack_tasks import pipeline
 from fintrack_tasks.app import app
 from fintrack_tasks.settings import settings
 from fintrack_tasks.tasks.base import OUTAGES, BaseTask, connections, utc_now
+from fintrack_tasks.tasks.quality import measure_soon
 
 __all__ = ["publish", "publish_soon"]
 
@@ -30,6 +31,7 @@ def publish(self: BaseTask) -> dict[str, Any]:
     sent = pipeline.publish(
         database=connections().database, producer=connections().producer, settings=settings(), now=utc_now()
     )
+    measure_soon()
     return {"published": sent}
 
 

@@ -1,7 +1,7 @@
 """Transforms return new values and leave their input as it is.
 
 - :func:`clean_batch` and :func:`with_indicators` serve the pipeline, over a :class:`fintrack_tasks.domain.Batch`.
-- :class:`DataTransformer` serves people, over a DataFrame.
+- :class:`DataTransformer` and :func:`clean_market_data` serve people, over a DataFrame.
 """
 
 from __future__ import annotations
@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING, Any
 from fintrack_tasks.transform.clean import clean_batch
 
 if TYPE_CHECKING:
+    from fintrack_tasks.transform.cleaning import clean_market_data
     from fintrack_tasks.transform.frames import DataTransformer
     from fintrack_tasks.transform.indicators import INDICATORS, with_indicators
 
-__all__ = ["INDICATORS", "DataTransformer", "clean_batch", "with_indicators"]
+__all__ = ["INDICATORS", "DataTransformer", "clean_batch", "clean_market_data", "with_indicators"]
 
-_LAZY = {"DataTransformer": "frames", "INDICATORS": "indicators", "with_indicators": "indicators"}
+_LAZY = {
+    "DataTransformer": "frames",
+    "INDICATORS": "indicators",
+    "clean_market_data": "cleaning",
+    "with_indicators": "indicators",
+}
 
 
 def __getattr__(name: str) -> Any:

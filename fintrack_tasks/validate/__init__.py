@@ -1,7 +1,8 @@
 """Checks. They return findings with a rule's name and the row's position; they never raise, log or drop.
 
-- :func:`check_batch` and :func:`split` serve the pipeline, over a :class:`fintrack_tasks.domain.Batch`.
-- :class:`DataValidator` and :class:`DataQualityMonitor` serve people, over a DataFrame.
+- :func:`check_batch` and :func:`split` serve the pipeline, over a :class:`fintrack_tasks.domain.Batch`. What some rules
+  must know beside it (the calendar, earlier bars, splits) is a :class:`Context` that the caller gives.
+- :class:`DataValidator`, :func:`find_outliers` and :class:`DataQualityMonitor` serve people, over a DataFrame.
 
 All of them take their verdict on a row from one function, :func:`fintrack_tasks.validate.rows.check_row`.
 """
@@ -11,22 +12,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fintrack_tasks.validate.batches import check_batch, split
+from fintrack_tasks.validate.context import Context, Earlier, Hours, Stored
 from fintrack_tasks.validate.rules import RULES, Limits, Rule
 
 if TYPE_CHECKING:
     from fintrack_tasks.validate.frames import CheckResult, DataValidator, ValidationResult
+    from fintrack_tasks.validate.outliers import find_outliers
     from fintrack_tasks.validate.quality import DataQualityMonitor, QualityMetrics
 
 __all__ = [
     "RULES",
     "CheckResult",
+    "Context",
     "DataQualityMonitor",
     "DataValidator",
+    "Earlier",
+    "Hours",
     "Limits",
     "QualityMetrics",
     "Rule",
+    "Stored",
     "ValidationResult",
     "check_batch",
+    "find_outliers",
     "split",
 ]
 
@@ -36,6 +44,7 @@ _LAZY = {
     "ValidationResult": "frames",
     "DataQualityMonitor": "quality",
     "QualityMetrics": "quality",
+    "find_outliers": "outliers",
 }
 
 

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from fintrack_tasks.domain import Batch, Finding
+from fintrack_tasks.domain import Batch, Finding, Kind, to_micros
+from fintrack_tasks.validate.context import Context
+from fintrack_tasks.validate.quotes import check_quotes
 from fintrack_tasks.validate.rows import check_row
 from fintrack_tasks.validate.rules import REJECT, SHAPES, Limits, finding
+
+if TYPE_CHECKING:
+    from fintrack_tasks.validate.screen import Screened
 
 __all__ = ["check_batch", "check_rows", "repeats", "split"]
 
 _DEFAULT = Limits()
 
 
-def check_batch(batch: Batch, now: datetime, limits: Limits = _DEFAULT) -> list[Finding]:
+def check_batch(
+    batch: Batch, now: datetime, limits: Limits = _DEFAULT, context: Context | None = None
+) -> list[Finding]:
     """Every finding on a batch, ordered by row; findings on the batch as a whole (row ``None``) come first.
 
     Never raises for what a batch may hold. One row is judged in plain Python; many rows are screened with numpy, and
-    only those that look wrong are judged one by one, with the same verdict.
+    only those that look wrong are judged one by one, with the same verdict. What a context is needed for is judged on
+    the rows that stand by themselves, in the order of time.
 
     :param now: the caller's clock, aware.
+    :param context: without it the rules that need one are silent.
     """
     found: list[Finding] = []
     if not isinstance(batch.symbol, str) or not batch.symbol.strip():
@@ -29,19 +39,65 @@ def check_batch(batch: Batch, now: datetime, limits: Limits = _DEFAULT) -> list[
     if missing:
         found.append(finding("required_columns", None, f"missing columns: {', '.join(missing)}"))
     span = limits.span(now, batch.interval)
-    if len(batch) == 1:
-        return found + check_rows(batch, [0], span, limits)
+    bars_in_context = context is not None and batch.kind is not Kind.QUOTE and not missing
+    if len(batch) == 1 and not bars_in_context:
+        by_row = check_rows(batch, [0], span, limits)
+    else:
+        by_row = _check_many(batch, span, limits, context if bars_in_context else None)
+    if context is not None and batch.kind is Kind.QUOTE and not missing:
+        by_row += check_quotes(batch, context, to_micros(now), limits)
+        by_row.sort(key=_row)
+    return found + by_row
 
+
+def _check_many(batch: Batch, span: tuple[int, int], limits: Limits, context: Context | None) -> list[Finding]:
     from fintrack_tasks.validate.screen import screen  # noqa: PLC0415  # a worker that sees quotes alone loads no numpy
 
-    suspects, in_order = screen(batch, span, limits.ohlc_tolerance)
-    by_row = check_rows(batch, suspects, span, limits)
-    if not in_order:
+    seen = screen(batch, span, limits.ohlc_tolerance)
+    by_row = check_rows(batch, seen.suspects, span, limits)
+    if not seen.in_order:
         rejected = {one.row for one in by_row}
         by_row += _check_order(batch)
         by_row += _check_repeats(batch, rejected)
-        by_row.sort(key=lambda one: one.row or 0)  # stable: a row's findings keep the rules' order
-    return found + by_row
+    if context is not None:
+        by_row += _check_in_context(batch, seen, by_row, limits, context)
+    if not seen.in_order or context is not None:
+        by_row.sort(key=_row)  # stable: a row's findings keep the rules' order
+    return by_row
+
+
+def _check_in_context(
+    batch: Batch, seen: Screened, by_row: Sequence[Finding], limits: Limits, context: Context
+) -> list[Finding]:
+    """The findings on the rows that stand so far: first by the calendar, then those left against earlier bars."""
+    import numpy as np  # noqa: PLC0415  # see _check_many
+
+    from fintrack_tasks.validate.hours import check_hours  # noqa: PLC0415  # see _check_many
+    from fintrack_tasks.validate.series import Bars, check_series  # noqa: PLC0415  # see _check_many
+
+    interval = batch.interval
+    if interval is None:
+        return []
+    standing = np.ones(len(batch), dtype=np.bool_)
+    standing[[one.row for one in by_row if one.severity == REJECT and one.row is not None]] = False
+    rows = np.flatnonzero(standing)
+    given = batch.columns["timestamp"]
+    stamps = np.array(given if len(rows) == len(given) else [given[row] for row in rows.tolist()], dtype=np.int64)
+    found: list[Finding] = []
+    if context.hours is not None:
+        early = limits.by_class[context.asset_class].early
+        found = check_hours(rows, stamps, context.hours, interval, early)
+        kept = ~np.isin(rows, [_row(one) for one in found])
+        rows, stamps = rows[kept], stamps[kept]
+    if not seen.in_order:
+        order = np.argsort(stamps, kind="stable")
+        rows, stamps = rows[order], stamps[order]
+    columns = (seen.numbers[name][rows] for name in ("open", "high", "low", "close", "volume"))
+    return found + check_series(Bars(rows, stamps, *columns), context, interval, batch.source, limits)
+
+
+def _row(one: Finding) -> int:
+    return one.row or 0
 
 
 def check_rows(batch: Batch, rows: Iterable[int], span: tuple[int, int], limits: Limits) -> list[Finding]:

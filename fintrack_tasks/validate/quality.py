@@ -35,6 +35,9 @@ class QualityMetrics:
 class DataQualityMonitor:
     """Measures frames of quotes or bars with the columns ``symbol``, ``timestamp``, ``price``, ``volume``.
 
+    A frame is measured by itself. What a run left of an instrument is measured by its calendar and by the findings on
+    its rows: :func:`fintrack_tasks.validate.measures.measure`.
+
     :param now: the caller's clock, aware; without it the newest time of the frame stands for it.
     :param max_age: the age up to which a symbol's newest row is timely.
     """

@@ -1,44 +1,224 @@
-"""The catalogue of rules: every name that a finding may carry, with its severity and what it demands."""
+"""The catalogue of rules: every name that a finding may carry, with its layer, its severity and what it demands.
+
+``docs/rules.md`` is made from it (:mod:`fintrack_tasks.validate.catalogue`).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from math import inf
 from typing import Final
 
-from fintrack_tasks.domain import Finding, Interval, Kind, to_micros
+from fintrack_tasks.domain import AssetClass, Finding, Interval, Kind, to_micros
 
-__all__ = ["CHECKS", "REJECT", "RULES", "SHAPES", "Limits", "Rule", "Shape", "finding"]
+__all__ = [
+    "CHECKS",
+    "FLAG",
+    "REJECT",
+    "RULES",
+    "SHAPES",
+    "Layer",
+    "Limits",
+    "Rule",
+    "Shape",
+    "Thresholds",
+    "finding",
+    "is_storable",
+]
 
 REJECT: Final = "reject"
 FLAG: Final = "flag"
 
 
+class Layer(StrEnum):
+    """The layers, in the order in which they are judged. What the first two reject cannot be stored at all."""
+
+    SCHEMA = "schema"
+    RANGES = "ranges"
+    CONSISTENCY = "consistency"
+    TIME = "time"
+    DUPLICATES = "duplicates"
+    STALENESS = "staleness"
+    JUMPS = "jumps"
+    VOLUME = "volume"
+    PROVIDERS = "providers"
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What rows have to satisfy. A ``reject`` keeps the row out of the tables, a ``flag`` only marks it."""
+    """What rows have to satisfy. A ``reject`` keeps the row out of the tables, a ``flag`` only marks it.
+
+    :param needs: what the rule must know beside the batch (a field of
+        :class:`fintrack_tasks.validate.context.Context`); without it the rule is silent.
+    :param thresholds: the fields of :class:`Limits` and :class:`Thresholds` that it obeys.
+    """
 
     name: str
+    layer: Layer
     severity: str
     demand: str
+    needs: str | None = None
+    thresholds: tuple[str, ...] = ()
 
 
 RULES: Final = {
     rule.name: rule
     for rule in (
-        Rule("required_columns", REJECT, "symbol, timestamp, price and volume (bars: open to close) are there"),
-        Rule("data_types", REJECT, "numbers are decimal numbers, times are times, symbols are text"),
-        Rule("value_ranges", REJECT, "prices are known, finite and above zero; volume is unknown or at least zero"),
-        Rule("timestamps", REJECT, "times are known, not before 1900 and not in the future"),
-        Rule("duplicates", REJECT, "one row per symbol and time: the first that is right otherwise stands"),
-        Rule("ohlc", REJECT, "low <= open <= high and low <= close <= high"),
-        Rule("timestamp_order", FLAG, "rows of a batch run from the oldest to the newest"),
+        Rule(
+            "required_columns",
+            Layer.SCHEMA,
+            REJECT,
+            "symbol, timestamp, price and volume (bars: open to close) are there",
+        ),
+        Rule("data_types", Layer.SCHEMA, REJECT, "numbers are decimal numbers, times are times, symbols are text"),
+        Rule(
+            "value_ranges",
+            Layer.RANGES,
+            REJECT,
+            "prices are known, finite and above zero; volume is unknown or at least zero",
+        ),
+        Rule(
+            "ohlc",
+            Layer.CONSISTENCY,
+            REJECT,
+            "low <= open <= high and low <= close <= high",
+            thresholds=("ohlc_tolerance",),
+        ),
+        Rule(
+            "timestamps",
+            Layer.TIME,
+            REJECT,
+            "times are known, not before 1900 and not in the future",
+            thresholds=("earliest", "future", "future_session"),
+        ),
+        Rule("timestamp_order", Layer.TIME, FLAG, "rows of a batch run from the oldest to the newest"),
+        Rule(
+            "shifted_zone",
+            Layer.TIME,
+            REJECT,
+            "daily bars are stamped with midnight UTC of the session's local date; no run of bars fits the sessions"
+            " only when it is moved by a zone's offset",
+            needs="hours",
+        ),
+        Rule(
+            "outside_session",
+            Layer.TIME,
+            REJECT,
+            "a daily bar's date is a session of the instrument's calendar; an intraday bar's span touches one",
+            needs="hours",
+            thresholds=("early",),
+        ),
+        Rule(
+            "duplicates",
+            Layer.DUPLICATES,
+            REJECT,
+            "one row per symbol and time: the first that is right otherwise stands, whether others repeat it or"
+            " conflict with it",
+        ),
+        Rule(
+            "stale_repeat",
+            Layer.STALENESS,
+            REJECT,
+            "a bar whose high lies above its low does not repeat all prices and the volume of the bar before it",
+            needs="before",
+        ),
+        Rule(
+            "stale_quote",
+            Layer.STALENESS,
+            FLAG,
+            "no more time of trading has passed since a quote's own time than allowed; a weekend or a holiday is none",
+            needs="hours",
+            thresholds=("stale_after",),
+        ),
+        Rule(
+            "unit_error",
+            Layer.JUMPS,
+            REJECT,
+            "prices are not about 100 times, or a hundredth of, those before them (pence for pounds), unless a known"
+            " split says so",
+            needs="before",
+            thresholds=("unit_tolerance",),
+        ),
+        Rule(
+            "missed_split",
+            Layer.JUMPS,
+            FLAG,
+            "no close lies near a split's ratio (3:2, 2, 3, 4, 5, 7, 10, 20 or inverse) of the close before it, unless"
+            " a known split says so; the move may also be real",
+            needs="before",
+            thresholds=("split_tolerance",),
+        ),
+        Rule(
+            "price_jump",
+            Layer.JUMPS,
+            FLAG,
+            "a log return is not many times the usual one, 1.4826 times the median of the last 60 absolute returns, nor"
+            " is its difference from an opposite one after it, over the root of two; known splits are taken out, and"
+            " longer gaps between bars widen the limit by their square root. A quote is measured against its own"
+            " previous close",
+            needs="before",
+            thresholds=("jump", "quote_jump"),
+        ),
+        Rule(
+            "volume_anomaly",
+            Layer.VOLUME,
+            FLAG,
+            "a volume is not many times the median of the last 60, and not zero where prices moved and trade is usual",
+            needs="before",
+            thresholds=("volume", "volume_intraday"),
+        ),
+        Rule(
+            "provider_disagreement",
+            Layer.PROVIDERS,
+            FLAG,
+            "a close agrees with the final bar of the same time that another provider gave; of several quotes none"
+            " lies further from the median than the consensus allows",
+            needs="stored",
+            thresholds=("disagreement",),
+        ),
     )
 }
-"""Every rule by its name."""
+"""Every rule by its name, in the order of the layers."""
 
 CHECKS: Final = ("required_columns", "data_types", "value_ranges", "timestamps", "duplicates")
 """The five checks of the specification, in its order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What is usual for an asset class.
+
+    :param early: how long before its session's open a bar may lie: currencies trade from Sunday evening.
+    :param stale_after: the time of trading after which a quote is stale.
+    :param jump: how many times the usual return a return may be.
+    :param quote_jump: how far a quote may lie from its previous close, as a log return.
+    :param volume: how many times the usual volume a daily volume may be; ``inf`` where volumes mean nothing.
+    :param volume_intraday: the same for shorter bars, which are much busier at the open and the close.
+    :param disagreement: how far two providers' closes may lie apart, as a fraction.
+    """
+
+    early: timedelta = timedelta(0)
+    stale_after: timedelta = timedelta(hours=1)
+    jump: float = 4.5
+    quote_jump: float = 0.25
+    volume: float = 10.0
+    volume_intraday: float = 40.0
+    disagreement: float = 0.005
+
+
+_BY_CLASS: Final = {
+    AssetClass.STOCK: Thresholds(),
+    AssetClass.INDEX: Thresholds(quote_jump=0.1, disagreement=0.002),
+    AssetClass.CRYPTO: Thresholds(
+        stale_after=timedelta(minutes=15), jump=6.0, quote_jump=0.4, volume=20.0, disagreement=0.01
+    ),
+    AssetClass.FOREX: Thresholds(
+        early=timedelta(hours=4), jump=6.0, quote_jump=0.05, volume=inf, volume_intraday=inf, disagreement=0.003
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +230,19 @@ class Limits:
         which in Auckland lies up to 14 hours ahead of the time at which that session opens.
     :param earliest: times before it are errors, such as a zero date.
     :param ohlc_tolerance: relative; 0 demands the inequalities exactly.
+    :param unit_tolerance: how far a log return may lie from that of the factor 100 and still be taken for it.
+    :param split_tolerance: the least and the most that a log return may lie from that of a split's ratio and still be
+        taken for it; between them five times the usual return.
+    :param by_class: what differs by asset class.
     """
 
     future: timedelta = timedelta(minutes=5)
     future_session: timedelta = timedelta(hours=14)
     earliest: datetime = datetime(1900, 1, 1, tzinfo=UTC)
     ohlc_tolerance: float = 0.0
+    unit_tolerance: float = 0.25
+    split_tolerance: tuple[float, float] = (0.05, 0.15)
+    by_class: Mapping[AssetClass, Thresholds] = field(default_factory=lambda: _BY_CLASS)
 
     def span(self, now: datetime | None, interval: Interval | None) -> tuple[int, int]:
         """The first and the last microsecond that a timestamp may have; without ``now`` the future is not checked."""
@@ -103,3 +290,8 @@ SHAPES: Final = {Kind.QUOTE: _QUOTE, Kind.BARS: _BAR, Kind.INDEX: _BAR}
 def finding(rule: str, row: int | None, detail: str) -> Finding:
     """A finding of a rule of the catalogue, with that rule's severity."""
     return Finding(rule, RULES[rule].severity, row, detail)
+
+
+def is_storable(rules: list[str]) -> bool:
+    """Whether a row that these rules rejected can be stored once a person says so: it has its prices and its time."""
+    return not {RULES[name].layer for name in rules if name in RULES} & {Layer.SCHEMA, Layer.RANGES}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,27 @@ from fintrack_tasks.domain import Batch
 from fintrack_tasks.validate.rows import as_number
 from fintrack_tasks.validate.rules import SHAPES
 
-__all__ = ["screen"]
+__all__ = ["Screened", "screen"]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
-def screen(batch: Batch, span: tuple[int, int], ohlc_tolerance: float) -> tuple[list[int], bool]:
-    """The rows to judge one by one, ascending, and whether all times are known and strictly ascending."""
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """What the screen saw.
+
+    ``suspects`` are the rows to judge one by one, ascending; ``in_order``: all times are known and strictly ascending;
+    ``numbers`` holds the columns as floats, NaN where there is no number.
+    """
+
+    suspects: list[int]
+    in_order: bool
+    numbers: Mapping[str, Floats]
+
+
+def screen(batch: Batch, span: tuple[int, int], ohlc_tolerance: float) -> Screened:
+    """Read the columns of a batch and find the rows that look wrong by themselves."""
     shape, columns = SHAPES[batch.kind], batch.columns
     suspect, in_order = _times(columns["timestamp"], span)
     numbers: dict[str, Floats] = {}
@@ -41,7 +55,7 @@ def screen(batch: Batch, span: tuple[int, int], ohlc_tolerance: float) -> tuple[
         body_low = np.minimum(numbers["open"], numbers["close"])
         body_high = np.maximum(numbers["open"], numbers["close"])
         suspect |= (body_low < low) | (body_high > high) | (low > high)
-    return np.flatnonzero(suspect).tolist(), in_order
+    return Screened(np.flatnonzero(suspect).tolist(), in_order, numbers)
 
 
 def _times(cells: Sequence[Any], span: tuple[int, int]) -> tuple[Mask, bool]:

@@ -1,0 +1,157 @@
+"""``fintrack quality``: how good the data of each instrument are, worst first, and whether they get better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+from typing import Annotated, Any, Final
+
+import typer
+
+from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.output import console, print_json, table
+from fintrack_tasks.domain import Instrument
+from fintrack_tasks.errors import UsageError
+from fintrack_tasks.store import anomalies
+from fintrack_tasks.store import quality as stored
+from fintrack_tasks.validate.measures import METRICS
+
+__all__ = ["quality", "sparkline", "summaries"]
+
+_STEPS: Final = "▁▂▃▄▅▆▇█"
+_SHOWN: Final = 50
+_BLOCKS: Final = 20
+"""Days of a trend in the table of all instruments; that of one shows them all."""
+
+
+def quality(
+    symbol: Annotated[str | None, typer.Argument(help="One instrument, metric by metric; default: all.")] = None,
+    days: Annotated[int, typer.Option(help="So many days back.", min=1, max=3650)] = 30,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
+) -> None:
+    """The newest quality metrics of each instrument and their trend, worst first.
+
+    Each metric is a share, 1.0 the best. Of an instrument that several jobs fetch, the newest measure of each job
+    counts, and the lowest of them is shown; the trend is the lowest of each day.
+    """
+    chosen = None if symbol is None else _symbol(symbol)
+    since = (datetime.now(tz=UTC) - timedelta(days=days - 1)).date()
+    with opened() as connections, connections.database.connection() as conn:
+        rows = stored.history(conn, METRICS, since, chosen)
+        flagged = anomalies.flagged_since(conn, since)
+    found = summaries(rows, flagged)
+    if chosen and not found:
+        raise UsageError(f"nothing was measured of {chosen} in {days} days; see: fintrack runs list")
+    if as_json:
+        print_json({"since": since, "instruments": found})
+    elif chosen:
+        for each in found:
+            _show_one(each)
+    else:
+        _show_all(found, days)
+
+
+def summaries(rows: Iterable[Mapping[str, Any]], flagged: Mapping[int, int]) -> list[dict[str, Any]]:
+    """The instruments of a history, worst first: ``score`` is the lowest of an instrument's newest metrics.
+
+    :param rows: as :func:`fintrack_tasks.store.quality.history` gives them.
+    :param flagged: the number of an instrument to its flagged bars.
+    """
+    made = []
+    for number, own in groupby(rows, key=lambda row: row["instrument_id"]):
+        mine = list(own)
+        metrics = {name: _metric(list(some)) for name, some in groupby(mine, key=lambda row: row["metric"])}
+        made.append(
+            {
+                "symbol": mine[0]["symbol"],
+                "asset_class": mine[0]["asset_class"],
+                "score": min(metric["value"] for metric in metrics.values()),
+                "anomalies": flagged.get(number, 0),
+                "metrics": {name: metrics[name] for name in METRICS if name in metrics},
+                "trend": _trend(mine),
+            }
+        )
+    return sorted(made, key=lambda each: (each["score"], each["symbol"]))
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """One block a value, between the lowest and 1.0: a step that can be seen whatever it is worth."""
+    lowest = min(values, default=1.0)
+    span = 1.0 - lowest
+    return "".join(_STEPS[round((value - lowest) / span * 7) if span > 0 else 7] for value in values)
+
+
+def _metric(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One metric of one instrument: the lowest of its jobs' newest values."""
+    newest: dict[str, Mapping[str, Any]] = {row["job"]: row for row in sorted(rows, key=lambda row: row["day"])}
+    worst = min(newest.values(), key=lambda row: row["newest"])
+    return {
+        "value": float(worst["newest"]),
+        "day": worst["day"],
+        "job": worst["job"],
+        "run_id": worst["run_id"],
+        "detail": worst["detail"],
+        "trend": _trend(rows),
+    }
+
+
+def _trend(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    by_day: dict[date, float] = {}
+    for row in rows:
+        by_day[row["day"]] = min(by_day.get(row["day"], 1.0), float(row["lowest"]))
+    return [{"day": day, "value": value} for day, value in sorted(by_day.items())]
+
+
+def _symbol(text: str) -> str:
+    try:
+        return Instrument.of(text).symbol
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _show_all(found: Sequence[Mapping[str, Any]], days: int) -> None:
+    if not found:
+        console.print(f"nothing was measured in {days} days; runs are measured when they have ended")
+        return
+    columns = ["symbol", "complete", "accurate", "consistent", "timely", "valid", "trend", "flags"]
+    rows = [
+        [
+            each["symbol"],
+            *(_share(each["metrics"].get(name)) for name in METRICS),
+            sparkline([day["value"] for day in each["trend"][-_BLOCKS:]]),
+            each["anomalies"],
+        ]
+        for each in found[:_SHOWN]
+    ]
+    console.print(table(f"quality, worst first, {days} days", columns, rows))
+    if len(found) > _SHOWN:
+        console.print(f"and {len(found) - _SHOWN} better ones; all of them with: fintrack quality --json")
+
+
+def _show_one(each: Mapping[str, Any]) -> None:
+    metrics = sorted(each["metrics"].items(), key=lambda pair: pair[1]["value"])
+    rows = [
+        [name, _share(one), sparkline([day["value"] for day in one["trend"]]), one["job"], str(one["day"]), _told(one)]
+        for name, one in metrics
+    ]
+    title = f"quality of {each['symbol']} ({each['asset_class']}), {each['anomalies']} flagged bars"
+    console.print(table(title, ["metric", "newest", "trend", "job", "day", "counted"], rows))
+
+
+def _share(metric: Mapping[str, Any] | None) -> str:
+    """Four decimals, and never 1.0000 for what is less."""
+    if metric is None:
+        return ""
+    value = metric["value"]
+    return f"{value:.4f}" if value == 1 else f"{min(value, 0.9999):.4f}"
+
+
+def _told(metric: Mapping[str, Any]) -> str:
+    """A metric's detail as words: ``1d: expected 250, present 249``."""
+    return "; ".join(
+        f"{name}: {', '.join(f'{key} {value}' for key, value in part.items())}"
+        if isinstance(part, dict)
+        else f"{name} {part}"
+        for name, part in (metric["detail"] or {}).items()
+    )

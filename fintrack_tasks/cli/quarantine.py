@@ -1,0 +1,184 @@
+"""``fintrack quarantine``: the rows that a check kept out, and what a person decides on them."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from fintrack_tasks import review
+from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.output import console, print_json, table
+from fintrack_tasks.connections import Connections
+from fintrack_tasks.domain import from_micros
+from fintrack_tasks.errors import UsageError
+from fintrack_tasks.review import Decision
+from fintrack_tasks.store import flags, quarantine
+from fintrack_tasks.store.quarantine import Row
+from fintrack_tasks.tasks.base import utc_now
+from fintrack_tasks.tasks.publish import publish_soon
+from fintrack_tasks.validate import RULES
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Rows that a check kept out, and the marks on those it let in.", no_args_is_help=True)
+
+
+class Status(StrEnum):
+    """Which rows to list."""
+
+    HELD = "held"
+    RELEASED = "released"
+    DISCARDED = "discarded"
+    ALL = "all"
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
+Symbol = Annotated[str | None, typer.Option(help="Only of this instrument.")]
+RuleName = Annotated[str | None, typer.Option("--rule", help="Only what this rule found; docs/rules.md lists them.")]
+Limit = Annotated[int, typer.Option(help="How many, newest first.", min=1, max=10_000)]
+Numbers = Annotated[list[int], typer.Argument(help="Numbers of `fintrack quarantine list`.", metavar="ID...", min=1)]
+Actor = Annotated[str | None, typer.Option("--by", help="Who decides, for the audit log; default: your user name.")]
+
+
+@app.command("list")
+def list_rows(
+    status: Annotated[Status, typer.Option(help="held, released, discarded or all.")] = Status.HELD,
+    symbol: Symbol = None,
+    rule: RuleName = None,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+) -> None:
+    """The rows in quarantine, each with the rules that it broke."""
+    _known_rule(rule)
+    with opened() as connections, connections.database.connection() as conn:
+        found = quarantine.rows(conn, None if status is Status.ALL else status.value, _upper(symbol), rule, limit)
+    if as_json:
+        print_json({"rows": [_told(row) for row in found]})
+        return
+    columns = ["id", "symbol", "interval", "time (UTC)", "rules", "why", "source", "status"]
+    shown = [
+        [str(r.id), r.symbol, r.interval, _time(r), ", ".join(r.rules), r.details[0], r.content.get("source"), r.status]
+        for r in found
+    ]
+    console.print(table("quarantine", columns, shown))
+
+
+@app.command("show")
+def show(
+    number: Annotated[int, typer.Argument(help="A number of `fintrack quarantine list`.", metavar="ID")],
+    as_json: AsJson = False,
+) -> None:
+    """One row: its content, every rule that it broke, where it came from, and what was decided."""
+    with opened() as connections, connections.database.connection() as conn:
+        row = quarantine.get(conn, number)
+    if row is None:
+        raise UsageError(f"nothing in quarantine has the number {number}; see: fintrack quarantine list")
+    if as_json:
+        print_json(_told(row))
+        return
+    told = _told(row)
+    facts = [[name, str(told[name])] for name in told if name not in ("rules", "details", "content") and told[name]]
+    console.print(table(f"quarantine {row.id}", ["what", "is"], facts))
+    console.print(table("broke", ["rule", "why"], list(zip(row.rules, row.details, strict=True))))
+    console.print(table("content", ["column", "value"], [[k, str(v)] for k, v in row.content.items()]))
+
+
+@app.command("release")
+def release(numbers: Numbers, actor: Actor = None, as_json: AsJson = False) -> None:
+    """Load rows after all: what you vouch for. They keep their source and item, and are marked as released by you."""
+
+    def decide(connections: Connections, number: int, who: str) -> Decision:
+        settings = connections.settings
+        return review.release(number, actor=who, database=connections.database, settings=settings, now=utc_now())
+
+    decisions = _decided(numbers, actor, decide)
+    if any(one.outcome == quarantine.RELEASED for one in decisions):
+        publish_soon()
+    _show(decisions, as_json)
+
+
+@app.command("discard")
+def discard(numbers: Numbers, actor: Actor = None, as_json: AsJson = False) -> None:
+    """Keep rows out for good."""
+
+    def decide(connections: Connections, number: int, who: str) -> Decision:
+        return review.discard(number, actor=who, database=connections.database, now=utc_now())
+
+    _show(_decided(numbers, actor, decide), as_json)
+
+
+@app.command("flags")
+def list_flags(symbol: Symbol = None, rule: RuleName = None, limit: Limit = 50, as_json: AsJson = False) -> None:
+    """The rows that were loaded although a rule marked them."""
+    _known_rule(rule)
+    with opened() as connections, connections.database.connection() as conn:
+        found = flags.flagged(conn, _upper(symbol), rule, limit)
+    if as_json:
+        print_json({"flags": found})
+        return
+    names = ["symbol", "interval", "timestamp", "rule", "detail", "source"]
+    shown = [[f"{each[n]:%Y-%m-%d %H:%M:%S}" if n == "timestamp" else each[n] for n in names] for each in found]
+    console.print(table("flags", names, shown))
+
+
+def _decided(
+    numbers: Sequence[int], actor: str | None, decide: Callable[[Connections, int, str], Decision]
+) -> list[Decision]:
+    """The decisions, each taken by itself.
+
+    :raises UsageError: when one of the numbers is unknown; then nothing is decided.
+    """
+    who = actor or _user()
+    with opened() as connections:
+        with connections.database.connection() as conn:
+            unknown = [str(number) for number in numbers if quarantine.get(conn, number) is None]
+        if unknown:
+            raise UsageError(f"nothing in quarantine has the number {', '.join(unknown)}; nothing was decided")
+        return [decide(connections, number, who) for number in dict.fromkeys(numbers)]
+
+
+def _show(decisions: Sequence[Decision], as_json: bool) -> None:
+    """Tell what was decided.
+
+    :raises typer.Exit: with 3 when a release was refused.
+    """
+    if as_json:
+        print_json({"decisions": [asdict(one) for one in decisions]})
+    else:
+        for one in decisions:
+            console.print(f"{one.id}: {one.outcome}: {one.detail}", markup=False, highlight=False, soft_wrap=True)
+    if any(one.outcome == review.REFUSED for one in decisions):
+        raise typer.Exit(3)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        raise UsageError("who decides? name yourself with --by NAME") from None
+
+
+def _known_rule(rule: str | None) -> None:
+    if rule is not None and rule not in RULES:
+        raise UsageError(f"no rule {rule!r:.40}; the rules are {', '.join(RULES)}")
+
+
+def _upper(symbol: str | None) -> str | None:
+    return symbol.strip().upper() if symbol else None
+
+
+def _time(row: Row) -> str | None:
+    stamp = row.content.get("timestamp")
+    try:
+        return f"{from_micros(stamp):%Y-%m-%d %H:%M:%S}" if type(stamp) is int else None
+    except OverflowError:  # beyond the calendar: that is why it is here
+        return None
+
+
+def _told(row: Row) -> dict[str, Any]:
+    return {**asdict(row), "timestamp": _time(row), "source": row.content.get("source")}

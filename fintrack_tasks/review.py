@@ -1,0 +1,115 @@
+"""What a person decides on rows in quarantine: to let them in, or to keep them out. A decision is taken once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from fintrack_tasks.domain import Batch, Finding, Interval, Item, Kind, uuid7
+from fintrack_tasks.errors import UsageError
+from fintrack_tasks.pipeline import transform
+from fintrack_tasks.publish import messages
+from fintrack_tasks.sessions import finals
+from fintrack_tasks.settings import Settings
+from fintrack_tasks.store import audit, flags, ledger, load, quarantine
+from fintrack_tasks.store.connection import Database
+from fintrack_tasks.store.quarantine import DISCARDED, RELEASED, Row
+from fintrack_tasks.validate.rules import FLAG, is_storable
+
+__all__ = ["REFUSED", "UNCHANGED", "Decision", "discard", "release"]
+
+UNCHANGED: Final = "unchanged"
+REFUSED: Final = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of a row: ``released``, ``discarded``, ``unchanged`` (decided before) or ``refused``, and why."""
+
+    id: int
+    outcome: str
+    detail: str
+
+
+def release(number: int, *, actor: str, database: Database, settings: Settings, now: datetime) -> Decision:
+    """Load a row that a check rejected, as its item would have: cleaned, with revisions and an event, in one
+    transaction with the decision.
+
+    The row keeps its item and its source; the audit log names who released which entry, and flags on the row keep the
+    rules that it broke. A second release does nothing. What cannot be stored at all is refused.
+
+    :raises UsageError: when there is no such entry.
+    """
+    with database.connection() as conn:
+        row = _known(quarantine.get(conn, number), number)
+        item = ledger.item(conn, row.item_id)
+    if row.status != quarantine.HELD:
+        return _decided_before(row)
+    if item is None or not is_storable(row.rules):
+        return Decision(row.id, REFUSED, f"cannot be stored: {row.rules[0]}: {row.details[0]}")
+    batch = _batch(row, item)
+    cleaned = transform(item, batch, database=database)
+    event = messages.item_loaded(item, cleaned, settings.kafka_topic_market_data, now, uuid7(now.timestamp()))
+    with database.connection() as conn, conn.transaction():
+        if not quarantine.decide(conn, row, RELEASED, actor, now):
+            return _decided_before(_known(quarantine.get(conn, number), number))
+        if item.kind is Kind.QUOTE:
+            load.merge_quote(conn, item, cleaned, event, now)
+        else:
+            closed = finals(item.instrument, item.interval or Interval.D1, cleaned.columns["timestamp"], now)
+            load.merge_bars(conn, item, cleaned, event, now, closed)
+        broken = [Finding(rule, FLAG, 0, f"released by {actor}: {why}") for rule, why in _reasons(row)]
+        flags.add(conn, item, cleaned, broken, now)
+        audit.add(conn, actor, "quarantine.release", _subject(row), _lineage(row), now)
+    return Decision(row.id, RELEASED, f"{row.symbol} from {batch.source}, item {row.item_id}")
+
+
+def discard(number: int, *, actor: str, database: Database, now: datetime) -> Decision:
+    """Keep a row out for good. It stays where it is, with who decided so and when; a second time does nothing.
+
+    :raises UsageError: when there is no such entry.
+    """
+    with database.connection() as conn, conn.transaction():
+        row = _known(quarantine.get(conn, number), number)
+        if not quarantine.decide(conn, row, DISCARDED, actor, now):
+            return _decided_before(_known(quarantine.get(conn, number), number))
+        audit.add(conn, actor, "quarantine.discard", _subject(row), _lineage(row), now)
+    return Decision(row.id, DISCARDED, f"{row.symbol}, item {row.item_id}")
+
+
+def _known(row: Row | None, number: int) -> Row:
+    if row is None:
+        raise UsageError(f"nothing in quarantine has the number {number}; see: fintrack quarantine list")
+    return row
+
+
+def _decided_before(row: Row) -> Decision:
+    when = f"{row.decided_at:%Y-%m-%d %H:%M:%S} UTC" if row.decided_at else "before"
+    return Decision(row.id, UNCHANGED, f"{row.status} by {row.decided_by or 'somebody'}, {when}")
+
+
+def _batch(row: Row, item: Item) -> Batch:
+    columns = {name: [cell] for name, cell in row.content.items() if name != "source"}
+    source = str(row.content.get("source"))
+    return Batch(item.kind, item.instrument.symbol, source, columns, row.currency, item.interval)
+
+
+def _reasons(row: Row) -> list[tuple[str, str]]:
+    return list(zip(row.rules, row.details, strict=True))
+
+
+def _subject(row: Row) -> str:
+    return f"quarantine:{row.id}"
+
+
+def _lineage(row: Row) -> dict[str, Any]:
+    return {
+        "quarantine_id": row.id,
+        "symbol": row.symbol,
+        "interval": row.interval,
+        "item_id": row.item_id,
+        "source": row.content.get("source"),
+        "timestamp": row.content.get("timestamp"),
+        "rules": row.rules,
+    }

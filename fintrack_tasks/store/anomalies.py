@@ -1,0 +1,146 @@
+"""Models of anomalies by version, the bars that they are trained on, and the bars that they flagged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+import psycopg
+import zstandard
+
+from fintrack_tasks.domain import Interval, from_micros
+
+__all__ = ["KEPT", "bars", "flagged_since", "newest_model", "replace_flags", "save_model"]
+
+KEPT: Final = 4
+"""Versions whose forest is kept. Of older ones the parameters stay, from which the same bars give the same forest."""
+
+_LARGEST: Final = 64 * 1024 * 1024
+_MODELS_LOCK: Final = 7_246_315
+
+_COLUMNS: Final = ("timestamp", "open", "high", "low", "close", "volume")
+
+_FLAG: Final = """
+INSERT INTO fintrack.anomalies AS known (instrument_id, interval, timestamp, version, detectors, score, detail, run_id,
+                                         flagged_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (instrument_id, interval, timestamp, version)
+DO UPDATE SET detectors = excluded.detectors, score = excluded.score, detail = excluded.detail,
+              run_id = excluded.run_id, flagged_at = excluded.flagged_at
+WHERE (known.detectors, known.score, known.detail) IS DISTINCT FROM
+      (excluded.detectors, excluded.score, excluded.detail)
+"""
+
+
+def bars(
+    conn: psycopg.Connection,
+    instrument_id: int,
+    interval: Interval,
+    before: datetime,
+    limit: int,
+) -> dict[str, list[Any]]:
+    """The newest final bars before a moment, oldest first: ``timestamp`` (microseconds), ``open`` to ``volume``."""
+    rows = conn.execute(
+        "SELECT (extract(epoch FROM timestamp) * 1000000)::bigint, open::float8, high::float8, low::float8,"
+        " close::float8, volume::float8 FROM fintrack.bars WHERE instrument_id = %s AND interval = %s"
+        " AND timestamp < %s AND is_final ORDER BY timestamp DESC LIMIT %s",
+        (instrument_id, interval.value, before, limit),
+    ).fetchall()
+    rows.reverse()
+    return {name: [row[place] for row in rows] for place, name in enumerate(_COLUMNS)}
+
+
+def save_model(
+    conn: psycopg.Connection,
+    instrument_id: int,
+    interval: Interval,
+    summary: Mapping[str, Any],
+    forest: Mapping[str, Any],
+    now: datetime,
+) -> int | None:
+    """Keep a model as the next version; ``None``, and nothing is written, when this very model is kept already."""
+    packed = zstandard.compress(orjson.dumps(forest), 9)
+    with conn.transaction():
+        conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_MODELS_LOCK, instrument_id))
+        row = conn.execute(
+            "INSERT INTO fintrack.anomaly_models (instrument_id, interval, version, model, forest, fingerprint,"
+            " trained_at) SELECT %(instrument)s, %(interval)s, coalesce(max(version), 0) + 1, %(model)s, %(forest)s,"
+            " %(fingerprint)s, %(now)s FROM fintrack.anomaly_models"
+            " WHERE instrument_id = %(instrument)s AND interval = %(interval)s"
+            " ON CONFLICT (instrument_id, interval, fingerprint) DO NOTHING RETURNING version",
+            {
+                "instrument": instrument_id,
+                "interval": interval.value,
+                "model": json.dumps(summary),
+                "forest": packed,
+                "fingerprint": summary["fingerprint"],
+                "now": now,
+            },
+        ).fetchone()
+        if row is None:
+            return None
+        conn.execute(
+            "UPDATE fintrack.anomaly_models SET forest = NULL"
+            " WHERE instrument_id = %s AND interval = %s AND version <= %s AND forest IS NOT NULL",
+            (instrument_id, interval.value, row[0] - KEPT),
+        )
+    return int(row[0])
+
+
+def newest_model(
+    conn: psycopg.Connection, instrument_id: int, interval: Interval
+) -> tuple[int, dict[str, Any], Any] | None:
+    """The newest version: its number, its summary and its forest; ``None`` when nothing was trained yet."""
+    row = conn.execute(
+        "SELECT version, model, forest FROM fintrack.anomaly_models WHERE instrument_id = %s AND interval = %s"
+        " AND forest IS NOT NULL ORDER BY version DESC LIMIT 1",
+        (instrument_id, interval.value),
+    ).fetchone()
+    if row is None:
+        return None
+    return int(row[0]), row[1], orjson.loads(zstandard.ZstdDecompressor().decompress(row[2], max_output_size=_LARGEST))
+
+
+def replace_flags(
+    conn: psycopg.Connection,
+    instrument_id: int,
+    interval: Interval,
+    version: int,
+    span: tuple[int, int],
+    flags: Sequence[tuple[int, Sequence[str], float, Mapping[str, Any]]],
+    run_id: UUID | None,
+    now: datetime,
+) -> None:
+    """The flags of one version on the bars from the first to the last stamp of a span (microseconds), in place of
+    those that it raised there before.
+
+    :param flags: stamp, detectors, score and detail of each.
+    """
+    stamps = [from_micros(stamp) for stamp, *_ in flags]
+    with conn.transaction(), conn.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM fintrack.anomalies WHERE instrument_id = %s AND interval = %s AND version = %s"
+            " AND timestamp BETWEEN %s AND %s AND NOT timestamp = ANY(%s)",
+            (instrument_id, interval.value, version, from_micros(span[0]), from_micros(span[1]), stamps),
+        )
+        cursor.executemany(
+            _FLAG,
+            [
+                (instrument_id, interval.value, at, version, list(detectors), score, json.dumps(detail), run_id, now)
+                for at, (_, detectors, score, detail) in zip(stamps, flags, strict=True)
+            ],
+        )
+
+
+def flagged_since(conn: psycopg.Connection, since: date) -> dict[int, int]:
+    """How many bars of each instrument were flagged, by whichever version, since a day."""
+    rows = conn.execute(
+        "SELECT instrument_id, count(DISTINCT (interval, timestamp)) FROM fintrack.anomalies WHERE flagged_at >= %s"
+        " GROUP BY instrument_id",
+        (since,),
+    ).fetchall()
+    return dict(rows)

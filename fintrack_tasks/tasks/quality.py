@@ -1,0 +1,68 @@
+"""Behind the items: measure each run that has ended, and train the models of anomalies once a week.
+
+Both take a page at a time and end before their time limit; what is left is another message.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+import structlog
+
+from fintrack_tasks import assurance
+from fintrack_tasks.app import app
+from fintrack_tasks.store import quality
+from fintrack_tasks.tasks.base import OUTAGES, BaseTask, connections, utc_now
+
+__all__ = ["measure_quality", "measure_soon", "train_anomaly_models"]
+
+log = structlog.get_logger("fintrack.tasks")
+
+_PENDING: Final = "fintrack:measure-pending"
+_PENDING_SECONDS: Final = 60
+_AT_MOST: Final = 120.0
+"""Seconds of one message: half the soft time limit."""
+
+
+@app.task(name="fintrack.measure_quality", base=BaseTask, bind=True)
+def measure_quality(self: BaseTask) -> dict[str, Any]:
+    """Measure the runs that have ended, the oldest first."""
+    # The mark goes first: a run that ends from now on is either seen below or enqueues the next message.
+    connections().redis.delete(_PENDING)
+    count, began = 0, time.monotonic()
+    while (done := assurance.measure(database=connections().database, now=utc_now())) is not None:
+        count += done
+        if time.monotonic() - began > _AT_MOST:
+            self.apply_async()
+            break
+    return {"instruments": count}
+
+
+def measure_soon() -> None:
+    """Enqueue :func:`measure_quality` when a run waits for it, unless that is enqueued already.
+
+    The schedule does the same every five minutes, so that what is lost here is not lost.
+    """
+    try:
+        with connections().database.connection() as conn:
+            waiting = quality.unmeasured(conn)
+        if waiting and connections().redis.set(_PENDING, 1, nx=True, ex=_PENDING_SECONDS):
+            measure_quality.apply_async()
+    except OUTAGES as error:
+        log.warning("measuring_not_enqueued", error=type(error).__name__)
+
+
+@app.task(name="fintrack.train_anomaly_models", base=BaseTask, bind=True)
+def train_anomaly_models(self: BaseTask, after: int = 0) -> dict[str, Any]:
+    """Train a model for each registered instrument with a year of daily bars.
+
+    :param after: the number of the last instrument that an earlier message has seen to.
+    """
+    count, began = 0, time.monotonic()
+    while (number := assurance.train(database=connections().database, now=utc_now(), after=after)) is not None:
+        count, after = count + 1, number
+        if time.monotonic() - began > _AT_MOST:
+            self.apply_async((after,))
+            break
+    return {"instruments": count}

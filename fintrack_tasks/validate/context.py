@@ -1,0 +1,68 @@
+"""What some checks must know beside the batch. It is given, never fetched: the checks stay pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fintrack_tasks.domain import AssetClass
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Stamps = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+
+__all__ = ["Context", "Earlier", "Hours", "Stored"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """A calendar's parts of sessions as :func:`fintrack_tasks.sessions.segments` gives them: ascending, microseconds.
+
+    ``dates`` is midnight UTC of the local date of the session that a part belongs to.
+    """
+
+    starts: Stamps
+    ends: Stamps
+    dates: Stamps
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """The final bars before a batch, ascending, in the batch's own unit of currency; NaN is an unknown volume.
+
+    61 of them are all that any check looks at; with fewer than 21 the robust checks are silent.
+    """
+
+    timestamp: Stamps
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Final bars of other providers at times of the batch, ascending, in the batch's own unit of currency."""
+
+    timestamp: Stamps
+    close: Floats
+    source: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Beside the batch: the class of its instrument, its calendar, what was before, and what others say.
+
+    A field that is ``None`` silences the rules that need it. ``splits`` are pairs of the first stamp that a split
+    applies to and its ratio, new shares for one old share.
+    """
+
+    asset_class: AssetClass
+    hours: Hours | None = None
+    before: Earlier | None = None
+    splits: tuple[tuple[int, float], ...] = ()
+    stored: Stored | None = None

@@ -1,0 +1,153 @@
+"""Quality of one instrument's data as a run left it: five shares in [0, 1], 1.0 the best.
+
+They are the per-instrument form of :class:`fintrack_tasks.validate.DataQualityMonitor`, which measures a frame by
+itself: here the calendar says what should be there, and the run's own moment, as the ledger has it, stands for now.
+Measuring later gives the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from fintrack_tasks.domain import Instrument, Interval, Window, from_micros
+from fintrack_tasks.sessions import expected_bars, finals
+
+__all__ = ["METRICS", "Measure", "Part", "measure", "of_bars", "of_quote"]
+
+METRICS: Final = ("completeness", "accuracy", "consistency", "timeliness", "validity")
+
+_CONTRADICTION: Final = frozenset({"ohlc", "duplicates", "timestamp_order", "provider_disagreement"})
+_INVALID: Final = frozenset(
+    {"required_columns", "data_types", "value_ranges", "timestamps", "shifted_zone", "outside_session"}
+)
+_FARTHEST: Final = timedelta(days=30)
+"""How far back the bars that a quote has missed are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A value in [0, 1], and as a JSON object what it was counted from."""
+
+    metric: str
+    value: float
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a run left of one instrument's quotes, or of its bars of one interval.
+
+    :param label: ``quote`` or the interval.
+    :param expected: rows that should be there by now, ``present`` those of them that are.
+    :param late: expected bars since the newest row; ``inf`` where there is none, ``None`` where nobody can say.
+    :param rows: rows that came, rejected ones included.
+    :param findings: rule to the rows, by any key, that it spoke against.
+    :param agreement: the share of the providers compared that agree; 1 where one was asked.
+    """
+
+    label: str
+    expected: int
+    present: int
+    late: float | None
+    rows: int = 0
+    findings: Mapping[str, AbstractSet[Hashable]] = field(default_factory=dict)
+    agreement: float = 1.0
+
+
+def measure(parts: Sequence[Part]) -> list[Measure]:
+    """The metrics of one instrument in a run, in the order of :data:`METRICS`. Over all parts together:
+
+    - completeness = expected rows that are present / expected rows; 1.0 where none is expected. Of bars, those are
+      expected that the calendar has and that are final at the run's moment; of quotes, one for each that was asked.
+    - accuracy = rows without any finding / rows that came, rejected ones included.
+    - consistency = rows that contradict neither themselves (OHLC) nor others (duplicates, order, other providers) /
+      rows that came; a quote of several providers counts as the share of them that agree.
+    - timeliness = mean over parts of 1 / (1 + expected bars since the newest row): 1.0 when the calendar has had none
+      since, 0.5 after one, 0.0 without any row. A weekend makes nothing late. A quote is late by bars of 15 minutes.
+    - validity = rows whose schema, ranges and times are right / rows that came.
+
+    Where no row came, accuracy, consistency and validity are left out: nothing is said of nothing.
+    """
+    made = {"completeness": _completeness(parts), "timeliness": _timeliness(parts)}
+    if any(part.rows for part in parts):
+        made["accuracy"] = _share("accuracy", parts, None)
+        made["consistency"] = _share("consistency", parts, _CONTRADICTION)
+        made["validity"] = _share("validity", parts, _INVALID)
+    return [found for name in METRICS if (found := made.get(name))]
+
+
+def of_bars(
+    instrument: Instrument,
+    interval: Interval,
+    start: datetime,
+    moment: datetime,
+    final: AbstractSet[int],
+    **rows: Any,
+) -> Part:
+    """The part of an instrument's bars from ``start`` to the run's ``moment``.
+
+    :param final: stamps of the stored bars that can no longer change (microseconds).
+    :param rows: ``rows`` and ``findings`` of :class:`Part`.
+    :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
+    """
+    expected = expected_until(instrument, interval, start, moment)
+    present = [stamp for stamp in expected if stamp in final]
+    late = sum(stamp > present[-1] for stamp in expected) if present else math.inf if expected else 0
+    return Part(interval.value, len(expected), len(present), late, **rows)
+
+
+def of_quote(instrument: Instrument, moment: datetime, loaded: bool, newest: int | None, **rows: Any) -> Part:
+    """The part of the quote that a run asked for.
+
+    :param newest: the time of the instrument's newest quote at the run's end (microseconds), ``None`` without any.
+    :param rows: ``rows``, ``findings`` and ``agreement`` of :class:`Part`.
+    :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
+    """
+    late = math.inf
+    if newest is not None:
+        since = max(from_micros(newest), moment - _FARTHEST)
+        late = len(expected_until(instrument, Interval.M15, since, moment))
+    return Part("quote", 1, int(loaded), late, **rows)
+
+
+def expected_until(instrument: Instrument, interval: Interval, start: datetime, moment: datetime) -> list[int]:
+    """The stamps of the bars from ``start`` on that are final at a moment, ascending."""
+    if start >= moment:
+        return []
+    stamps = expected_bars(instrument, interval, Window(start, moment))
+    return [stamp for stamp, over in zip(stamps, finals(instrument, interval, stamps, moment), strict=True) if over]
+
+
+def _completeness(parts: Sequence[Part]) -> Measure:
+    expected, present = sum(part.expected for part in parts), sum(part.present for part in parts)
+    detail = {part.label: {"expected": part.expected, "present": part.present} for part in parts}
+    return Measure("completeness", present / expected if expected else 1.0, detail)
+
+
+def _timeliness(parts: Sequence[Part]) -> Measure | None:
+    known = {part.label: part.late for part in parts if part.late is not None}
+    if not known:
+        return None
+    detail = {label: {"late_bars": None if math.isinf(late) else int(late)} for label, late in known.items()}
+    return Measure("timeliness", sum(1 / (1 + late) for late in known.values()) / len(known), detail)
+
+
+def _share(metric: str, parts: Sequence[Part], rules: AbstractSet[str] | None) -> Measure:
+    """The share of rows against which none of these rules speaks; no rule at all when ``rules`` is ``None``."""
+    rows, right = sum(part.rows for part in parts), 0.0
+    counted: dict[str, int] = {}
+    for part in parts:
+        mine = {rule: keys for rule, keys in part.findings.items() if rules is None or rule in rules}
+        wrong = len(set().union(*mine.values()))
+        right += (part.rows - wrong) * (part.agreement if metric == "consistency" else 1.0)
+        for rule, keys in mine.items():
+            counted[rule] = counted.get(rule, 0) + len(keys)
+    detail: dict[str, Any] = {"rows": rows} | ({"findings": counted} if counted else {})
+    if metric == "consistency" and (shares := [part.agreement for part in parts if part.agreement < 1]):
+        detail["agreement"] = min(shares)
+    return Measure(metric, max(0.0, right / rows), detail)

@@ -1,0 +1,272 @@
+"""Bad rows of a batch end in quarantine, each with its rule; a person lets one in with its lineage, or keeps it out."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+
+from benchmarks.injections import batch_of, real_histories, window_at
+from fintrack_tasks import pipeline, review
+from fintrack_tasks.domain import Batch, Item, Kind, from_micros
+from fintrack_tasks.errors import UsageError
+from fintrack_tasks.settings import Settings
+from fintrack_tasks.store import Database, ledger, quarantine
+from tests.store.items import make_run, quote
+
+pytestmark = pytest.mark.integration
+
+NOW = datetime(2024, 5, 6, 15, 0, tzinfo=UTC)
+LATER = datetime(2024, 5, 7, 9, 0, tzinfo=UTC)
+
+
+class Desk:
+    """A batch's way through the stages, and what a person decides afterwards."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self.database, self.settings = database, settings
+
+    def item(self, symbol: str = "AAPL", kind: Kind = Kind.BARS) -> Item:
+        with self.database.connection() as conn:
+            _, [item] = make_run(conn, [symbol], kind)
+        return replace(item, window=None)
+
+    def through(self, item: Item, batch: Batch, now: datetime = NOW) -> Any:
+        good = pipeline.validate(item, batch, database=self.database, settings=self.settings, now=now)
+        if not isinstance(good, Batch):
+            return good
+        cleaned = pipeline.transform(item, good, database=self.database)
+        return pipeline.load(item, cleaned, database=self.database, settings=self.settings, now=now)
+
+    def held(self, status: str | None = "held") -> list[quarantine.Row]:
+        with self.database.connection() as conn:
+            return quarantine.rows(conn, status, None, None, 1000)[::-1]
+
+    def release(self, number: int, actor: str = "ada") -> review.Decision:
+        return review.release(number, actor=actor, database=self.database, settings=self.settings, now=LATER)
+
+    def discard(self, number: int, actor: str = "ada") -> review.Decision:
+        return review.discard(number, actor=actor, database=self.database, now=LATER)
+
+
+@pytest.fixture
+def desk(database: Database, database_settings: Settings) -> Desk:
+    return Desk(database, database_settings)
+
+
+def thousand() -> tuple[Batch, Batch]:
+    """The 61 bars before and 1,000 real bars of AAPL."""
+    history = real_histories()["AAPL"]
+    window = window_at(history, 400, 1400)
+    return batch_of(history.instrument, window.before), batch_of(history.instrument, window.bars)
+
+
+def spoiled(batch: Batch) -> tuple[Batch, dict[int, str]]:
+    """Ten bad rows, and the rule that each breaks."""
+    columns = {name: list(cells) for name, cells in batch.columns.items()}
+    day = 86_400_000_000
+    columns["close"][50] = "-" + columns["close"][50]
+    columns["close"][150] = None
+    columns["high"][250], columns["low"][250] = columns["low"][250], columns["high"][250]
+    columns["timestamp"][350] += day // 24 * 5
+    for name in columns.keys() - {"timestamp"}:
+        columns[name][450] = columns[name][449]
+    for name in ("open", "high", "low", "close", "adj_close"):
+        columns[name][550] = str(Decimal(columns[name][550]) * 100)
+    columns["timestamp"][650] = columns["timestamp"][649]
+    weekday = next(row for row in range(750, 760) if from_micros(columns["timestamp"][row]).weekday() == 4)
+    columns["timestamp"][weekday] += day
+    columns["volume"][850] = "-5"
+    columns["open"][950] = "abc"
+    rules = {
+        50: "value_ranges",
+        150: "value_ranges",
+        250: "ohlc",
+        350: "shifted_zone",
+        450: "stale_repeat",
+        550: "unit_error",
+        650: "duplicates",
+        weekday: "outside_session",
+        850: "value_ranges",
+        950: "data_types",
+    }
+    return replace(batch, columns=columns), rules
+
+
+def test_ten_bad_rows_of_a_thousand_are_quarantined_with_their_rules_and_one_is_released_with_its_lineage(
+    desk: Desk, conn: psycopg.Connection
+) -> None:
+    before, real = thousand()
+    assert desk.through(desk.item(), before).state == "loaded"
+    batch, rules = spoiled(real)
+    item = desk.item()
+    assert desk.through(item, batch).state == "loaded"
+    loaded = "SELECT count(*) FROM fintrack.bars WHERE item_id = %s"
+    assert conn.execute(loaded, (item.id,)).fetchone() == (990,)
+    held = desk.held()
+    assert {int(row.row_key.rsplit("|")[-1]): row.rules[0] for row in held} == rules
+    assert all(row.item_id == item.id and len(row.rules) == 1 for row in held)
+
+    [unit] = [row for row in held if row.rules == ["unit_error"]]
+    assert desk.release(unit.id) == review.Decision(unit.id, "released", f"AAPL from bundled, item {item.id}")
+    stamp = from_micros(batch.columns["timestamp"][550])
+    [bar] = conn.execute(
+        "SELECT close, source, item_id, is_final, valid_from FROM fintrack.bars WHERE timestamp = %s", (stamp,)
+    ).fetchall()
+    assert bar == (Decimal(batch.columns["close"][550]), "bundled", item.id, True, LATER)
+    audit = conn.execute("SELECT actor, action, subject, detail, created_at FROM fintrack.audit_log").fetchall()
+    assert [row[:3] for row in audit] == [("ada", "quarantine.release", f"quarantine:{unit.id}")]
+    assert audit[0][3]["item_id"] == str(item.id)
+    assert (audit[0][3]["source"], audit[0][3]["rules"]) == ("bundled", ["unit_error"])
+    assert conn.execute(
+        "SELECT rule, detail LIKE 'released by ada: close%%' FROM fintrack.flags WHERE timestamp = %s"
+        " AND rule = 'unit_error'",
+        (stamp,),
+    ).fetchall() == [("unit_error", True)]
+    [value] = conn.execute("SELECT value FROM fintrack.outbox ORDER BY id DESC LIMIT 1").fetchone() or [None]
+    event = json.loads(value)
+    assert (event["type"], event["item_id"], event["rows"]) == ("bars.loaded", str(item.id), 1)
+    assert event["data"]["close"] == [batch.columns["close"][550]]
+    decided = {row.id: (row.status, row.decided_by, row.decided_at) for row in desk.held(None)}
+    assert decided.pop(unit.id) == ("released", "ada", LATER)
+    assert set(decided.values()) == {("held", None, None)}
+
+
+def test_a_second_release_does_nothing(desk: Desk, conn: psycopg.Connection) -> None:
+    number = rejected_bar(desk)
+    assert desk.release(number).outcome == "released"
+    assert desk.release(number, "bob") == review.Decision(
+        number, "unchanged", "released by ada, 2024-05-07 09:00:00 UTC"
+    )
+    assert desk.discard(number, "bob").outcome == "unchanged"
+    counts = conn.execute(
+        "SELECT (SELECT count(*) FROM fintrack.audit_log), (SELECT count(*) FROM fintrack.bar_versions),"
+        " (SELECT count(*) FROM fintrack.outbox WHERE value LIKE '%bars.loaded%')"
+    ).fetchone()
+    assert counts == (1, 0, 2)
+
+
+def test_of_many_releases_at_once_one_loads_the_row(desk: Desk, conn: psycopg.Connection) -> None:
+    number = rejected_bar(desk)
+    outcomes: list[str] = []
+    threads = [threading.Thread(target=lambda: outcomes.append(desk.release(number).outcome)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["released", "unchanged", "unchanged", "unchanged"]
+    assert conn.execute("SELECT count(*) FROM fintrack.audit_log").fetchone() == (1,)
+
+
+def test_a_discarded_row_stays_discarded_also_when_it_comes_again(desk: Desk, conn: psycopg.Connection) -> None:
+    number = rejected_bar(desk)
+    assert desk.discard(number).outcome == "discarded"
+    assert desk.release(number).outcome == "unchanged"
+    again = rejected_bar(desk)
+    assert again != number
+    assert desk.held() == []
+    assert {(row.status, row.decided_by) for row in desk.held(None)} == {("discarded", "ada")}
+    assert desk.release(again).outcome == "unchanged"
+    assert conn.execute("SELECT action FROM fintrack.audit_log").fetchall() == [("quarantine.discard",)]
+
+
+def test_what_cannot_be_stored_is_refused_with_the_reason(desk: Desk, conn: psycopg.Connection) -> None:
+    item = desk.item()
+    _, real = thousand()
+    batch = real.take(range(3))
+    desk.through(item, batch.with_columns(close=[batch.columns["close"][0], "-1", batch.columns["close"][2]]))
+    [row] = desk.held()
+    assert desk.release(row.id) == review.Decision(
+        row.id, "refused", "cannot be stored: value_ranges: close is not above zero: -1"
+    )
+    assert [each.status for each in desk.held(None)] == ["held"]
+    assert conn.execute("SELECT count(*) FROM fintrack.bars").fetchone() == (2,)
+
+
+def test_a_number_that_is_not_there_is_said(desk: Desk) -> None:
+    for act in (desk.release, desk.discard):
+        with pytest.raises(UsageError, match="fintrack quarantine list"):
+            act(7)
+
+
+def test_a_released_bar_is_in_whole_units_and_replaces_the_one_that_stood(desk: Desk, conn: psycopg.Connection) -> None:
+    """A duplicate in pence with another close: the person says that the second was right."""
+    _, real = thousand()
+    batch = real.take([0, 1, 1, 2])
+    close = list(batch.columns["close"])
+    close[2] = batch.columns["open"][2]
+    batch = replace(batch.with_columns(close=close), currency="GBp")
+    desk.through(desk.item(), batch)
+    [row] = desk.held()
+    assert row.rules == ["duplicates"]
+    assert desk.release(row.id).outcome == "released"
+    stamp = from_micros(batch.columns["timestamp"][2])
+    now = conn.execute("SELECT close, currency FROM fintrack.bars WHERE timestamp = %s", (stamp,)).fetchone()
+    assert now == (Decimal(close[2]) / 100, "GBP")
+    was = conn.execute("SELECT close FROM fintrack.bar_versions WHERE timestamp = %s", (stamp,)).fetchall()
+    assert was == [(Decimal(close[1]) / 100,)]
+
+
+def test_a_quote_whose_item_failed_is_loaded_when_it_is_released(desk: Desk, conn: psycopg.Connection) -> None:
+    item = desk.item("BTC-USD", Kind.QUOTE)
+    batch = quote(item, "10000", volume=None, previous_close="100")
+    assert desk.through(item, batch) == pipeline.Ended("failed", "rejected")
+    [row] = desk.held()
+    assert desk.release(row.id).outcome == "released"
+    assert conn.execute("SELECT symbol, price, item_id FROM market_data").fetchall() == [
+        ("BTC-USD", Decimal(10000), item.id)
+    ]
+    assert conn.execute("SELECT state FROM fintrack.run_items").fetchone() == ("failed",)
+
+
+def test_a_flagged_row_is_loaded_and_found_by_its_rule(desk: Desk, conn: psycopg.Connection) -> None:
+    """AAPL on 2000-09-29 fell by half: nobody rejects that, and nobody overlooks it."""
+    history = real_histories()["AAPL"]
+    [place] = np.flatnonzero(history.bars["close"] == 25.75)[:1]
+    window = window_at(history, int(place), int(place) + 5)
+    desk.through(desk.item(), batch_of(history.instrument, window.before))
+    item = desk.item()
+    for _ in range(2):
+        desk.through(item, batch_of(history.instrument, window.bars))
+    marked = conn.execute(
+        "SELECT timestamp, rule, source FROM fintrack.flags WHERE item_id = %s ORDER BY rule", (item.id,)
+    ).fetchall()
+    day = datetime(2000, 9, 29, tzinfo=UTC)
+    assert marked == [(day, rule, "bundled") for rule in ("missed_split", "price_jump", "volume_anomaly")]
+    assert desk.held() == []
+    assert conn.execute("SELECT close FROM fintrack.bars WHERE timestamp = %s", (day,)).fetchone() == (
+        Decimal("25.75"),
+    )
+
+
+def test_a_redelivered_batch_keeps_what_a_person_decided(desk: Desk, database: Database) -> None:
+    item = desk.item()
+    batch = bad_batch()
+    desk.through(item, batch)
+    [row] = desk.held()
+    desk.discard(row.id)
+    desk.through(item, batch)
+    assert [(each.id, each.status) for each in desk.held(None)] == [(row.id, "discarded")]
+    with database.connection() as conn:
+        assert ledger.item(conn, item.id) is not None
+
+
+def bad_batch() -> Batch:
+    """Three bars whose second is stamped with another zone's midnight."""
+    _, real = thousand()
+    batch = real.take(range(3))
+    stamps = list(batch.columns["timestamp"])
+    stamps[1] += 4 * 3_600_000_000
+    return batch.with_columns(timestamp=stamps)
+
+
+def rejected_bar(desk: Desk) -> int:
+    desk.through(desk.item(), bad_batch())
+    return desk.held(None)[-1].id

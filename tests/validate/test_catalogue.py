@@ -1,0 +1,46 @@
+"""The catalogue and its page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fintrack_tasks.domain import AssetClass
+from fintrack_tasks.validate.catalogue import page
+from fintrack_tasks.validate.rules import CHECKS, FLAG, REJECT, RULES, Layer, Limits, Thresholds, is_storable
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_page_is_what_the_catalogue_says() -> None:
+    """Else: python -m fintrack_tasks.validate.catalogue > docs/rules.md"""
+    assert (ROOT / "docs" / "rules.md").read_text(encoding="utf-8") == page()
+
+
+def test_every_rule_has_a_layer_a_severity_a_demand_and_thresholds_that_exist() -> None:
+    for name, rule in RULES.items():
+        assert name == rule.name
+        assert rule.severity in (REJECT, FLAG)
+        assert rule.demand
+        for threshold in rule.thresholds:
+            assert hasattr(Limits(), threshold) or hasattr(Thresholds(), threshold), (name, threshold)
+    assert {rule.layer for rule in RULES.values()} == set(Layer)
+    assert set(CHECKS) < set(RULES)
+
+
+def test_every_asset_class_has_its_thresholds() -> None:
+    assert set(Limits().by_class) == set(AssetClass)
+
+
+@pytest.mark.parametrize(
+    ("rules", "storable"),
+    [
+        (["ohlc"], True),
+        (["unit_error", "duplicates"], True),
+        (["ohlc", "value_ranges"], False),
+        (["data_types"], False),
+    ],
+)
+def test_a_row_without_its_numbers_cannot_be_stored_whatever_a_person_says(rules: list[str], storable: bool) -> None:
+    assert is_storable(rules) is storable

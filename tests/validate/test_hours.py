@@ -1,0 +1,134 @@
+"""Bars against the sessions of their calendar. Dates and times are read from the exchanges' own calendars by hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, Window, to_micros
+from fintrack_tasks.sessions import expected_bars, segments
+from fintrack_tasks.validate import Context, Hours, check_batch
+
+NOW = datetime(2025, 1, 2, tzinfo=UTC)
+AAPL = Instrument.of("AAPL")
+
+
+def found(symbol: str, interval: Interval, times: list[datetime]) -> list[tuple[str, int | None]]:
+    """The findings of this module on bars whose prices are all alike but for a little."""
+    instrument = Instrument.of(symbol)
+    prices = [f"100.{place:04}" for place in range(len(times))]
+    columns = dict.fromkeys(("open", "high", "low", "close"), prices)
+    batch = Batch(
+        Kind.BARS,
+        symbol,
+        "x",
+        {"timestamp": [to_micros(at) for at in times], **columns, "volume": [None] * len(times)},
+        interval=interval,
+    )
+    context = Context(instrument.asset_class, Hours(*segments(instrument)))
+    return [(one.rule, one.row) for one in check_batch(batch, NOW, context=context)]
+
+
+def days(*texts: str) -> list[datetime]:
+    return [datetime.fromisoformat(text).replace(tzinfo=UTC) for text in texts]
+
+
+def local(zone: str, *texts: str) -> list[datetime]:
+    return [datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)) for text in texts]
+
+
+def test_a_weekend_and_a_holiday_are_no_sessions() -> None:
+    """2024-07-04 is Independence Day, 2024-07-06 a Saturday; London is open on the first."""
+    times = days("2024-07-03", "2024-07-04", "2024-07-05", "2024-07-06")
+    assert found("AAPL", Interval.D1, times) == [("outside_session", 1), ("outside_session", 3)]
+    assert found("VOD.L", Interval.D1, times) == [("outside_session", 3)]
+    assert found("BTC-USD", Interval.D1, times) == []
+
+
+def test_a_daily_stamp_that_is_not_midnight_utc_is_another_zones() -> None:
+    """New York's local midnight is 04:00 UTC in summer and 05:00 in winter."""
+    times = local("America/New_York", "2024-07-03", "2024-12-03")
+    assert found("AAPL", Interval.D1, times) == [("shifted_zone", 0), ("shifted_zone", 1)]
+
+
+@pytest.mark.parametrize("off", [-1, 1])
+def test_dates_that_all_lie_a_day_off_are_another_zones(off: int) -> None:
+    """Four weeks of May 2024 without a holiday, under the dates of a neighbouring zone."""
+    week = [datetime(2024, 5, 6, tzinfo=UTC) + timedelta(days=7 * n + d) for n in range(3) for d in range(5)]
+    moved = [at + timedelta(days=off) for at in week]
+    assert found("AAPL", Interval.D1, week) == []
+    assert found("AAPL", Interval.D1, moved) == [("shifted_zone", row) for row in range(15)]
+
+
+def test_one_wrong_date_among_right_ones_says_nothing_about_their_zone() -> None:
+    week = [datetime(2024, 5, 6, tzinfo=UTC) + timedelta(days=7 * n + d) for n in range(3) for d in range(5)]
+    assert found("AAPL", Interval.D1, [*week, week[-1] + timedelta(days=1)]) == [("outside_session", 15)]
+
+
+@pytest.mark.parametrize("day", ["2024-03-08", "2024-03-11", "2024-11-01", "2024-11-04"])
+def test_bars_of_the_days_around_a_change_of_summer_time_lie_inside(day: str) -> None:
+    """New York changed on 2024-03-10 and 2024-11-03: 9:30 is 14:30 UTC before and 13:30 after, and back again."""
+    zone = "America/New_York"
+    times = local(zone, *(f"{day}T{hour:02}:30" for hour in range(9, 16)))
+    assert found("AAPL", Interval.H1, times) == []
+    assert found("AAPL", Interval.H1, local(zone, f"{day}T08:30", f"{day}T16:00")) == [
+        ("outside_session", 0),
+        ("outside_session", 1),
+    ]
+
+
+def test_a_day_whose_bars_miss_the_change_of_summer_time_is_in_another_zone() -> None:
+    """Monday's bars under the offset of the Friday before: an hour late. Friday's own are right."""
+    friday = [datetime(2024, 3, 8, 14, 30, tzinfo=UTC) + timedelta(minutes=15 * n) for n in range(26)]
+    monday = [at + timedelta(days=3) for at in friday]
+    assert found("AAPL", Interval.M15, [*friday, *monday]) == [("shifted_zone", row) for row in range(26, 52)]
+
+
+def test_a_window_that_begins_in_the_middle_of_a_day_does_not_look_shifted() -> None:
+    times = local("America/New_York", *(f"2024-05-06T{hour}" for hour in ("14:30", "15:30", "16:30")))
+    assert found("AAPL", Interval.H1, times) == [("outside_session", 2)]
+
+
+def test_the_afternoon_of_a_half_day_is_no_session() -> None:
+    """2024-11-29, the day after Thanksgiving, closes at 13:00."""
+    times = local("America/New_York", *(f"2024-11-29T{hour:02}:30" for hour in range(9, 16)))
+    assert found("AAPL", Interval.H1, times) == [("outside_session", row) for row in (4, 5, 6)]
+
+
+def test_a_bar_that_opens_before_the_session_and_reaches_into_it_belongs_to_it() -> None:
+    assert found("AAPL", Interval.H1, local("America/New_York", "2024-05-06T09:00")) == []
+
+
+def test_a_lunch_break_is_no_session() -> None:
+    """Tokyo rests from 11:30 to 12:30 (Hong Kong from 12:00 to 13:00)."""
+    times = local("Asia/Tokyo", "2024-05-08T11:15", "2024-05-08T11:45", "2024-05-08T12:30")
+    assert found("7203.T", Interval.M15, times) == [("outside_session", 1)]
+
+
+def test_sydneys_session_has_its_own_local_date() -> None:
+    """Monday the 6th of May opens on Monday 00:00 UTC in winter, Monday the 15th of January on Sunday 23:00 UTC."""
+    assert found("BHP.AX", Interval.D1, days("2024-05-06", "2024-01-15")[::-1]) == []
+    assert found("BHP.AX", Interval.H1, days("2024-01-14T23:00", "2024-05-06T00:00")) == []
+    assert found("BHP.AX", Interval.D1, days("2024-01-14")) == [("outside_session", 0)]
+
+
+def test_currencies_trade_from_sunday_evening_to_friday_evening() -> None:
+    times = days("2024-05-03T21:00", "2024-05-04T12:00", "2024-05-05T21:00", "2024-05-06T00:00")
+    assert found("EURUSD=X", Interval.H1, times) == [("outside_session", 1)]
+
+
+def test_beyond_what_the_calendar_knows_nothing_is_outside() -> None:
+    assert found("AAPL", Interval.D1, days("1950-01-07")) == []
+    assert found("AAPL", Interval.H1, days("1950-01-07T12:00")) == []
+
+
+@pytest.mark.parametrize("symbol", ["AAPL", "VOD.L", "SAP.DE", "7203.T", "0700.HK", "BHP.AX", "BTC-USD", "EURUSD=X"])
+@pytest.mark.parametrize("interval", list(Interval))
+def test_every_expected_bar_lies_in_a_session(symbol: str, interval: Interval) -> None:
+    window = Window(datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 4, 10, tzinfo=UTC))
+    stamps = expected_bars(Instrument.of(symbol), interval, window)[:1000]
+    times = [datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=stamp) for stamp in stamps]
+    assert times
+    assert found(symbol, interval, times) == []
