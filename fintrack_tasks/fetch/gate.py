@@ -177,6 +177,10 @@ class Gate:
             }
             verdict, name, micros = self._call(facts, request, budget, ask)
             seconds = int(micros) / _US
+            if verdict == "refused" and again and name != "circuit" and len(keys) > 1:
+                # The key of the ticket was barred while its holder waited; the others have their own quotas.
+                names, again = [other for other in keys if other not in names], False
+                continue
             if verdict == "refused":
                 raise _refusal(facts, request, name, seconds)
             if verdict == "far":

@@ -365,6 +365,28 @@ def test_a_changed_key_starts_anew_and_a_ticket_of_the_old_one_is_forgotten(make
     assert (standing.rejected_until, standing.used) == (None, ((1, 60.0, 1),))
 
 
+@pytest.mark.parametrize(
+    "error", [KeyRejectedError("Invalid API key"), EntitlementError("premium"), QuotaError("429", retry_after=900.0)]
+)
+def test_who_waited_for_a_key_that_is_barred_meanwhile_is_let_in_with_another(
+    make_gate: Callable[..., Gate], error: ProviderError
+) -> None:
+    fleet, facts = Fleet(make_gate, **TWO_KEYS), venue(Quota(1, 60.0), keyed=True)
+    first, second = fleet.ask(facts), fleet.ask(facts)
+    place = fleet.gate.enter(facts, PRICE, longest=LONG)
+    assert isinstance(place, Place)
+    barred, other = (first, second) if place.ticket.key == first.key.name else (second, first)
+    fleet.gate.learn(barred, error)
+    fleet.now += 61
+    taken = fleet.ask(facts, ticket=place.ticket)
+    assert taken.key == other.key
+    place = fleet.gate.enter(facts, PRICE, longest=LONG)
+    assert isinstance(place, Place)
+    fleet.gate.learn(other, error)
+    with pytest.raises(type(error)):
+        fleet.gate.enter(facts, PRICE, ticket=place.ticket)
+
+
 @pytest.mark.parametrize("error", [KeyRejectedError("401"), EntitlementError("403")])
 def test_a_provider_without_keys_is_not_barred_by_a_refusal(fleet: Fleet, error: ProviderError) -> None:
     facts = venue()
