@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import structlog
+
 from fintrack_tasks.domain import Budget
-from fintrack_tasks.errors import MalformedError
+from fintrack_tasks.errors import ConfigurationError, MalformedError, OutageError
 from fintrack_tasks.fetch.client import HttpClient
 from fintrack_tasks.fetch.gate import Gate, Pass, Place, Ticket
 from fintrack_tasks.fetch.local_gate import LocalGate
 from fintrack_tasks.fetch.providers.base import Facts, HttpRequest, HttpResponse
 
 __all__ = ["Answer", "exchange"]
+
+log = structlog.get_logger("fintrack.gate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,17 @@ def exchange(
     except MalformedError:
         outcome = "answered"
         raise
+    except ConfigurationError:
+        outcome = "unsent"  # a key that cannot be used: nothing left this machine
+        raise
     finally:
-        gate.leave(taken, outcome)
+        _leave(gate, taken, outcome)
     return Answer(response, taken)
+
+
+def _leave(gate: Gate | LocalGate, taken: Pass, outcome: str) -> None:
+    """A good answer is not thrown away because Redis went meanwhile: the pass then ends by its lease."""
+    try:
+        gate.leave(taken, outcome)
+    except OutageError as error:
+        log.warning("pass_not_given_back", provider=taken.facts.name, detail=str(error))

@@ -1189,6 +1189,7 @@ def test_an_error_that_is_none_of_the_networks_is_not_swallowed() -> None:
         ("0", 0.0),
         (" 7 ", 7.0),
         ("99999999999999", 31 * 86_400.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 31 * 86_400.0),
         ("Wed, 10 Jan 2024 12:02:00 GMT", 120.0),
         ("Wednesday, 10-Jan-24 12:02:00 GMT", 120.0),
         ("Wed, 10 Jan 2024 11:00:00 GMT", 0.0),

@@ -33,6 +33,7 @@ __all__ = [
 
 _WHOLE: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _LONGEST_TEXT: Final = 64
+_LONGEST_PAUSE: Final = 31 * 86_400.0
 _LATEST_EPOCH: Final = 4_102_444_800  # 2100-01-01: a later stamp is milliseconds or rubbish
 
 
@@ -48,14 +49,14 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Seconds of a ``Retry-After`` header in both its forms (RFC 9110, 10.2.3); ``None`` without a usable one."""
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
-        return float(min(int(text[:9]), 31 * 86_400))
+        return min(float(text[:9]), _LONGEST_PAUSE)
     try:
         moment = parsedate_to_datetime(text)
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())
+    return min(max(0.0, (moment - now).total_seconds()), _LONGEST_PAUSE)
 
 
 def json_body(response: HttpResponse) -> Any:
