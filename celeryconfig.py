@@ -124,7 +124,7 @@ beat_schedule = {
     "index-data": {
         "task": "fintrack.fetch_market_index_data",
         "schedule": crontab(minute="0"),
-        "kwargs": {"scheduled": True},
+        "kwargs": {"scheduled": True, "intervals": ["1d", "1h"]},
         "options": {"expires": 3500},
     },
     "reconcile": {"task": "fintrack.reconcile", "schedule": 60.0, "options": {"expires": 55}},

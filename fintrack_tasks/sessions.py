@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["GRACE", "calendar_name", "expected_bars", "finals", "is_final"]
+__all__ = ["GRACE", "calendar_name", "expected_bars", "finals", "is_final", "session_dates"]
 
 GRACE: Final = {
     AssetClass.STOCK: timedelta(minutes=20),
@@ -128,6 +128,21 @@ def finals(instrument: Instrument, interval: Interval, timestamps: Sequence[int]
     grace = GRACE[instrument.asset_class] // timedelta(microseconds=1)
     result: list[bool] = (ends + grace <= to_micros(now)).tolist()
     return result
+
+
+def session_dates(instrument: Instrument, timestamps: Sequence[int]) -> list[int]:
+    """For each intraday stamp the session that it lies in, by its stamp: midnight UTC of the session's local date.
+
+    What lies between two sessions belongs to the one to come.
+
+    :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
+    """
+    import numpy as np  # noqa: PLC0415  # see _sessions
+
+    sessions = _sessions(calendar_name(instrument))
+    place = np.searchsorted(sessions.closes, np.asarray(timestamps, dtype=np.int64), "right")
+    found: list[int] = sessions.dates[np.minimum(place, len(sessions.dates) - 1)].tolist()
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ from fintrack_tasks.transform.clean import clean_batch
 
 if TYPE_CHECKING:
     from fintrack_tasks.transform.frames import DataTransformer
-    from fintrack_tasks.transform.indicators import INDICATORS, with_indicators
+    from fintrack_tasks.transform.incremental import with_indicators
+    from fintrack_tasks.transform.indicators import INDICATORS
 
 __all__ = ["INDICATORS", "DataTransformer", "clean_batch", "with_indicators"]
 
-_LAZY = {"DataTransformer": "frames", "INDICATORS": "indicators", "with_indicators": "indicators"}
+_LAZY = {"DataTransformer": "frames", "INDICATORS": "indicators", "with_indicators": "incremental"}
 
 
 def __getattr__(name: str) -> Any:
