@@ -125,7 +125,7 @@ beat_schedule = {
     "index-data": {
         "task": "fintrack.fetch_market_index_data",
         "schedule": crontab(minute="0"),
-        "kwargs": {"scheduled": True},
+        "kwargs": {"scheduled": True, "intervals": ["1d", "1h"]},
         "options": {"expires": 3500},
     },
     # The ECB publishes at about 16:00 in Frankfurt, which is 14:00 UTC in summer and 15:00 in winter.

@@ -21,6 +21,7 @@ from uuid import UUID
 __all__ = [
     "BAR_COLUMNS",
     "BATCH_LIMIT",
+    "BENCHMARK",
     "QUOTE_COLUMNS",
     "AssetClass",
     "Bar",
@@ -45,6 +46,9 @@ __all__ = [
 
 BATCH_LIMIT: Final = 1_000
 """The most rows that one message of the chain may carry."""
+
+BENCHMARK: Final = "^GSPC"
+"""The index that beta and correlation compare with."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SYMBOL: Final = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^/]{0,31}")

@@ -15,6 +15,7 @@ import psycopg
 from fintrack_tasks import evidence
 from fintrack_tasks.acquisition import DEFERRED, Ended, Retry, fail, fetch
 from fintrack_tasks.domain import (
+    BENCHMARK,
     Batch,
     Event,
     Instrument,
@@ -41,6 +42,7 @@ from fintrack_tasks.store import (
     fx,
     instruments,
     ledger,
+    lookback,
     outbox,
     quality,
     quarantine,
@@ -109,11 +111,14 @@ def transform(item: Item, batch: Batch, *, database: Database) -> Batch:
     cleaned = clean_batch(batch)
     if item.kind is not Kind.INDEX:
         return cleaned
-    from fintrack_tasks.transform.indicators import LOOK_BACK, with_indicators  # noqa: PLC0415  TA-Lib, for these alone
+    from fintrack_tasks.transform.incremental import with_indicators  # noqa: PLC0415  TA-Lib, for these alone
+    from fintrack_tasks.transform.indicators import LOOK_BACK  # noqa: PLC0415
 
-    first = int(cleaned.columns["timestamp"][0])
+    span, interval = (int(cleaned.columns["timestamp"][0]), int(cleaned.columns["timestamp"][-1])), item.interval
     with database.connection() as conn:
-        history = report.earlier_closes(conn, item.instrument_id, item.interval or Interval.D1, first, LOOK_BACK)
+        history = lookback.earlier_bars(
+            conn, item.instrument_id, interval or Interval.D1, span, LOOK_BACK, BENCHMARK
+        )
     return with_indicators(cleaned, history)
 
 

@@ -17,6 +17,7 @@ import psycopg
 
 from fintrack_tasks.domain import (
     BATCH_LIMIT,
+    BENCHMARK,
     AssetClass,
     Budget,
     Instrument,
@@ -32,7 +33,7 @@ from fintrack_tasks.errors import UsageError
 from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.sessions import expected_bars
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import coverage, instruments
+from fintrack_tasks.store import coverage, instruments, lookback
 
 __all__ = ["DEFAULT_INSTRUMENTS", "JOBS", "Arguments", "Plan", "check_arguments", "plan"]
 
@@ -49,7 +50,7 @@ DEFAULT_INSTRUMENTS: Final = (
 _TAKES: Final = {
     "fetch_market_data": {"consensus"},
     "fetch_historical_market_data": {"intervals", "start", "end", "budget"},
-    "fetch_market_index_data": {"start", "end"},
+    "fetch_market_index_data": {"intervals", "start", "end"},
 }
 """What a job takes besides symbols and an asset class."""
 
@@ -57,7 +58,11 @@ _LOOKBACK: Final = {Interval.D1: None, Interval.H1: timedelta(days=720), Interva
 """How far back intraday bars are asked for when no start is given: providers keep 730 and 60 days of them."""
 
 _INDEX_LOOKBACK: Final = timedelta(days=750)
-"""About 515 sessions: enough for every indicator's warm-up and below one batch."""
+"""Daily bars of an index: about 515 sessions, enough for every indicator's warm-up and below one batch."""
+
+_NEWEST: Final = 8
+"""Intraday bars of an index that are asked for at every tick, final or not: about a session, so that the benchmark's
+close of the same hour, which may have come later, reaches their beta and correlation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ class Arguments:
         values: dict[str, Any] = {
             "symbols": [i.symbol for i in self.symbols] if self.symbols is not None else None,
             "asset_class": self.asset_class,
-            "intervals": list(self.intervals) if self.job == "fetch_historical_market_data" else None,
+            "intervals": list(self.intervals) if "intervals" in _TAKES[self.job] else None,
             "start": self.start.isoformat() if self.start else None,
             "end": self.end.isoformat() if self.end else None,
             "consensus": self.consensus if self.consensus > 1 else None,
@@ -241,7 +246,7 @@ def _history(
 
 
 def _indices(
-    _conn: psycopg.Connection,
+    conn: psycopg.Connection,
     run: UUID,
     chosen: Sequence[tuple[int, Instrument]],
     arguments: Arguments,
@@ -249,14 +254,30 @@ def _indices(
     now: datetime,
 ) -> Iterator[Item]:
     end = min(arguments.end or _history_end(settings, now), now)
-    start = arguments.start or end - _INDEX_LOOKBACK
-    if end <= start:
-        raise UsageError(f"nothing lies between {start.date()} and {end.date()}: the start is not before the end")
-    for number, instrument in chosen:
-        expected = expected_bars(instrument, Interval.D1, Window(start, end))
-        for window in windows(expected, expected, Interval.D1, BATCH_LIMIT):
-            item = uuid7(now.timestamp())
-            yield Item(item, run, Kind.INDEX, instrument, number, Interval.D1, window, budget=arguments.budget)
+    for interval in arguments.intervals:
+        span = _LOOKBACK[interval] or _INDEX_LOOKBACK
+        start = arguments.start or (end - span if interval is Interval.D1 else _midnight(end - span))
+        if end <= start:
+            raise UsageError(f"nothing lies between {start.date()} and {end.date()}: the start is not before the end")
+        # The benchmark first: the others' beta and correlation need its closes.
+        for number, instrument in sorted(chosen, key=lambda pair: pair[1].symbol != BENCHMARK):
+            expected = expected_bars(instrument, interval, Window(start, end))
+            wanted, page = expected, BATCH_LIMIT
+            if interval is not Interval.D1:
+                page = min(page, route.page_size(route.available(instrument, Kind.INDEX, interval, settings)))
+                wanted = wanted if arguments.start else _open_bars(conn, number, interval, expected, now)
+            for window in windows(expected, wanted, interval, page):
+                item = uuid7(now.timestamp())
+                yield Item(item, run, Kind.INDEX, instrument, number, interval, window, budget=arguments.budget)
+
+
+def _open_bars(
+    conn: psycopg.Connection, number: int, interval: Interval, expected: Sequence[int], now: datetime
+) -> list[int]:
+    """The bars that are missing or without indicators that stand, and the newest of all."""
+    wanted = {*coverage.missing(conn, number, interval, expected, now), *expected[-_NEWEST:]}
+    wanted |= lookback.outdated(conn, number, interval)
+    return [stamp for stamp in expected if stamp in wanted]
 
 
 def windows(expected: Sequence[int], missing: Sequence[int], interval: Interval, page: int) -> Iterator[Window]:

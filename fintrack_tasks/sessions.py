@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["GRACE", "calendar_name", "expected_bars", "finals", "is_final", "segments"]
+__all__ = ["GRACE", "calendar_name", "expected_bars", "finals", "is_final", "segments", "session_dates"]
 
 GRACE: Final = {
     AssetClass.STOCK: timedelta(minutes=20),
@@ -141,6 +141,21 @@ def segments(instrument: Instrument) -> tuple[NDArray[np.int64], NDArray[np.int6
 
     sessions = _sessions(calendar_name(instrument))
     return sessions.starts, sessions.ends, sessions.dates[np.searchsorted(sessions.closes, sessions.starts, "right")]
+
+
+def session_dates(instrument: Instrument, timestamps: Sequence[int]) -> list[int]:
+    """For each intraday stamp the session that it lies in, by its stamp: midnight UTC of the session's local date.
+
+    What lies between two sessions belongs to the one to come.
+
+    :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
+    """
+    import numpy as np  # noqa: PLC0415  # see _sessions
+
+    sessions = _sessions(calendar_name(instrument))
+    place = np.searchsorted(sessions.closes, np.asarray(timestamps, dtype=np.int64), "right")
+    found: list[int] = sessions.dates[np.minimum(place, len(sessions.dates) - 1)].tolist()
+    return found
 
 
 @dataclass(frozen=True, slots=True)

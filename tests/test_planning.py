@@ -40,7 +40,7 @@ DAY = 86_400_000_000
         ("fetch_market_data", {"consensus": 1}, "2 to"),
         ("fetch_market_data", {"consensus": 99}, "2 to"),
         ("fetch_market_data", {"asset_class": "bond"}, "stock, crypto, forex, index"),
-        ("fetch_market_index_data", {"intervals": ["1d"]}, "does not take intervals"),
+        ("fetch_market_index_data", {"intervals": ["2h"]}, "1d, 1h, 15m"),
     ],
 )
 def test_impossible_arguments_are_a_usage_error(job: str, named: dict[str, object], said: str) -> None:

@@ -47,7 +47,7 @@ def register(app: typer.Typer) -> None:
 def run(
     job: Annotated[Job, typer.Argument(help="Which job.")],
     symbols: Annotated[str | None, typer.Option(help="Such as AAPL,BTC-USD; default: all registered.")] = None,
-    intervals: Annotated[str | None, typer.Option(help="historical: of 1d,1h,15m; default 1d.")] = None,
+    intervals: Annotated[str | None, typer.Option(help="historical, index-data: of 1d,1h,15m; default 1d.")] = None,
     start: Annotated[str | None, typer.Option(help="historical, index-data: first date, such as 2024-01-31.")] = None,
     end: Annotated[str | None, typer.Option(help="historical, index-data: the date after the last one.")] = None,
     asset_class: Annotated[str | None, typer.Option(help="stock, crypto, forex or index.")] = None,

@@ -23,7 +23,13 @@ _QUOTE_COLUMNS: Final = (
     "price", "volume", "previous_close", "price_change", "price_change_pct", "open", "high", "low", "bid", "ask",
 )  # fmt: skip
 _BAR_COLUMNS: Final = ("open", "high", "low", "close", "adj_close", "volume")
-_INDICATORS: Final = ("sma_20", "sma_50", "rsi_14", "macd", "macd_signal", "macd_histogram", "volatility_20")
+_INDICATORS: Final = (
+    "change", "change_pct", "log_change", "sma_20", "sma_50", "sma_200", "ema_12", "ema_26", "rsi_14", "macd",
+    "macd_signal", "macd_histogram", "bollinger_upper", "bollinger_lower", "atr_14", "vwap", "obv", "volatility_20",
+    "parkinson_20", "garman_klass_20", "drawdown", "beta_60", "correlation_60", "sharpe_252", "var_95_252",
+    "bars_seen", "rsi_gain", "rsi_loss", "macd_fast", "peak",
+)  # fmt: skip
+"""The indicators and, last, what carries them on (transform/incremental.py)."""
 
 _MERGE_QUOTE: Final = f"""
     INSERT INTO fintrack.quotes AS q (instrument_id, timestamp, source, currency, item_id, received_at,
@@ -166,7 +172,8 @@ def _merge(conn: psycopg.Connection, batch: Batch, values: dict[str, Any], final
     conn.execute(_KEEP_VERSIONS, values)
     conn.execute(_MERGE, values)
     if "sma_20" in batch.columns:
-        columns = {name: list(batch.columns[name]) for name in _INDICATORS}
+        nothing = [None] * len(batch)
+        columns = {name: list(batch.columns.get(name, nothing)) for name in _INDICATORS}
         conn.execute(_INDICATE, {**values, **columns, "micros": list(batch.columns["timestamp"])})
 
 

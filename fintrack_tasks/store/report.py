@@ -10,13 +10,11 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import dict_row
 
-from fintrack_tasks.domain import Interval, from_micros, to_micros
 from fintrack_tasks.errors import ConfigurationError
 
 __all__ = [
     "by_instrument",
     "daily_bars",
-    "earlier_closes",
     "events_of_run",
     "events_waiting",
     "next_deadline",
@@ -137,16 +135,3 @@ def require_schema(conn: psycopg.Connection) -> None:
     row = conn.execute("SELECT to_regclass('fintrack.run_items')").fetchone()
     if row is None or row[0] is None:
         raise ConfigurationError("DB_NAME: this database has no schema 'fintrack'; make it with: fintrack db upgrade")
-
-
-def earlier_closes(
-    conn: psycopg.Connection, instrument_id: int, interval: Interval, before: int, limit: int
-) -> dict[str, list[Any]]:
-    """``timestamp`` and ``close`` of the newest ``limit`` bars before a moment (microseconds), oldest first."""
-    rows = conn.execute(
-        "SELECT timestamp, close FROM fintrack.bars WHERE instrument_id = %s AND interval = %s AND timestamp < %s"
-        " ORDER BY timestamp DESC LIMIT %s",
-        (instrument_id, interval.value, from_micros(before), limit),
-    ).fetchall()
-    rows.reverse()
-    return {"timestamp": [to_micros(stamp) for stamp, _ in rows], "close": [close for _, close in rows]}

@@ -144,14 +144,18 @@ def fetch_market_index_data(
     self: JobTask,
     symbols: Sequence[str] | None = None,
     *,
+    intervals: Sequence[str] | None = None,
     start: str | None = None,
     end: str | None = None,
     asset_class: str | None = None,
     scheduled: bool = False,
     run_id: str | None = None,
 ) -> dict[str, Any]:
-    """Fetch the recent daily bars of each index and store them with their indicators.
+    """Fetch the recent bars of each index and store them with their indicators.
 
+    :param intervals: of ``1d``, ``1h``, ``15m``; default ``["1d"]``.
     :returns: ``{"run_id": str, "items": int}``.
     """
-    return _dispatch(self, scheduled, run_id, symbols=symbols, start=start, end=end, asset_class=asset_class)
+    return _dispatch(
+        self, scheduled, run_id, symbols=symbols, intervals=intervals, start=start, end=end, asset_class=asset_class
+    )

@@ -13,7 +13,8 @@ from fintrack_tasks.transform.clean import clean_batch
 if TYPE_CHECKING:
     from fintrack_tasks.transform.cleaning import clean_market_data
     from fintrack_tasks.transform.frames import DataTransformer
-    from fintrack_tasks.transform.indicators import INDICATORS, with_indicators
+    from fintrack_tasks.transform.incremental import with_indicators
+    from fintrack_tasks.transform.indicators import INDICATORS
 
 __all__ = ["INDICATORS", "DataTransformer", "clean_batch", "clean_market_data", "with_indicators"]
 
@@ -21,7 +22,7 @@ _LAZY = {
     "DataTransformer": "frames",
     "INDICATORS": "indicators",
     "clean_market_data": "cleaning",
-    "with_indicators": "indicators",
+    "with_indicators": "incremental",
 }
 
 

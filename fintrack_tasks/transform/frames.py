@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 
 from fintrack_tasks.errors import UsageError
+from fintrack_tasks.transform.indicators import INDICATORS, Prices, indicators
+from fintrack_tasks.transform.rolling import Floats
 
 __all__ = ["DERIVED", "REQUIRED", "DataTransformer"]
 
@@ -45,13 +50,52 @@ class DataTransformer:
             frame[name] = derived[name].to_numpy()
         return frame
 
+    def enrich(
+        self,
+        bars: pd.DataFrame,
+        names: Collection[str] = INDICATORS,
+        *,
+        benchmark: pd.Series | None = None,
+        per_year: int = 252,
+    ) -> pd.DataFrame:
+        """A new frame of the bars with indicators added: :func:`fintrack_tasks.transform.indicators.indicators`.
 
-def _demand_columns(frame: pd.DataFrame) -> None:
+        Columns are lower-case and timestamps UTC; rows and index keep the order of the input, which is left as it is.
+        Indicators follow the order of time within each symbol. ``symbol``, ``timestamp`` and ``close`` (or ``price``)
+        are needed; an indicator for which ``open``, ``high``, ``low``, ``volume`` or the benchmark is missing is NaN,
+        as it is in its warm-up. ``vwap`` needs a column ``session``, the same for the bars of one session in a row.
+
+        :param names: which ones; all of :data:`INDICATORS` by default.
+        :param benchmark: closes of the index for beta and correlation, by time in the index of the series.
+        :param per_year: bars of a year, by which volatility and Sharpe ratio are annualised.
+        :raises UsageError: for a name that is no indicator, a column that is missing or there twice, or a timestamp
+            or number that cannot be read.
+        """
+        if unknown := [name for name in names if name not in INDICATORS]:
+            raise UsageError(f"no indicator {', '.join(map(str, unknown))}; there are {', '.join(INDICATORS)}")
+        frame = bars.copy(deep=False)
+        frame.columns = [label.lower() if isinstance(label, str) else label for label in bars.columns]
+        close = "close" if "close" in frame.columns else "price"
+        _demand_columns(frame, ("symbol", "timestamp", close), names)
+        frame["timestamp"] = _utc(frame["timestamp"])
+        order, bounds = _series(frame["symbol"], frame["timestamp"])
+        prices = _as_prices(frame, close, benchmark).take(order)
+        made = {name: np.full(len(frame), np.nan) for name in INDICATORS if name in names}
+        for first, last in bounds:
+            found = indicators(prices.take(slice(first, last)), per_year, names)
+            rows = order[first:last]
+            for name, values in found.items():
+                made[name][rows] = values
+        old = frame.drop(columns=[name for name in made if name in frame.columns])
+        return pd.concat([old, pd.DataFrame(made, index=frame.index)], axis=1)
+
+
+def _demand_columns(frame: pd.DataFrame, required: tuple[str, ...] = REQUIRED, made: Collection[str] = DERIVED) -> None:
     labels = list(frame.columns)
-    missing = [name for name in REQUIRED if name not in labels]
+    missing = [name for name in required if name not in labels]
     if missing:
-        raise UsageError(f"market data needs the columns {', '.join(REQUIRED)}; missing: {', '.join(missing)}")
-    twice = [name for name in (*REQUIRED, *DERIVED) if labels.count(name) > 1]
+        raise UsageError(f"market data needs the columns {', '.join(required)}; missing: {', '.join(missing)}")
+    twice = [name for name in (*required, *made) if labels.count(name) > 1]
     if twice:
         raise UsageError(f"more than one column is called {', '.join(twice)} (in lower case)")
 
@@ -65,20 +109,56 @@ def _utc(stamps: pd.Series) -> pd.Series:
         raise UsageError(f"timestamp cannot be read as times: {str(error).splitlines()[0]:.120}") from None
 
 
-def _prices(prices: pd.Series) -> pd.Series:
+def _prices(prices: pd.Series, name: str = "price") -> pd.Series:
     try:
         return pd.to_numeric(prices).astype("float64")
     except (ValueError, TypeError, OverflowError) as error:
-        raise UsageError(f"price cannot be read as numbers: {str(error).splitlines()[0]:.120}") from None
+        raise UsageError(f"{name} cannot be read as numbers: {str(error).splitlines()[0]:.120}") from None
+
+
+def _as_prices(frame: pd.DataFrame, close: str, benchmark: pd.Series | None) -> Prices:
+    def floats(name: str) -> Floats | None:
+        if name not in frame.columns:
+            return None
+        values: Floats = _prices(frame[name], name).to_numpy(dtype=np.float64, na_value=np.nan)
+        return values
+
+    own = floats(close)
+    assert own is not None  # noqa: S101  its presence was demanded
+    session = pd.factorize(frame["session"])[0].astype(np.int64) if "session" in frame.columns else None
+    market = None if benchmark is None else _as_of_bars(frame["timestamp"], benchmark)
+    return Prices(own, *(floats(name) for name in ("open", "high", "low", "volume")), market, session)
+
+
+def _as_of_bars(stamps: pd.Series, benchmark: pd.Series) -> Floats:
+    """The benchmark's close at exactly each bar's time; the last one given where a time is there twice."""
+    closes = pd.Series(
+        _prices(benchmark, "benchmark").to_numpy(dtype=np.float64, na_value=np.nan),
+        index=pd.DatetimeIndex(_utc(pd.Series(benchmark.index))).as_unit("ns"),
+    )
+    closes = closes[~closes.index.duplicated(keep="last")]
+    places = closes.index.get_indexer(pd.DatetimeIndex(stamps).as_unit("ns"))
+    found: Floats = np.where(places >= 0, closes.to_numpy()[places], np.nan) if len(closes) else np.full(len(stamps), np.nan)
+    return found
+
+
+def _series(symbols: pd.Series, stamps: pd.Series) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """The places of the rows by symbol and time, and where each symbol's begin and end among them.
+
+    Rows without symbol or time belong to no series.
+    """
+    codes, _ = pd.factorize(symbols)
+    known = np.flatnonzero((codes >= 0) & stamps.notna().to_numpy(dtype=np.bool_))
+    order = known[np.lexsort((stamps.array.asi8[known], codes[known]))]
+    edges = [0, *(np.flatnonzero(np.diff(codes[order])) + 1).tolist(), len(order)]
+    return order, [(first, last) for first, last in pairwise(edges) if last > first]
 
 
 def _derive(symbols: pd.Series, stamps: pd.Series, prices: pd.Series) -> pd.DataFrame:
     """The derived columns, by position: computed on the rows sorted by symbol and time, put back into input order."""
-    codes, _ = pd.factorize(symbols)
-    known = np.flatnonzero((codes >= 0) & stamps.notna().to_numpy(dtype=np.bool_))
-    order = known[np.lexsort((stamps.array.asi8[known], codes[known]))]
+    order, bounds = _series(symbols, stamps)
     series = pd.Series(prices.to_numpy(dtype=np.float64, na_value=np.nan)[order])
-    groups = series.groupby(codes[order], sort=False)
+    groups = series.groupby(np.repeat(np.arange(len(bounds)), [last - first for first, last in bounds]), sort=False)
     before = groups.shift(1)
     columns = {
         "price_change": series - before,

@@ -1,127 +1,223 @@
-"""Indicators, against their textbook definitions written out in plain Python."""
+"""Indicators: against TA-Lib, against plain pandas, and against their definitions in plain Python."""
 
 from __future__ import annotations
 
 import math
 import statistics
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pytest
+import talib
 
-from fintrack_tasks.domain import Batch, Interval, Kind
-from fintrack_tasks.transform.indicators import INDICATORS, LOOK_BACK, indicators, with_indicators
+from benchmarks.transform import plain_pandas
+from fintrack_tasks.domain import AssetClass, Interval
+from fintrack_tasks.transform.indicators import INDICATORS, STATE, Prices, bars_per_year, indicators, state
+from tests.transform.real import SYMBOLS, frame, market, prices
 
 RANDOM = np.random.default_rng(7)
 CLOSE = 100 * np.exp(np.cumsum(RANDOM.normal(0, 0.01, 700)))
+GSPC = prices("^GSPC")
+
+FIRST = {
+    "change": 1, "change_pct": 1, "log_change": 1, "sma_20": 19, "sma_50": 49, "sma_200": 199, "ema_12": 11,
+    "ema_26": 25, "rsi_14": 14, "macd": 33, "macd_signal": 33, "macd_histogram": 33, "bollinger_upper": 19,
+    "bollinger_lower": 19, "atr_14": 14, "obv": 0, "volatility_20": 20, "parkinson_20": 19, "garman_klass_20": 19,
+    "drawdown": 0, "beta_60": 60, "correlation_60": 60, "sharpe_252": 252, "var_95_252": 252,
+}  # fmt: skip
+"""The row of the first value, counted by hand: n prices for a window of n prices, one more for n changes."""
 
 
-def index_bars(close: list[Any], first: int = 0) -> Batch:
-    columns = {"timestamp": list(range(first, first + len(close))), "close": close}
-    return Batch(Kind.INDEX, "^GSPC", "x", columns, "USD", Interval.D1)
+@pytest.mark.parametrize("symbol", SYMBOLS)
+def test_the_whole_real_history_is_that_of_ta_lib(symbol: str) -> None:
+    held = prices(symbol)
+    got = indicators(held)
+    upper, middle, lower = talib.BBANDS(held.close, 20, 2.0, 2.0)
+    macd, signal, histogram = talib.MACD(held.close, 12, 26, 9)
+    expected = {
+        "change": talib.MOM(held.close, 1),
+        "change_pct": talib.ROCP(held.close, 1),
+        "sma_20": middle,
+        **{f"sma_{length}": talib.SMA(held.close, length) for length in (50, 200)},
+        **{f"ema_{length}": talib.EMA(held.close, length) for length in (12, 26)},
+        "rsi_14": talib.RSI(held.close, 14),
+        **{"macd": macd, "macd_signal": signal, "macd_histogram": histogram},
+        **{"bollinger_upper": upper, "bollinger_lower": lower},
+        "atr_14": talib.ATR(held.high, held.low, held.close, 14),
+        "obv": talib.OBV(held.close, held.volume),
+    }
+    for name, values in expected.items():
+        np.testing.assert_allclose(got[name], values, rtol=1e-9, atol=0, err_msg=name)
 
 
-def numbers(batch: Batch, name: str) -> list[float]:
-    return [math.nan if cell is None else float(cell) for cell in batch.columns[name]]
+@pytest.mark.parametrize("symbol", SYMBOLS)
+def test_the_whole_real_history_is_that_of_plain_pandas(symbol: str) -> None:
+    got = indicators(prices(symbol))
+    expected = plain_pandas(frame(symbol), market())
+    assert {"vwap"} == set(INDICATORS) - set(expected.columns)
+    for name in expected.columns:
+        np.testing.assert_allclose(got[name], expected[name].to_numpy(), rtol=1e-9, atol=0, err_msg=name)
 
 
-def ema(values: list[float], periods: int) -> list[float]:
-    """Exponential average with the weight 2 / (periods + 1), begun with the mean of the first values."""
-    result = [math.nan] * (periods - 1) + [statistics.fmean(values[:periods])]
-    for value in values[periods:]:
-        result.append(result[-1] + (value - result[-1]) * 2 / (periods + 1))
-    return result
+@pytest.mark.parametrize("symbol", SYMBOLS)
+def test_the_carried_state_gives_ta_libs_values(symbol: str) -> None:
+    held = prices(symbol)
+    carried, got = state(held), indicators(held)
+    assert tuple(carried) == STATE
+    both = carried["rsi_gain"] + carried["rsi_loss"]
+    np.testing.assert_allclose(100 * carried["rsi_gain"] / both, got["rsi_14"], rtol=1e-12)
+    line = carried["macd_fast"] - got["ema_26"]
+    np.testing.assert_array_equal(line[33:], got["macd"][33:])
+    np.testing.assert_array_equal(held.close / carried["peak"] - 1, got["drawdown"])
 
 
-def test_moving_averages_are_means_of_the_last_closes() -> None:
-    got = indicators(CLOSE)
-    for periods in (20, 50):
-        average = got[f"sma_{periods}"]
-        assert np.isnan(average[: periods - 1]).all()
-        expected = [statistics.fmean(CLOSE[end - periods : end]) for end in range(periods, len(CLOSE) + 1)]
-        assert average[periods - 1 :] == pytest.approx(expected, rel=1e-9)
+# --- Definitions, in plain Python -------------------------------------------------------------------------------
 
 
-def test_rsi_follows_wilder() -> None:
-    moves = np.diff(CLOSE)
-    gain = statistics.fmean(np.maximum(moves[:14], 0))
-    loss = statistics.fmean(np.maximum(-moves[:14], 0))
-    expected = [100 * gain / (gain + loss)]
-    for move in moves[14:]:
-        gain, loss = (gain * 13 + max(move, 0)) / 14, (loss * 13 + max(-move, 0)) / 14
-        expected.append(100 * gain / (gain + loss))
-    got = indicators(CLOSE)["rsi_14"]
-    assert np.isnan(got[:14]).all()
-    assert got[14:] == pytest.approx(expected, rel=1e-9)
+def logs(above: np.ndarray, below: np.ndarray) -> list[float]:
+    return [math.log(a / b) for a, b in zip(above.tolist(), below.tolist(), strict=True)]
 
 
-def test_macd_is_the_difference_of_two_averages_its_signal_their_average() -> None:
-    """TA-Lib begins both averages at the same row, so that the fast one is begun with the closes 14 to 25."""
-    got = indicators(CLOSE)
-    closes = CLOSE.tolist()
-    slow = ema(closes, 26)[25:]
-    fast = ema(closes[14:], 12)[11:]
-    line = [quick - lazy for quick, lazy in zip(fast, slow, strict=True)]
-    signal = ema(line, 9)[8:]
-    assert np.isnan(got["macd"][:33]).all()
-    assert got["macd"][33:] == pytest.approx(line[8:], rel=1e-9, abs=1e-12)
-    assert got["macd_signal"][33:] == pytest.approx(signal, rel=1e-9, abs=1e-12)
-    assert got["macd_histogram"][33:] == pytest.approx(got["macd"][33:] - got["macd_signal"][33:], abs=1e-12)
+def test_volatility_is_the_annualised_deviation_of_twenty_log_changes() -> None:
+    moves = [math.log(after / before) for before, after in pairwise(CLOSE)]
+    expected = [statistics.stdev(moves[end - 20 : end]) * math.sqrt(252) for end in range(20, len(moves) + 1)]
+    assert indicators(Prices(CLOSE))["volatility_20"][20:] == pytest.approx(expected, rel=1e-9)
 
 
-def test_volatility_is_the_annualised_deviation_of_twenty_returns() -> None:
-    returns = [math.log(after / before) for before, after in pairwise(CLOSE)]
-    expected = [statistics.stdev(returns[end - 20 : end]) * math.sqrt(252) for end in range(20, len(returns) + 1)]
-    got = indicators(CLOSE)["volatility_20"]
-    assert np.isnan(got[:20]).all()
-    assert got[20:] == pytest.approx(expected, rel=1e-9)
+def test_parkinson_and_garman_klass_follow_their_papers() -> None:
+    high_low, close_open = logs(GSPC.high, GSPC.low), logs(GSPC.close, GSPC.open)
+    got = indicators(GSPC)
+    for end in (20, 21, 700, 5031):
+        ranges = [value**2 for value in high_low[end - 20 : end]]
+        inside = [value**2 for value in close_open[end - 20 : end]]
+        parkinson = math.sqrt(sum(ranges) / (20 * 4 * math.log(2)) * 252)
+        terms = [r / 2 - (2 * math.log(2) - 1) * i for r, i in zip(ranges, inside, strict=True)]
+        assert got["parkinson_20"][end - 1] == pytest.approx(parkinson, rel=1e-9)
+        assert got["garman_klass_20"][end - 1] == pytest.approx(math.sqrt(statistics.fmean(terms) * 252), rel=1e-9)
 
 
-@pytest.mark.parametrize("length", [0, 1, 2, 13, 19, 20, 21, 33, 34, 49, 50])
+def test_beta_and_correlation_are_those_of_the_statistics_module() -> None:
+    ibm = prices("IBM")
+    own = [after / before - 1 for before, after in pairwise(ibm.close.tolist())]
+    index = [after / before - 1 for before, after in pairwise(ibm.benchmark.tolist())]
+    got = indicators(ibm)
+    for end in (60, 61, 1000, len(own)):
+        x, y = index[end - 60 : end], own[end - 60 : end]
+        assert got["beta_60"][end] == pytest.approx(statistics.linear_regression(x, y).slope, rel=1e-9)
+        assert got["correlation_60"][end] == pytest.approx(statistics.correlation(x, y), rel=1e-9)
+
+
+def test_an_index_against_itself_has_beta_and_correlation_one() -> None:
+    got = indicators(GSPC)
+    for name in ("beta_60", "correlation_60"):
+        assert got[name][60:] == pytest.approx(np.ones(len(GSPC) - 60), rel=1e-12)
+
+
+def test_sharpe_and_value_at_risk_are_those_of_a_year_of_changes() -> None:
+    moves = [after / before - 1 for before, after in pairwise(GSPC.close.tolist())]
+    got = indicators(GSPC)
+    for end in (252, 253, 2500, 5030):
+        year = sorted(moves[end - 252 : end])
+        sharpe = statistics.fmean(year) / statistics.stdev(year) * math.sqrt(252)
+        between = year[12] + (year[13] - year[12]) * (0.05 * 251 - 12)
+        assert got["sharpe_252"][end] == pytest.approx(sharpe, rel=1e-9)
+        assert got["var_95_252"][end] == pytest.approx(-between, rel=1e-12)
+
+
+def test_drawdown_is_what_is_lost_since_the_highest_close() -> None:
+    got = indicators(Prices(np.array([100.0, 80.0, 120.0, 90.0])))["drawdown"]
+    assert got.tolist() == pytest.approx([0.0, -0.2, 0.0, -0.25])
+
+
+def test_vwap_begins_with_each_session_and_daily_bars_have_none() -> None:
+    held = Prices(
+        np.array([11.0, 20.0, 30.0, 30.0]),
+        high=np.array([12.0, 20.0, 30.0, 31.0]),
+        low=np.array([10.0, 20.0, 30.0, 29.0]),
+        volume=np.array([100.0, 300.0, 0.0, 7.0]),
+        session=np.array([1, 1, 2, 2]),
+    )
+    got = indicators(held, names=["vwap"])["vwap"].tolist()
+    assert got[:2] == [11.0, (11 * 100 + 20 * 300) / 400]
+    assert math.isnan(got[2])  # nothing was traded yet
+    assert got[3] == 30.0
+    assert np.isnan(indicators(replace(held, session=None))["vwap"]).all()
+
+
+# --- Warm-ups and what is not known -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 13, 14, 15, 19, 20, 21, 33, 34, 49, 50, 60, 61, 199, 200, 252, 253])
 def test_any_length_is_accepted_and_a_warm_up_is_never_guessed(length: int) -> None:
-    got = indicators(CLOSE[:length])
+    got = indicators(GSPC.take(slice(0, length)))
     assert tuple(got) == INDICATORS
-    first = {"sma_20": 19, "sma_50": 49, "rsi_14": 14, "volatility_20": 20}
-    for name, values in got.items():
-        known = max(0, length - first.get(name, 33))
-        assert int(np.isfinite(values).sum()) == known, name
+    for name, first in FIRST.items():
+        assert np.isfinite(got[name]).tolist() == [row >= first for row in range(length)], name
 
 
-def test_a_close_without_a_logarithm_has_no_volatility() -> None:
-    close = CLOSE[:60].copy()
-    close[30] = 0.0
-    volatility = indicators(close)["volatility_20"]
-    assert np.isfinite(volatility[29])
-    assert np.isnan(volatility[30:51]).all()
-    assert np.isfinite(volatility[51])
+def test_indicators_by_name_are_the_same_in_the_order_of_the_tables() -> None:
+    whole = indicators(GSPC)
+    some = indicators(GSPC, names=["rsi_14", "sma_50"])
+    assert list(some) == ["sma_50", "rsi_14"]
+    for name, values in some.items():
+        np.testing.assert_array_equal(values, whole[name])
 
 
-def test_a_batch_gets_decimal_text_that_is_the_indicator_and_null_in_the_warm_up() -> None:
-    batch = with_indicators(index_bars([repr(value) for value in CLOSE[:60].tolist()]))
-    for name, values in indicators(CLOSE[:60]).items():
-        assert batch.columns[name] == [None if math.isnan(value) else repr(value) for value in values.tolist()]
-
-
-def test_a_short_or_empty_batch_has_nulls() -> None:
-    batch = with_indicators(index_bars(["1", "2"]))
-    assert {tuple(batch.columns[name]) for name in INDICATORS} == {(None, None)}
-    empty = with_indicators(Batch(Kind.INDEX, "^GSPC", "x", {"timestamp": [], "close": []}))
-    assert len(empty) == 0
-
-
-@pytest.mark.parametrize("text", [True, False])
-def test_with_the_look_back_a_part_equals_the_whole(text: bool) -> None:
-    closes = [repr(value) if text else value for value in CLOSE.tolist()]
-    whole = with_indicators(index_bars([repr(value) for value in CLOSE.tolist()]))
-    start = 600
-    # The later half of this history lies inside the batch and must not be counted twice.
-    history = {"timestamp": list(range(start - LOOK_BACK, start + 50)), "close": closes[start - LOOK_BACK : start + 50]}
-    part = with_indicators(index_bars([repr(value) for value in CLOSE[start:].tolist()], start), history)
+@pytest.mark.parametrize("wrong", [math.nan, 0.0, -1.0, math.inf])
+def test_a_bar_without_a_positive_close_is_no_part_of_the_series(wrong: float) -> None:
+    close = CLOSE.copy()
+    close[300] = wrong
+    got, without = indicators(Prices(close)), indicators(Prices(np.delete(CLOSE, 300)))
     for name in INDICATORS:
-        assert numbers(part, name) == pytest.approx(numbers(whole, name)[start:], rel=1e-6, abs=1e-6), name
+        assert math.isnan(got[name][300])
+        np.testing.assert_array_equal(np.delete(got[name], 300), without[name])
 
 
-def test_history_without_times_lies_before_the_batch() -> None:
-    part = with_indicators(index_bars(["20"]), {"close": list(range(1, 20))})
-    assert part.columns["sma_20"] == ["10.5"]
+def test_an_unknown_range_ends_the_true_range_and_leaves_the_windows_that_hold_it_unknown() -> None:
+    high = GSPC.high.copy()
+    high[100] = math.nan
+    got, whole = indicators(replace(GSPC, high=high)), indicators(GSPC)
+    np.testing.assert_array_equal(got["atr_14"][:100], whole["atr_14"][:100])
+    assert np.isnan(got["atr_14"][100:]).all()
+    assert np.isnan(got["parkinson_20"][100:120]).all()
+    np.testing.assert_array_equal(got["parkinson_20"][120:], whole["parkinson_20"][120:])
+
+
+def test_on_balance_volume_is_the_sum_over_bars_whose_volume_is_known() -> None:
+    close = np.array([10.0, 11.0, 12.0, 11.0, 13.0])
+    volume = np.array([math.nan, 5.0, math.nan, 2.0, 1.0])
+    got = indicators(Prices(close, volume=volume))["obv"].tolist()
+    assert math.isnan(got[0])
+    assert got[1:] == [5.0, 5.0, 3.0, 4.0]
+    assert np.isnan(indicators(Prices(close))["obv"]).all()
+
+
+def test_days_that_the_benchmark_lacks_have_no_beta_and_the_others_go_on() -> None:
+    gap = GSPC.benchmark.copy()
+    gap[100:103] = math.nan
+    got = indicators(replace(prices("^IXIC"), benchmark=gap))["beta_60"]
+    assert np.isnan(got[100:103]).all()
+    assert np.isfinite(got[103])
+    gap[100:400] = math.nan  # the last 60 common changes lie too far back
+    got = indicators(replace(prices("^IXIC"), benchmark=gap))["beta_60"]
+    assert np.isnan(got[100:459]).all()
+    assert np.isfinite(got[460])
+
+
+def test_what_does_not_move_has_no_ratio() -> None:
+    flat = np.full(300, 7.0)
+    got = indicators(Prices(flat, flat, flat, flat, np.zeros(300), GSPC.close[:300]))
+    for name in ("sharpe_252", "correlation_60"):
+        assert np.isnan(got[name]).all(), name
+    for name in ("volatility_20", "parkinson_20", "garman_klass_20", "var_95_252", "beta_60"):
+        assert got[name][-1] == 0.0, name
+    assert np.isnan(indicators(Prices(CLOSE[:300], benchmark=flat))["beta_60"]).all()
+
+
+@pytest.mark.parametrize(
+    ("asset_class", "interval", "expected"),
+    [("index", "1d", 252), ("index", "1h", 1764), ("stock", "15m", 6552), ("crypto", "1h", 8760), ("forex", "1d", 260)],
+)
+def test_a_year_has_the_bars_of_its_sessions(asset_class: str, interval: str, expected: int) -> None:
+    assert bars_per_year(AssetClass(asset_class), Interval(interval)) == expected

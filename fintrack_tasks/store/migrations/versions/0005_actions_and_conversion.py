@@ -5,13 +5,13 @@ it for splits (null: as traded); the factor of a split is applied to what lies b
 for it yet, so that it counts once whichever provider the bar is from.
 
 Revision ID: 0005
-Revises: 0003
+Revises: 0004
 """
 
 from alembic import op
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
