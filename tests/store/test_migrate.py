@@ -14,6 +14,7 @@ from fintrack_tasks.errors import ConfigurationError, OutageError
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, report
 from fintrack_tasks.store.migrate import head, upgrade
+from fintrack_tasks.transform import INDICATORS
 
 pytestmark = pytest.mark.integration
 
@@ -54,7 +55,7 @@ def test_views_are_found_without_naming_the_schema_and_have_the_promised_columns
             "symbol", "interval", "timestamp", "open", "high", "low", "close", "adj_close", "volume", "is_final",
             "source",
         ],
-        "market_index_data": ["symbol", "interval", "timestamp", "close", "sma_20", "sma_50", "rsi_14", "macd"],
+        "market_index_data": ["symbol", "interval", "timestamp", "close", "volume", "sma_20", "sma_50", "rsi_14", "macd", *INDICATORS],
     }  # fmt: skip
     for view, columns in promised.items():
         described = conn.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(view))).description or ()
@@ -69,6 +70,9 @@ def test_a_reader_reads_the_views_and_nothing_else_and_a_writer_cannot_change_th
         return bool(row and row[0])
 
     assert may("fintrack_reader", "market_data", "SELECT")
+    assert may("fintrack_reader", "market_index_data", "SELECT")
+    assert may("fintrack_admin", "market_index_data", "SELECT")
+    assert not may("fintrack_reader", "index_indicators", "SELECT")
     assert not may("fintrack_reader", "payloads", "SELECT")
     assert not may("fintrack_reader", "quotes", "SELECT")
     assert not may("fintrack_reader", "market_data", "INSERT")
