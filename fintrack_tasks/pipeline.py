@@ -94,9 +94,7 @@ def transform(item: Item, batch: Batch, *, database: Database) -> Batch:
 
     span, interval = (int(cleaned.columns["timestamp"][0]), int(cleaned.columns["timestamp"][-1])), item.interval
     with database.connection() as conn:
-        history = lookback.earlier_bars(
-            conn, item.instrument_id, interval or Interval.D1, span, LOOK_BACK, BENCHMARK
-        )
+        history = lookback.earlier_bars(conn, item.instrument_id, interval or Interval.D1, span, LOOK_BACK, BENCHMARK)
     return with_indicators(cleaned, history)
 
 

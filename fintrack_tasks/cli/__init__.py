@@ -7,6 +7,7 @@ import sys
 import typer
 
 from fintrack_tasks.cli.backfill import app as backfill
+from fintrack_tasks.cli.chart import chart
 from fintrack_tasks.cli.database import app as database
 from fintrack_tasks.cli.demo import demo
 from fintrack_tasks.cli.describe import describe
@@ -33,6 +34,7 @@ register_run(app)
 register_health(app)
 app.add_typer(backfill, name="backfill")
 app.add_typer(runs, name="runs")
+app.command("chart")(chart)
 instruments.command("describe")(describe)
 app.add_typer(instruments, name="instruments")
 app.add_typer(database, name="db")

@@ -55,7 +55,7 @@ def test_views_are_found_without_naming_the_schema_and_have_the_promised_columns
             "symbol", "interval", "timestamp", "open", "high", "low", "close", "adj_close", "volume", "is_final",
             "source",
         ],
-        "market_index_data": ["symbol", "interval", "timestamp", "close", "volume", "sma_20", "sma_50", "rsi_14", "macd", *INDICATORS],
+        "market_index_data": ["symbol", "interval", "timestamp", "close", "volume", "is_final", *INDICATORS],
     }  # fmt: skip
     for view, columns in promised.items():
         described = conn.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(view))).description or ()
