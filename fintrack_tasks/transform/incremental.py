@@ -1,7 +1,8 @@
 """Indicators of new bars from a look-back and a carried state, equal to those of the whole series.
 
-A windowed value is made of the look-back of ``LOOK_BACK`` bars alone. A recursion goes on from its own last value and from :data:`STATE`,
-which the pipeline keeps beside the indicators, by the same steps as TA-Lib takes over the whole series.
+A windowed value is made of the look-back of ``LOOK_BACK`` bars alone. A recursion goes on from its own last value and
+from :data:`STATE`, which the pipeline keeps beside the indicators, by the same steps as TA-Lib takes over the whole
+series.
 """
 
 from __future__ import annotations

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from psycopg import sql
+from sqlalchemy import create_engine, text
 
+from fintrack_tasks import store
 from fintrack_tasks.errors import ConfigurationError, OutageError
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, report
@@ -46,6 +52,22 @@ def test_an_empty_database_is_brought_to_the_newest_revision_by_several_at_once(
         report.require_schema(conn)
         assert report.totals(conn) == {"quotes": 0, "bars": 0, "index_indicators": 0}
     database.close()
+
+
+def test_the_indicators_migration_can_be_taken_back_and_keeps_the_rights_of_its_view(empty: Settings) -> None:
+    upgrade(empty.sqlalchemy_url)
+    engine = create_engine(empty.sqlalchemy_url)
+    for step in ("downgrade", "upgrade"):
+        with engine.begin() as connection:
+            script = ScriptDirectory(str(Path(store.__file__).parent / "migrations")).get_revision("0004").module
+            with Operations.context(MigrationContext.configure(connection)):
+                getattr(script, step)()
+            columns = connection.execute(text("SELECT * FROM fintrack.market_index_data")).keys()
+            granted = "SELECT has_table_privilege('fintrack_reader', 'fintrack.market_index_data', 'SELECT')"
+            assert connection.execute(text(granted)).scalar() is True
+        assert {"sma_20", "volatility_20"} <= set(columns)
+        assert ("atr_14" in columns) is (step == "upgrade")
+    engine.dispose()
 
 
 def test_views_are_found_without_naming_the_schema_and_have_the_promised_columns(conn: psycopg.Connection) -> None:
