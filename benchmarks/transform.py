@@ -1,4 +1,4 @@
-"""Indicators of a million bars in one process, beside the same indicators in plain pandas; a quote's way in milliseconds.
+"""Indicators of a million bars in one process, beside the same in plain pandas; a quote's way in milliseconds.
 
 The bars are the bundled real histories, repeated under other names until there are enough; the benchmark of beta and
 correlation is ^GSPC. Indicators need one symbol's bars in the order of time: the bars come so, as a store gives them.

@@ -46,7 +46,6 @@ from fintrack_tasks.store import (
     outbox,
     quality,
     quarantine,
-    report,
 )
 from fintrack_tasks.store import load as loading
 from fintrack_tasks.store.connection import Database
@@ -116,9 +115,7 @@ def transform(item: Item, batch: Batch, *, database: Database) -> Batch:
 
     span, interval = (int(cleaned.columns["timestamp"][0]), int(cleaned.columns["timestamp"][-1])), item.interval
     with database.connection() as conn:
-        history = lookback.earlier_bars(
-            conn, item.instrument_id, interval or Interval.D1, span, LOOK_BACK, BENCHMARK
-        )
+        history = lookback.earlier_bars(conn, item.instrument_id, interval or Interval.D1, span, LOOK_BACK, BENCHMARK)
     return with_indicators(cleaned, history)
 
 

@@ -8,6 +8,7 @@ import typer
 
 from fintrack_tasks.cli.aggregate import aggregate
 from fintrack_tasks.cli.backfill import app as backfill
+from fintrack_tasks.cli.chart import chart
 from fintrack_tasks.cli.database import app as database
 from fintrack_tasks.cli.demo import demo
 from fintrack_tasks.cli.describe import describe
@@ -40,6 +41,7 @@ app.command("quality")(quality)
 app.add_typer(backfill, name="backfill")
 app.add_typer(runs, name="runs")
 app.add_typer(quarantine, name="quarantine")
+app.command("chart")(chart)
 instruments.command("describe")(describe)
 app.add_typer(instruments, name="instruments")
 app.add_typer(database, name="db")

@@ -127,7 +127,8 @@ def _as_prices(frame: pd.DataFrame, close: str, benchmark: pd.Series | None) -> 
     assert own is not None  # noqa: S101  its presence was demanded
     session = pd.factorize(frame["session"])[0].astype(np.int64) if "session" in frame.columns else None
     market = None if benchmark is None else _as_of_bars(frame["timestamp"], benchmark)
-    return Prices(own, *(floats(name) for name in ("open", "high", "low", "volume")), market, session)
+    others = {name: floats(name) for name in ("open", "high", "low", "volume")}
+    return Prices(own, **others, benchmark=market, session=session)
 
 
 def _as_of_bars(stamps: pd.Series, benchmark: pd.Series) -> Floats:
@@ -138,7 +139,9 @@ def _as_of_bars(stamps: pd.Series, benchmark: pd.Series) -> Floats:
     )
     closes = closes[~closes.index.duplicated(keep="last")]
     places = closes.index.get_indexer(pd.DatetimeIndex(stamps).as_unit("ns"))
-    found: Floats = np.where(places >= 0, closes.to_numpy()[places], np.nan) if len(closes) else np.full(len(stamps), np.nan)
+    found: Floats = (
+        np.where(places >= 0, closes.to_numpy()[places], np.nan) if len(closes) else np.full(len(stamps), np.nan)
+    )
     return found
 
 

@@ -1,7 +1,8 @@
-"""Indicators of new bars from the last :data:`LOOK_BACK` bars and a carried state, equal to those of the whole series.
+"""Indicators of new bars from a look-back and a carried state, equal to those of the whole series.
 
-A windowed value is made of the look-back alone. A recursion goes on from its own last value and from :data:`STATE`,
-which the pipeline keeps beside the indicators, by the same steps as TA-Lib takes over the whole series.
+A windowed value is made of the look-back of ``LOOK_BACK`` bars alone. A recursion goes on from its own last value and
+from :data:`STATE`, which the pipeline keeps beside the indicators, by the same steps as TA-Lib takes over the whole
+series.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from fintrack_tasks.domain import BENCHMARK, AssetClass, Batch, Instrument, Inte
 from fintrack_tasks.sessions import session_dates
 from fintrack_tasks.transform.indicators import (
     INDICATORS,
-    LOOK_BACK,
     STATE,
     WINDOWED,
     Prices,
@@ -39,7 +39,7 @@ def continued(
 ) -> dict[str, Floats]:
     """:data:`INDICATORS` and :data:`STATE` of the bars from place ``first`` on.
 
-    :param prices: the new bars behind the :data:`LOOK_BACK` ones before them; every close known.
+    :param prices: the new bars behind the ``LOOK_BACK`` ones before them; every close known.
     :param carried: :data:`CARRIED` of the bar before the first new one; ``None`` when ``prices`` begins with the
         series. Then, and where the look-back reaches to the series' begin, everything is computed from there.
     """
@@ -63,7 +63,9 @@ def with_indicators(batch: Batch, history: Mapping[str, Any] | None = None) -> B
     if not len(batch):
         return batch.with_columns(**{name: [] for name in (*INDICATORS, *STATE)})
     earlier = _before(batch, history or {})
-    instrument = Instrument.of(batch.symbol, AssetClass.INDEX) if batch.kind is Kind.INDEX else Instrument.of(batch.symbol)
+    instrument = (
+        Instrument.of(batch.symbol, AssetClass.INDEX) if batch.kind is Kind.INDEX else Instrument.of(batch.symbol)
+    )
     interval = batch.interval or Interval.D1
     prices = _prices(batch, earlier, instrument, interval, (history or {}).get("benchmark") or {})
     carried = (history or {}).get("state")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import talib
@@ -60,7 +60,8 @@ class Prices:
     def take(self, rows: slice | np.ndarray[tuple[int], np.dtype[np.bool_ | np.int64]]) -> Prices:
         """The bars at these places."""
         held = {each.name: getattr(self, each.name) for each in fields(self)}
-        return Prices(**{name: None if array is None else array[rows] for name, array in held.items()})
+        taken: dict[str, Any] = {name: None if array is None else array[rows] for name, array in held.items()}
+        return Prices(**taken)
 
 
 def indicators(prices: Prices, per_year: int = 252, names: Collection[str] | None = None) -> dict[str, Floats]:
@@ -69,7 +70,7 @@ def indicators(prices: Prices, per_year: int = 252, names: Collection[str] | Non
     ===========================================  ====================================================================
     ``change`` ``change_pct`` ``log_change``     against the close before; a fraction of it; the logarithm of the ratio
     ``sma_20`` ``sma_50`` ``sma_200``            simple moving averages of closes
-    ``ema_12`` ``ema_26``                        exponential ones, weight 2 / (n + 1), begun with the mean of the first n
+    ``ema_12`` ``ema_26``                        exponential ones, weight 2 / (n + 1), begun with the mean of the first
     ``rsi_14``                                   Wilder's relative strength index, 0 to 100; TA-Lib's 0 without any move
     ``macd`` ``macd_signal`` ``macd_histogram``  EMA 12 - EMA 26 (both begun at the 26th close), its EMA 9, difference
     ``bollinger_upper`` ``bollinger_lower``      sma_20 +- 2 population standard deviations of the same 20 closes
@@ -81,7 +82,7 @@ def indicators(prices: Prices, per_year: int = 252, names: Collection[str] | Non
     ``garman_klass_20``                          sqrt(mean(ln(H/L)^2 / 2 - (2 ln 2 - 1) ln(C/O)^2) x per_year)  (1980)
     ``drawdown``                                 close / highest close so far - 1
     ``beta_60`` ``correlation_60``               of 60 changes against the benchmark's; see :func:`_against_market`
-    ``sharpe_252``                               mean / sample deviation of 252 changes x sqrt(per_year); no risk-free rate
+    ``sharpe_252``                               mean / sample deviation of 252 changes x sqrt(per_year), riskless 0
     ``var_95_252``                               historical value at risk: minus the 5% quantile of 252 changes
     ===========================================  ====================================================================
 

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from psycopg import sql
+from sqlalchemy import create_engine, text
 
+from fintrack_tasks import store
 from fintrack_tasks.errors import ConfigurationError, OutageError
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, report
 from fintrack_tasks.store.migrate import head, upgrade
+from fintrack_tasks.transform import INDICATORS
 
 pytestmark = pytest.mark.integration
 
@@ -47,6 +54,22 @@ def test_an_empty_database_is_brought_to_the_newest_revision_by_several_at_once(
     database.close()
 
 
+def test_the_indicators_migration_can_be_taken_back_and_keeps_the_rights_of_its_view(empty: Settings) -> None:
+    upgrade(empty.sqlalchemy_url)
+    engine = create_engine(empty.sqlalchemy_url)
+    for step in ("downgrade", "upgrade"):
+        with engine.begin() as connection:
+            script = ScriptDirectory(str(Path(store.__file__).parent / "migrations")).get_revision("0004").module
+            with Operations.context(MigrationContext.configure(connection)):
+                getattr(script, step)()
+            columns = connection.execute(text("SELECT * FROM fintrack.market_index_data")).keys()
+            granted = "SELECT has_table_privilege('fintrack_reader', 'fintrack.market_index_data', 'SELECT')"
+            assert connection.execute(text(granted)).scalar() is True
+        assert {"sma_20", "volatility_20"} <= set(columns)
+        assert ("atr_14" in columns) is (step == "upgrade")
+    engine.dispose()
+
+
 def test_views_are_found_without_naming_the_schema_and_have_the_promised_columns(conn: psycopg.Connection) -> None:
     promised = {
         "market_data": ["symbol", "timestamp", "price", "volume", "currency", "source"],
@@ -54,7 +77,7 @@ def test_views_are_found_without_naming_the_schema_and_have_the_promised_columns
             "symbol", "interval", "timestamp", "open", "high", "low", "close", "adj_close", "volume", "is_final",
             "source",
         ],
-        "market_index_data": ["symbol", "interval", "timestamp", "close", "sma_20", "sma_50", "rsi_14", "macd"],
+        "market_index_data": ["symbol", "interval", "timestamp", "close", "volume", "is_final", *INDICATORS],
     }  # fmt: skip
     for view, columns in promised.items():
         described = conn.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(view))).description or ()
@@ -69,6 +92,9 @@ def test_a_reader_reads_the_views_and_nothing_else_and_a_writer_cannot_change_th
         return bool(row and row[0])
 
     assert may("fintrack_reader", "market_data", "SELECT")
+    assert may("fintrack_reader", "market_index_data", "SELECT")
+    assert may("fintrack_admin", "market_index_data", "SELECT")
+    assert not may("fintrack_reader", "index_indicators", "SELECT")
     assert not may("fintrack_reader", "payloads", "SELECT")
     assert not may("fintrack_reader", "quotes", "SELECT")
     assert not may("fintrack_reader", "market_data", "INSERT")

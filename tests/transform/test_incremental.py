@@ -139,10 +139,8 @@ def test_another_index_is_compared_with_the_benchmarks_closes_of_the_same_times(
 def test_hourly_bars_are_annualised_by_hours_and_have_a_vwap_from_the_sessions_open() -> None:
     """New York, 2024-05-06 and 07: seven bars a session from 13:30 UTC, the last one of half an hour."""
     opens = [1_715_002_200_000_000 + day * 24 * HOUR + n * HOUR for day in (0, 1) for n in range(7)]
-    columns = dict.fromkeys(("open", "high", "low", "close"), [str(100 + n) for n in range(14)])
-    batch = Batch(
-        Kind.INDEX, "^GSPC", "x", {"timestamp": opens, **columns, "volume": ["10"] * 14}, "USD", Interval.H1
-    )
+    columns = {name: [str(100 + n) for n in range(14)] for name in ("open", "high", "low", "close")}
+    batch = Batch(Kind.INDEX, "^GSPC", "x", {"timestamp": opens, **columns, "volume": ["10"] * 14}, "USD", Interval.H1)
     got = numbers(with_indicators(batch), "vwap")
     assert got[:7] == [100 + n / 2 for n in range(7)]
     assert got[7:] == [107 + n / 2 for n in range(7)]

@@ -42,8 +42,11 @@ def test_the_whole_real_history_is_that_of_ta_lib(symbol: str) -> None:
         **{f"sma_{length}": talib.SMA(held.close, length) for length in (50, 200)},
         **{f"ema_{length}": talib.EMA(held.close, length) for length in (12, 26)},
         "rsi_14": talib.RSI(held.close, 14),
-        **{"macd": macd, "macd_signal": signal, "macd_histogram": histogram},
-        **{"bollinger_upper": upper, "bollinger_lower": lower},
+        "macd": macd,
+        "macd_signal": signal,
+        "macd_histogram": histogram,
+        "bollinger_upper": upper,
+        "bollinger_lower": lower,
         "atr_14": talib.ATR(held.high, held.low, held.close, 14),
         "obv": talib.OBV(held.close, held.volume),
     }

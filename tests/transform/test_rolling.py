@@ -17,7 +17,7 @@ VALUES = RANDOM.normal(0.001, 0.02, 700)
 def test_sum_mean_and_deviation_are_those_of_the_last_values(length: int) -> None:
     ends = range(length, len(VALUES) + 1)
     for function, plain in (
-        (rolling.total, lambda window: sum(window)),
+        (rolling.total, sum),
         (rolling.mean, statistics.fmean),
         (rolling.deviation, statistics.stdev),
     ):

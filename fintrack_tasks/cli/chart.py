@@ -1,0 +1,121 @@
+"""``fintrack chart``: stored bars as a picture."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.output import console, print_json
+from fintrack_tasks.domain import Instrument, Interval
+from fintrack_tasks.errors import UsageError
+from fintrack_tasks.planning import check_arguments
+from fintrack_tasks.store import lookback, report
+
+if TYPE_CHECKING:
+    from fintrack_tasks.cli.drawing import Chart
+
+__all__ = ["chart"]
+
+_BARS: Final = 250
+"""How many bars are shown when no start is given: about a year of days."""
+
+_SHOWN: Final = (
+    "sma_20", "sma_50", "sma_200", "bollinger_upper", "bollinger_lower", "rsi_14", "macd", "macd_signal",
+    "macd_histogram",
+)  # fmt: skip
+
+
+def chart(
+    symbol: Annotated[str, typer.Argument(help="Such as ^GSPC or AAPL.")],
+    interval: Annotated[str, typer.Option(help="Of 1d, 1h, 15m.")] = "1d",
+    start: Annotated[
+        str | None, typer.Option(help="First date, such as 2024-01-31; default: the last 250 bars.")
+    ] = None,
+    end: Annotated[str | None, typer.Option(help="The date after the last one.")] = None,
+    indicators: Annotated[
+        bool, typer.Option("--indicators", help="With moving averages, Bollinger bands, RSI and MACD.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="FILE.png or FILE.html; default: SYMBOL-INTERVAL.png here.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
+) -> None:
+    """Write stored bars as candles with their volume; more than 500 of them as a line of closes."""
+    arguments = check_arguments(
+        "fetch_historical_market_data", [symbol], intervals=[interval], start=start, end=end
+    )  # the same symbols, intervals and dates, refused with the same words
+    [instrument], [wanted] = arguments.symbols or (), arguments.intervals
+    target = output or Path(f"{re.sub('[^A-Za-z0-9.-]', '', instrument.symbol)}-{wanted}.png")
+    if target.suffix.lower() not in (".png", ".html"):
+        raise UsageError(f"cannot write {target}: the name must end in .png or .html")
+    with opened() as connections, connections.database.connection() as conn:
+        report.require_schema(conn)
+        columns = lookback.series(conn, instrument, wanted, arguments.end)
+    first = _first(columns["timestamp"], arguments.start)
+    if first == len(columns["timestamp"]):
+        raise UsageError(_nothing(instrument, wanted, columns["timestamp"], ranged=bool(start or end)))
+    drawn = _chart(instrument, wanted, columns, first, with_indicators=indicators)
+    _write(target, drawn)
+    shown = columns["timestamp"][first:]
+    if as_json:
+        told = {"symbol": instrument.symbol, "interval": wanted, "bars": len(shown), "first": shown[0]}
+        print_json({**told, "last": shown[-1], "file": str(target), "indicators": list(drawn.indicators)})
+        return
+    console.print(f"{len(shown)} bars of {instrument.symbol}: {target}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _first(times: list[datetime], start: datetime | None) -> int:
+    """The place of the first bar that is shown; the number of bars when none is."""
+    if start is None:
+        return max(0, len(times) - _BARS)
+    return next((place for place, moment in enumerate(times) if moment >= start), len(times))
+
+
+def _nothing(instrument: Instrument, interval: Interval, times: list[datetime], *, ranged: bool) -> str:
+    if times:
+        return f"no {interval} bars of {instrument.symbol} from then on: the last stored one is of {times[-1]:%Y-%m-%d}"
+    within = " in that time" if ranged else ""
+    return (
+        f"no {interval} bars of {instrument.symbol} are stored{within}; fetch them with:"
+        f" fintrack run historical --symbols {instrument.symbol} --intervals {interval}"
+    )
+
+
+def _chart(
+    instrument: Instrument, interval: Interval, columns: dict[str, list[Any]], first: int, *, with_indicators: bool
+) -> Chart:
+    """Indicators are computed over all stored bars, so that those at the left edge are no warm-up."""
+    import numpy as np  # noqa: PLC0415  # with TA-Lib and matplotlib half a second, which no other command should pay
+
+    from fintrack_tasks.cli.drawing import Chart  # noqa: PLC0415  # see above
+    from fintrack_tasks.transform.indicators import Prices, bars_per_year, indicators  # noqa: PLC0415  # see above
+
+    names = ("open", "high", "low", "close", "volume")
+    floats = {n: np.array([np.nan if cell is None else float(cell) for cell in columns[n]]) for n in names}
+    found = {}
+    if with_indicators:
+        found = indicators(Prices(**floats), bars_per_year(instrument.asset_class, interval), _SHOWN)
+    times = columns["timestamp"][first:]
+    still = "" if columns["is_final"][-1] else ", the last bar not final"
+    return Chart(
+        title=f"{instrument.symbol}  {interval}, {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}{still}",
+        times=times,
+        **{name: values[first:] for name, values in floats.items()},
+        indicators={name: values[first:] for name, values in found.items()},
+        daily=interval is Interval.D1,
+        unit=columns["currency"][-1],
+    )
+
+
+def _write(target: Path, drawn: Chart) -> None:
+    from fintrack_tasks.cli.drawing import as_html, as_png  # noqa: PLC0415  # see _chart
+
+    try:
+        target.write_bytes(as_html(drawn) if target.suffix.lower() == ".html" else as_png(drawn))
+    except OSError as error:
+        raise UsageError(f"cannot write {target}: {error.strerror or error}") from None

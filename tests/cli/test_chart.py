@@ -1,0 +1,97 @@
+"""``fintrack chart``: from bars in a real database to a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from fintrack_tasks.domain import Kind
+from fintrack_tasks.sandbox.prices import real_daily
+from fintrack_tasks.settings import Settings
+from fintrack_tasks.store import load
+from tests.e2e.harness import fintrack
+from tests.store.items import NOW, bars, event, make_run
+
+NOWHERE = {"DB_HOST": "127.0.0.1", "DB_PORT": "1"}
+FIRST = NOW - timedelta(days=400)
+
+
+@pytest.fixture
+def where(database_settings: Settings, conn: psycopg.Connection) -> dict[str, str]:
+    """The variables of the test's own database, which holds 300 bars of IBM."""
+    _, [item] = make_run(conn, ["IBM"], Kind.BARS)
+    batch = bars(item, [repr(day.close) for day in real_daily()["IBM"][:300]], first=FIRST)
+    load.load_bars(conn, item, batch, event(item), NOW, [True] * 299 + [False])
+    return {
+        "DB_HOST": database_settings.db_host,
+        "DB_PORT": str(database_settings.db_port),
+        "DB_NAME": database_settings.db_name,
+        "DB_USER": database_settings.db_user,
+        "DB_PASSWORD": database_settings.db_password.get_secret_value(),
+    }
+
+
+@pytest.mark.integration
+def test_the_last_year_is_drawn_with_indicators(tmp_path: Path, where: Mapping[str, str]) -> None:
+    target = tmp_path / "ibm.png"
+    words = ("chart", "ibm", "--indicators", "--output", str(target), "--json")
+    told = json.loads(fintrack(tmp_path, *words, environment=where).stdout.splitlines()[-1])
+    assert (told["symbol"], told["interval"], told["bars"], told["file"]) == ("IBM", "1d", 250, str(target))
+    assert {"sma_20", "bollinger_upper", "rsi_14", "macd"} <= set(told["indicators"])
+    assert target.read_bytes().startswith(b"\x89PNG\r\n")
+
+
+@pytest.mark.integration
+def test_a_span_is_written_as_a_page(tmp_path: Path, where: Mapping[str, str]) -> None:
+    target = tmp_path / "ibm.html"
+    first, last = FIRST.date() + timedelta(days=10), FIRST.date() + timedelta(days=40)
+    words = ("chart", "IBM", "--start", f"{first}", "--end", f"{last}", "-o", str(target))
+    said = " ".join(fintrack(tmp_path, *words, environment=where).stdout.split())
+    assert said == f"30 bars of IBM: {target}"
+    page = target.read_text()
+    assert f"IBM  1d, {first} to {last - timedelta(days=1)}</h1>" in page
+    assert "not final" not in page
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["AAPL"], "no 1d bars of AAPL are stored; fetch them with: fintrack run historical --symbols AAPL"),
+        (["IBM", "--interval", "1h"], "--intervals 1h"),
+        (["IBM", "--end", "1999-01-01"], "no 1d bars of IBM are stored in that time"),
+        (["IBM", "--start", "2025-01-01"], "from then on: the last stored one is of 2024-01-26"),
+        (["IBM", "-o", "/nowhere/chart.png"], "cannot write /nowhere/chart.png: No such file or directory"),
+    ],
+)
+def test_without_bars_one_line_says_what_to_do(
+    tmp_path: Path, where: Mapping[str, str], words: list[str], said: str
+) -> None:
+    finished = fintrack(tmp_path, "chart", *words, check=False, environment=where)
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert said in finished.stderr
+    assert finished.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["A B"], 2, "not a symbol"),
+        (["IBM", "--interval", "2h"], 2, "no interval '2h'; there are 1d, 1h, 15m"),
+        (["IBM", "--start", "soon"], 2, "start is no date"),
+        (["IBM", "-o", "chart.gif"], 2, "the name must end in .png or .html"),
+        (["IBM"], 4, "PostgreSQL does not answer"),
+    ],
+)
+def test_what_is_wrong_is_said_before_the_database_is_asked(
+    tmp_path: Path, words: list[str], code: int, said: str
+) -> None:
+    finished = fintrack(tmp_path, "chart", *words, check=False, environment=NOWHERE)
+    assert finished.returncode == code
+    assert said in " ".join(finished.stderr.split())
+    assert "Traceback" not in finished.stderr

@@ -1,0 +1,108 @@
+"""The picture: its panels, one file that needs nothing else, and the same bytes for the same bars."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from fintrack_tasks.cli import drawing
+from fintrack_tasks.transform.indicators import indicators
+from tests.transform.real import prices
+
+NAMES = ("sma_20", "bollinger_upper", "bollinger_lower", "rsi_14", "macd", "macd_signal", "macd_histogram")
+
+
+def chart(bars: int = 120, symbol: str = "IBM", *, enriched: bool = True) -> drawing.Chart:
+    held = prices(symbol).take(slice(0, bars))
+    assert held.open is not None
+    assert held.high is not None
+    assert held.low is not None
+    assert held.volume is not None
+    return drawing.Chart(
+        title="IBM  1d",
+        times=[datetime(2000, 3, 1, tzinfo=UTC) + timedelta(days=n) for n in range(bars)],
+        open=held.open,
+        high=held.high,
+        low=held.low,
+        close=held.close,
+        volume=held.volume,
+        indicators=indicators(held, names=NAMES) if enriched else {},
+        unit="USD",
+    )
+
+
+def labels(drawn: drawing.Chart) -> list[str]:
+    return [axes.get_ylabel() for axes in drawing._figure(drawn).axes]
+
+
+def test_prices_and_volume_alone_are_two_panels_with_indicators_there_are_four() -> None:
+    assert labels(chart(enriched=False)) == ["USD", "volume"]
+    assert labels(chart()) == ["USD", "volume", "RSI 14", "MACD 12 26 9"]
+
+
+def test_a_candle_reaches_from_open_to_close_and_its_wick_from_low_to_high() -> None:
+    drawn = chart(30, enriched=False)
+    axes = drawing._figure(drawn).axes[0]
+    bodies = [(bar.get_y(), bar.get_y() + bar.get_height()) for bar in axes.patches]
+    assert len(bodies) == 30
+    hair = (drawn.high.max() - drawn.low.min()) / 800
+    for (bottom, top), first, last in zip(bodies, drawn.open, drawn.close, strict=True):
+        assert bottom == pytest.approx(min(first, last))
+        assert top == pytest.approx(max(first, last), abs=1.01 * hair)
+    wicks = [segment[:, 1].tolist() for segment in axes.collections[0].get_segments()]
+    assert wicks == [list(pair) for pair in zip(drawn.low.tolist(), drawn.high.tolist(), strict=True)]
+
+
+def test_many_bars_and_closes_alone_are_a_line() -> None:
+    for drawn in (chart(drawing.MOST_CANDLES + 1), chart(100, "^VIX")):
+        axes = drawing._figure(drawn).axes[0]
+        assert not axes.patches
+        np.testing.assert_array_equal(axes.lines[2].get_ydata(), drawn.close)  # behind the two edges of the band
+
+
+def test_a_series_without_volume_says_so() -> None:
+    page = [text.get_text() for text in drawing._figure(chart(100, "^VIX")).axes[1].texts]
+    assert page == ["no volume"]
+
+
+@pytest.mark.parametrize("bars", [1, 2, 20, 34])
+def test_short_series_and_unknown_values_are_drawn(bars: int) -> None:
+    drawn = chart(bars)
+    assert drawing.as_png(drawn).startswith(b"\x89PNG\r\n")
+    assert drawing.as_png(replace(drawn, volume=np.full(bars, np.nan), daily=False)).startswith(b"\x89PNG\r\n")
+
+
+def test_the_page_holds_its_drawing_and_asks_nobody_for_anything() -> None:
+    page = drawing.as_html(chart()).decode()
+    assert page.startswith("<!DOCTYPE html>")
+    assert page.count("<svg") == page.count("</svg>") == 1
+    assert "<script" not in page
+    outside = set(re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?([^"')\s>]+)""", page))
+    assert all(each.startswith("#") for each in outside)
+    assert set(re.findall(r"https?://[^\"' <>]+", page)) == {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+    assert "<th>rsi_14</th>" in page
+
+
+def test_the_same_bars_give_the_same_file() -> None:
+    assert drawing.as_html(chart()) == drawing.as_html(chart())
+    assert drawing.as_png(chart()) == drawing.as_png(chart())
+
+
+def test_a_title_is_text_and_no_markup() -> None:
+    page = drawing.as_html(replace(chart(5), title="<b>&")).decode()
+    assert "<h1>&lt;b&gt;&amp;</h1>" in page
+    assert "<b>" not in page
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (950, "950"), (1500, "1.5k"), (2.5e6, "2.5M"), (4e9, "4B"), (7e12, "7T")]
+)
+def test_volumes_are_told_in_short(value: float, text: str) -> None:
+    assert drawing._short(value) == text
