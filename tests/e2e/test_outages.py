@@ -18,7 +18,7 @@ import pytest
 from fintrack_tasks.embedded.state import StackState
 from tests.e2e.harness import ROOT, Pipeline, clean_environment, fintrack, parse_env
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.chaos, pytest.mark.timeout(300)]
 
 QUICK = {"FINTRACK_ITEM_DEADLINE_SECONDS": "5"}
 
