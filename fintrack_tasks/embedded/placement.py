@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -84,9 +84,10 @@ def _clean(shared: Path) -> None:
     if not shared.is_relative_to(Path(tempfile.gettempdir()).resolve()):
         return
     for note in shared.glob("*/home"):
-        if Path(note.read_text(encoding="utf-8").strip()).exists() or any(map(_is_locked, note.parent.iterdir())):
-            continue
-        shutil.rmtree(note.parent)
+        with suppress(FileNotFoundError):  # another start cleans at the same moment
+            if Path(note.read_text(encoding="utf-8").strip()).exists() or any(map(_is_locked, note.parent.iterdir())):
+                continue
+            shutil.rmtree(note.parent)
 
 
 def _is_locked(data: Path) -> bool:

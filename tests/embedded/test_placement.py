@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fintrack_tasks.embedded import Stack
+from fintrack_tasks.embedded import Stack, placement
 from fintrack_tasks.embedded.account import Account, shared_folder
 from fintrack_tasks.embedded.state import StackState
 
@@ -91,7 +91,7 @@ def test_a_plain_user_runs_everything_as_itself(new_home: Callable[[Path], Path]
     script = f"""
 import os
 from pathlib import Path
-from fintrack_tasks.embedded import Stack
+from fintrack_tasks.embedded import Stack, placement
 first = Stack(Path({str(home)!r}))
 first.start(); first.health(); first.stop()
 os.chdir("/"); os.setgroups([]); os.setresgid({NOBODY}, {NOBODY}, {NOBODY}); os.setresuid({NOBODY}, {NOBODY}, {NOBODY})
@@ -154,3 +154,23 @@ def test_data_in_a_temporary_folder_goes_when_its_stack_has_gone(
     Stack(new_home(closed / "next")).start()
     assert not data.exists()
     gone.mkdir()
+
+
+def test_two_starts_that_clean_at_once_do_not_stumble_over_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one is about to remove, the other has removed just now."""
+    monkeypatch.setattr(placement.tempfile, "gettempdir", lambda: str(tmp_path))
+    for number in range(3):
+        left = tmp_path / "shared" / f"stack-{number}" / "postgres" / "pg_wal" / "archive_status"
+        left.mkdir(parents=True)
+        (tmp_path / "shared" / f"stack-{number}" / "home").write_text(f"{tmp_path}/gone-{number}\n")
+    plain = shutil.rmtree
+
+    def raced(path: Path) -> None:
+        plain(path)
+        plain(path)  # as the slower of two finds it
+
+    monkeypatch.setattr(placement.shutil, "rmtree", raced)
+    placement._clean(tmp_path / "shared")
+    assert list((tmp_path / "shared").iterdir()) == []
