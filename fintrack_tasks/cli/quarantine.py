@@ -41,7 +41,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the las
 Symbol = Annotated[str | None, typer.Option(help="Only of this instrument.")]
 RuleName = Annotated[str | None, typer.Option("--rule", help="Only what this rule found; docs/rules.md lists them.")]
 Limit = Annotated[int, typer.Option(help="How many, newest first.", min=1, max=10_000)]
-Numbers = Annotated[list[int], typer.Argument(help="Numbers that fintrack quarantine list shows.", metavar="ID...", min=1)]
+Numbers = Annotated[list[int], typer.Argument(help="Numbers of the list of held rows.", metavar="ID...", min=1)]
 Actor = Annotated[str | None, typer.Option("--by", help="Who decides, for the audit log; default: your user name.")]
 
 
@@ -70,7 +70,7 @@ def list_rows(
 
 @app.command("show")
 def show(
-    number: Annotated[int, typer.Argument(help="A number that fintrack quarantine list shows.", metavar="ID")],
+    number: Annotated[int, typer.Argument(help="A number of the list of held rows.", metavar="ID")],
     as_json: AsJson = False,
 ) -> None:
     """One row: its content, every rule that it broke, where it came from, and what was decided."""
