@@ -1,19 +1,20 @@
-"""What the checks of an item's batch must know beside it, fetched: one query for bars, none for quotes."""
+"""What the checks of an item's batch must know beside it, fetched: two queries for bars, none for quotes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from math import prod
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from fintrack_tasks.domain import AssetClass, Batch, Instrument, Interval, Item, Kind, from_micros, to_micros
+from fintrack_tasks.domain import AssetClass, Batch, CorporateAction, Instrument, Interval, Item, Kind, to_micros
 from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.sessions import calendar_name, segments
-from fintrack_tasks.store import history
+from fintrack_tasks.store import actions, history
 from fintrack_tasks.store.connection import Database
 from fintrack_tasks.store.history import KnownBar
+from fintrack_tasks.transform.actions import actions_of, adjusted_to
 from fintrack_tasks.transform.clean import MINOR_UNITS
 from fintrack_tasks.validate import Context, Earlier, Hours, Limits, Stored
 
@@ -25,6 +26,14 @@ __all__ = ["gather"]
 
 LOOK_BACK: Final = 61
 """Bars: the 60 returns before one of them are what its jump is measured by."""
+
+
+class _Split(NamedTuple):
+    """``ratio`` new shares for an old one, for bars that are stamped ``first`` or later."""
+
+    first: int
+    ex_date: date
+    ratio: float
 
 
 def gather(item: Item, batch: Batch, *, database: Database, now: datetime, limits: Limits) -> Context:
@@ -44,8 +53,10 @@ def gather(item: Item, batch: Batch, *, database: Database, now: datetime, limit
     with database.connection() as conn:
         span = (min(stamps), max(stamps))
         known = history.around(conn, item.instrument_id, item.interval, span, batch.source, LOOK_BACK)
-    before, stored = _compared(known, batch.currency)
-    return Context(kind, _hours(calendar_name(item.instrument)), before, tuple(_splits(batch, item.interval)), stored)
+        splits = _splits(actions.splits(conn, item.instrument_id), batch, item.interval)
+    before, stored = _compared(known, batch, splits)
+    told = tuple((split.first, split.ratio) for split in splits)
+    return Context(kind, _hours(calendar_name(item.instrument)), before, told, stored)
 
 
 def _hours_of_old(instrument: Instrument, batch: Batch, now: datetime, stale_after: timedelta) -> Hours | None:
@@ -64,28 +75,36 @@ def _hours(calendar: str) -> Hours:
     return Hours(*segments(Instrument(calendar, AssetClass.STOCK, calendar=calendar)))
 
 
-def _compared(known: Sequence[KnownBar], currency: str | None) -> tuple[Earlier, Stored]:
-    """Stored bars in the unit of a batch's currency; those in another currency cannot be compared and are left out."""
+def _compared(known: Sequence[KnownBar], batch: Batch, splits: Sequence[_Split]) -> tuple[Earlier, Stored]:
+    """Stored bars as the batch's provider would give them: in its unit, restated for the splits that it has restated.
+
+    Those in another currency cannot be compared and are left out.
+    """
     import numpy as np  # noqa: PLC0415  # a worker that sees quotes alone loads no numpy
 
-    usable = [(bar, factor) for bar in known if (factor := _factor(bar.currency, currency))]
-    before = [(bar, factor) for bar, factor in usable if bar.earlier]
-    others = [(bar, factor) for bar, factor in usable if not bar.earlier]
+    until = adjusted_to(batch)
+    usable = [
+        (bar, unit / shares, shares)
+        for bar in known
+        if (unit := _factor(bar.currency, batch.currency)) and (shares := _shares(bar, until, splits))
+    ]
+    before = [row for row in usable if row[0].earlier]
+    others = [row for row in usable if not row[0].earlier]
 
     def prices(name: str) -> NDArray[np.float64]:
-        return np.array([getattr(bar, name) * factor for bar, factor in before], dtype=np.float64)
+        return np.array([getattr(bar, name) * factor for bar, factor, _ in before], dtype=np.float64)
 
     return Earlier(
-        np.array([bar.timestamp for bar, _ in before], dtype=np.int64),
+        np.array([bar.timestamp for bar, _, _ in before], dtype=np.int64),
         prices("open"),
         prices("high"),
         prices("low"),
         prices("close"),
-        np.array([np.nan if bar.volume is None else bar.volume for bar, _ in before], dtype=np.float64),
+        np.array([np.nan if bar.volume is None else bar.volume * n for bar, _, n in before], dtype=np.float64),
     ), Stored(
-        np.array([bar.timestamp for bar, _ in others], dtype=np.int64),
-        np.array([bar.close * factor for bar, factor in others], dtype=np.float64),
-        tuple(bar.source for bar, _ in others),
+        np.array([bar.timestamp for bar, _, _ in others], dtype=np.int64),
+        np.array([bar.close * factor for bar, factor, _ in others], dtype=np.float64),
+        tuple(bar.source for bar, _, _ in others),
     )
 
 
@@ -97,19 +116,29 @@ def _factor(stored: str | None, currency: str | None) -> float | None:
     return float(10**places)
 
 
-def _splits(batch: Batch, interval: Interval) -> Iterator[tuple[int, float]]:
-    """The splits that a batch's provider told of, each with the first stamp that it applies to.
+def _shares(bar: KnownBar, until: date | None, splits: Sequence[_Split]) -> float:
+    """How many shares of the batch one share of a stored bar is.
 
-    Those that are stored (corporate actions) join here.
+    That is the product of the splits after the bar that the batch is restated for and the bar is not, and the other
+    way round of those that the bar alone is restated for.
     """
-    try:
-        zone = ZoneInfo(str(batch.meta.get("zone") or "UTC"))
-    except (ZoneInfoNotFoundError, ValueError):
-        zone = ZoneInfo("UTC")
-    for told in batch.meta.get("splits") or ():
-        stamp, numerator, denominator = int(told[0]), float(told[1]), float(told[2])
-        if interval is Interval.D1:
-            local = from_micros(stamp).astimezone(zone)
-            stamp = to_micros(datetime(local.year, local.month, local.day, tzinfo=UTC))
-        if numerator > 0 and denominator > 0:
-            yield stamp, numerator / denominator
+    own = bar.adjusted_to
+    return prod(
+        split.ratio ** ((until is not None and split.ex_date <= until) - (own is not None and split.ex_date <= own))
+        for split in splits
+        if split.first > bar.timestamp
+    )
+
+
+def _splits(stored: Sequence[CorporateAction], batch: Batch, interval: Interval) -> list[_Split]:
+    """The splits that are known already, and those that the batch's provider tells beside its bars."""
+    known = {split.ex_date: split for split in [*actions_of(batch), *stored] if split.kind == "split"}
+    return [
+        _Split(
+            to_micros(datetime.combine(day, time(), UTC) if interval is Interval.D1 else split.effective_at),
+            day,
+            float(split.numerator / split.denominator),
+        )
+        for day, split in sorted(known.items())
+        if split.numerator and split.denominator
+    ]

@@ -16,6 +16,7 @@ from fintrack_tasks import assurance
 from fintrack_tasks.domain import (
     AssetClass,
     Batch,
+    CorporateAction,
     Finding,
     Instrument,
     Interval,
@@ -28,21 +29,13 @@ from fintrack_tasks.domain import (
 )
 from fintrack_tasks.sandbox.prices import Daily, real_daily
 from fintrack_tasks.sessions import finals
-from fintrack_tasks.store import Database, instruments, ledger, load, quality, quarantine
+from fintrack_tasks.store import Database, actions, flags, instruments, ledger, load, quality, quarantine
 from tests.store.items import event, make_run, quote
 
 pytestmark = pytest.mark.integration
 
 NOW = datetime(2013, 3, 2, 2, 0, tzinfo=UTC)
 """The night after the last bundled day, a Friday."""
-
-
-FLAGS = """
-CREATE TABLE IF NOT EXISTS fintrack.flags (
-    instrument_id integer, interval text, timestamp timestamptz, source text, rule text, detail text, item_id uuid,
-    created_at timestamptz
-)
-"""
 
 
 def day(of: Daily) -> datetime:
@@ -163,7 +156,6 @@ def test_a_short_run_is_measured_over_a_year_so_that_an_old_gap_still_shows(
 def test_rejected_and_flagged_rows_count_against_what_their_rules_are_about(
     database: Database, conn: psycopg.Connection
 ) -> None:
-    conn.execute(FLAGS)
     days = last("IBM", 20)
     [item] = bars_run(conn, "IBM", [whole(days)])
     bad = [Finding("value_ranges", "reject", 3, "close is null"), Finding("ohlc", "reject", 4, "low above high")]
@@ -365,6 +357,54 @@ def test_new_bars_are_flagged_by_the_newest_model_and_never_rejected(
     assert all(row[0] >= day(new[0]) for row in rows)
     stored = conn.execute("SELECT close FROM fintrack.bars WHERE timestamp = %s", (day(spiked),)).fetchone()
     assert stored == (Decimal(repr(spiked.close)),)
+
+
+def test_the_day_of_a_known_split_is_like_any_other(
+    database: Database, conn: psycopg.Connection, history: list[Daily]
+) -> None:
+    """IBM's shares after a split of 8 for 1, raw: at an eighth of the price, eight times as many."""
+    trained(database)
+    new = history[-100:]
+    after = [
+        replace(each, volume=each.volume * 8, **{n: getattr(each, n) / 8 for n in ("open", "high", "low", "close")})
+        for each in new[40:]
+    ]
+    for known in (False, True):
+        [item] = bars_run(conn, "IBM", [whole(new)])
+        if known:
+            split = CorporateAction("split", new[40].day, day(new[40]), Decimal(8), Decimal(1))
+            actions.add(conn, item.instrument_id, [split], "bundled", item.id, NOW)
+        arrive(conn, item, [*new[:40], *after])
+        measured(database, conn, item.run_id)
+        flagged = [row[0] for row in conn.execute("SELECT timestamp FROM data_flags WHERE rule = 'anomaly'")]
+        assert (day(new[40]) in flagged) is not known
+
+
+def test_readers_see_measures_and_marks_by_symbol(
+    database: Database, conn: psycopg.Connection, history: list[Daily]
+) -> None:
+    trained(database)
+    new = history[-100:]
+    [item] = bars_run(conn, "IBM", [whole(new)])
+    odd = Finding("volume_anomaly", "flag", 3, "a volume of 1 where 2 is usual")
+    flags.add(conn, item, batch(item, new), [odd], NOW)
+    arrive(conn, item, [*new[:40], replace(new[40], close=new[40].close * 2, high=new[40].high * 2), *new[41:]])
+    measured(database, conn, item.run_id)
+    with conn.transaction():
+        conn.execute("SET LOCAL ROLE fintrack_reader")
+        seen = conn.execute(
+            "SELECT symbol, interval, rule, detail, source, item_id FROM fintrack.data_flags"
+            " WHERE timestamp = ANY(%s) ORDER BY timestamp",
+            ([day(new[3]), day(new[40])],),
+        ).fetchall()
+        measures = conn.execute(
+            "SELECT metric, value FROM fintrack.data_quality WHERE symbol = 'IBM' AND run_id = %s", (item.run_id,)
+        ).fetchall()
+    assert seen[0] == ("IBM", "1d", "volume_anomaly", odd.detail, "bundled", item.id)
+    assert seen[1][:3] == ("IBM", "1d", "anomaly")
+    assert seen[1][3].startswith("robust, forest: score ")
+    assert seen[1][4:] == ("bundled", item.id)
+    assert dict(measures)["completeness"] == 1
 
 
 def test_a_bar_that_was_corrected_loses_its_flag(

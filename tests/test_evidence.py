@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 
 import psycopg
 import pytest
 
-from fintrack_tasks.domain import AssetClass, Batch, Instrument, Item, Kind, to_micros, uuid7
+from fintrack_tasks.domain import AssetClass, Batch, CorporateAction, Instrument, Interval, Item, Kind, to_micros, uuid7
 from fintrack_tasks.evidence import gather
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import Database, load
-from fintrack_tasks.validate import Limits
+from fintrack_tasks.store import Database, actions, load
+from fintrack_tasks.validate import Limits, check_batch
 from tests.store.items import DAY, NOW, bars, event, make_run, quote
 
 pytestmark = pytest.mark.integration
@@ -56,18 +57,71 @@ def test_bars_in_another_currency_are_not_compared(conn: psycopg.Connection, dat
     assert len(context.before.close) == 0
 
 
-def test_splits_apply_from_the_session_that_they_open() -> None:
+def test_splits_apply_from_the_session_that_they_open(conn: psycopg.Connection, database: Database) -> None:
     """Sydney's session of the 15th of January opens on the 14th at 23:00 UTC."""
-    item = Item(uuid7(), uuid7(), Kind.BARS, Instrument.of("BHP.AX"), 1)
-    opens = to_micros(datetime(2024, 1, 14, 23, 0, tzinfo=UTC))
-    told = {"zone": "Australia/Sydney", "splits": [[opens, "2", "1"], [opens, "1", "0"]]}
-    from fintrack_tasks.domain import Interval
-    from fintrack_tasks.evidence import _splits
+    opens, later = datetime(2024, 1, 14, 23, 0, tzinfo=UTC), datetime(2024, 1, 15, 23, 0, tzinfo=UTC)
+    told = {"zone": "Australia/Sydney", "splits": [[to_micros(opens), "2", "1"], [to_micros(later), "1", "0"]]}
+    _, [item] = make_run(conn, ["BHP.AX"], Kind.BARS)
+    batch = replace(bars(item, ["1"]), meta=told)
+    context = gather(item, batch, database=database, now=NOW, limits=LIMITS)
+    assert context.splits == ((to_micros(datetime(2024, 1, 15, tzinfo=UTC)), 2.0),)
+    hourly = gather(replace(item, interval=Interval.H1), batch, database=database, now=NOW, limits=LIMITS)
+    assert hourly.splits == ((to_micros(opens), 2.0),)
+    assert gather(item, replace(batch, meta={}), database=database, now=NOW, limits=LIMITS).splits == ()
 
-    batch = replace(bars(replace(item, interval=Interval.D1), ["1"]), meta=told)
-    assert list(_splits(batch, Interval.D1)) == [(to_micros(datetime(2024, 1, 15, tzinfo=UTC)), 2.0)]
-    assert list(_splits(batch, Interval.H1)) == [(opens, 2.0)]
-    assert list(_splits(replace(batch, meta={}), Interval.D1)) == []
+
+def split_known(conn: psycopg.Connection, item: Item, day: date, ratio: int) -> None:
+    opens = datetime.combine(day, time(14, 30), UTC)
+    split = CorporateAction("split", day, opens, Decimal(ratio), Decimal(1))
+    assert actions.add(conn, item.instrument_id, [split], "a", item.id, NOW) == []
+
+
+def test_a_stored_split_is_known_to_bars_of_a_provider_that_tells_none(
+    conn: psycopg.Connection, database: Database
+) -> None:
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    item = stored(conn, ["400"] * 30, start, "USD", "a")
+    split_known(conn, item, date(2024, 1, 31), 4)
+    batch = bars(item, ["100", "100"], start + 30 * DAY, "b")
+    context = gather(item, batch, database=database, now=NOW, limits=LIMITS)
+    assert context.splits == ((to_micros(start + 30 * DAY), 4.0),)
+    assert context.before is not None
+    assert set(context.before.close) == {400.0}  # as they were traded, like the batch's own
+    rules = {found.rule for found in check_batch(batch, NOW, LIMITS, context)}
+    assert not rules & {"missed_split", "price_jump"}
+
+
+@pytest.mark.parametrize(
+    ("stored_to", "batch_to", "close", "volume"),
+    [
+        (None, None, 400.0, 100.0),
+        (None, "2024-02-20", 100.0, 400.0),
+        ("2024-02-20", None, 1600.0, 25.0),
+        ("2024-02-20", "2024-02-20", 400.0, 100.0),
+        ("2024-02-09", "2024-02-20", 100.0, 400.0),
+        ("2024-02-09", "2024-02-09", 400.0, 100.0),
+    ],
+)
+def test_stored_bars_are_restated_as_the_batch_is(
+    conn: psycopg.Connection,
+    database: Database,
+    stored_to: str | None,
+    batch_to: str | None,
+    close: float,
+    volume: float,
+) -> None:
+    """A split of 4 for 1 on the 10th of February, after all of the bars."""
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    _, [item] = make_run(conn, ["VOD.L"], Kind.BARS)
+    known = replace(bars(item, ["400"] * 30, start, "a"), meta={"adjusted_to": stored_to} if stored_to else {})
+    assert load.load_bars(conn, item, known, event(item), NOW, [True] * 30)
+    split_known(conn, item, date(2024, 2, 10), 4)
+    batch = replace(bars(item, ["1", "1"], start + 29 * DAY, "b"), meta={"adjusted_to": batch_to} if batch_to else {})
+    context = gather(item, batch, database=database, now=NOW, limits=LIMITS)
+    assert context.before is not None
+    assert context.stored is not None
+    assert (set(context.before.close), set(context.before.volume)) == ({close}, {volume})
+    assert context.stored.close.tolist() == [close]
 
 
 def test_a_fresh_quote_costs_no_query_and_no_calendar() -> None:

@@ -7,14 +7,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
+import psycopg
 import typer
 
+from fintrack_tasks.aggregation import Adjust
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, print_json
-from fintrack_tasks.domain import Instrument, Interval
+from fintrack_tasks.domain import Instrument, Interval, from_micros
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.planning import check_arguments
-from fintrack_tasks.store import lookback, report
+from fintrack_tasks.store import instruments, report, series
 
 if TYPE_CHECKING:
     from fintrack_tasks.cli.drawing import Chart
@@ -37,6 +39,9 @@ def chart(
         str | None, typer.Option(help="First date, such as 2024-01-31; default: the last 250 bars.")
     ] = None,
     end: Annotated[str | None, typer.Option(help="The date after the last one.")] = None,
+    adjust: Annotated[
+        Adjust, typer.Option(help="Prices as they are stored, with splits applied, or with all: dividends too.")
+    ] = Adjust.SPLITS,
     indicators: Annotated[
         bool, typer.Option("--indicators", help="With moving averages, Bollinger bands, RSI and MACD.")
     ] = False,
@@ -55,18 +60,35 @@ def chart(
         raise UsageError(f"cannot write {target}: the name must end in .png or .html")
     with opened() as connections, connections.database.connection() as conn:
         report.require_schema(conn)
-        columns = lookback.series(conn, instrument, wanted, arguments.end)
+        found = instruments.find(conn, instrument)
+        columns = _read(conn, found[0], wanted, arguments.end, adjust) if found else {"timestamp": []}
+    instrument = found[1] if found else instrument
     first = _first(columns["timestamp"], arguments.start)
     if first == len(columns["timestamp"]):
         raise UsageError(_nothing(instrument, wanted, columns["timestamp"], ranged=bool(start or end)))
-    drawn = _chart(instrument, wanted, columns, first, with_indicators=indicators)
+    drawn = _chart(instrument, wanted, columns, first, adjust, with_indicators=indicators)
     _write(target, drawn)
     shown = columns["timestamp"][first:]
     if as_json:
-        told = {"symbol": instrument.symbol, "interval": wanted, "bars": len(shown), "first": shown[0]}
-        print_json({**told, "last": shown[-1], "file": str(target), "indicators": list(drawn.indicators)})
+        told = {"symbol": instrument.symbol, "interval": wanted, "adjust": adjust, "bars": len(shown)}
+        told |= {"first": shown[0], "last": shown[-1]}
+        print_json({**told, "file": str(target), "indicators": list(drawn.indicators)})
         return
     console.print(f"{len(shown)} bars of {instrument.symbol}: {target}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _read(
+    conn: psycopg.Connection, number: int, interval: Interval, end: datetime | None, adjust: Adjust
+) -> dict[str, list[Any]]:
+    """The bars before a moment by column, their times aware, and ``currency`` as often.
+
+    Those whose adjusted prices nobody knows are left out.
+    """
+    found = series.bars(conn, number, interval, None, end, adjust.value)
+    known = [place for place, close in enumerate(found["close"]) if close is not None]
+    columns = {name: [cells[place] for place in known] for name, cells in found.items()}
+    times = [from_micros(stamp) for stamp in columns["timestamp"]]
+    return columns | {"timestamp": times, "currency": [series.currency(conn, number, interval)] * len(times)}
 
 
 def _first(times: list[datetime], start: datetime | None) -> int:
@@ -87,7 +109,13 @@ def _nothing(instrument: Instrument, interval: Interval, times: list[datetime], 
 
 
 def _chart(
-    instrument: Instrument, interval: Interval, columns: dict[str, list[Any]], first: int, *, with_indicators: bool
+    instrument: Instrument,
+    interval: Interval,
+    columns: dict[str, list[Any]],
+    first: int,
+    adjust: Adjust,
+    *,
+    with_indicators: bool,
 ) -> Chart:
     """Indicators are computed over all stored bars, so that those at the left edge are no warm-up."""
     import numpy as np  # noqa: PLC0415  # with TA-Lib and matplotlib half a second, which no other command should pay
@@ -101,9 +129,10 @@ def _chart(
     if with_indicators:
         found = indicators(Prices(**floats), bars_per_year(instrument.asset_class, interval), _SHOWN)
     times = columns["timestamp"][first:]
+    kind = ", adjusted for splits and dividends" if adjust is Adjust.ALL else ""
     still = "" if columns["is_final"][-1] else ", the last bar not final"
     return Chart(
-        title=f"{instrument.symbol}  {interval}, {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}{still}",
+        title=f"{instrument.symbol}  {interval}, {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}{kind}{still}",
         times=times,
         **{name: values[first:] for name, values in floats.items()},
         indicators={name: values[first:] for name, values in found.items()},

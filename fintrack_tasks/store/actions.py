@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 
 from fintrack_tasks.domain import CorporateAction
 
-__all__ = ["add", "factors", "splits_between"]
+__all__ = ["add", "factors", "splits", "splits_between"]
 
 _ADD: Final = """
 WITH given AS (
@@ -86,6 +86,16 @@ def factors(conn: psycopg.Connection, instrument_id: int, after: date) -> list[d
             " FROM fintrack.corporate_action_factors WHERE instrument_id = %s AND ex_date > %s ORDER BY ex_date, kind",
             (instrument_id, after),
         ).fetchall()
+
+
+def splits(conn: psycopg.Connection, instrument_id: int) -> list[CorporateAction]:
+    """The splits of an instrument, oldest first."""
+    rows = conn.execute(
+        "SELECT kind, ex_date, effective_at, numerator, denominator FROM fintrack.corporate_actions"
+        " WHERE instrument_id = %s AND kind = 'split' ORDER BY ex_date",
+        (instrument_id,),
+    )
+    return [CorporateAction(*row) for row in rows]
 
 
 def splits_between(conn: psycopg.Connection, instrument_id: int, first: date, last: date) -> list[date]:

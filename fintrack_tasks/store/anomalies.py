@@ -43,11 +43,15 @@ def bars(
     before: datetime,
     limit: int,
 ) -> dict[str, list[Any]]:
-    """The newest final bars before a moment, oldest first: ``timestamp`` (microseconds), ``open`` to ``volume``."""
+    """The newest final bars before a moment, oldest first: ``timestamp`` (microseconds), ``open`` to ``volume``.
+
+    They are restated for splits: the day of one is like any other.
+    """
     rows = conn.execute(
-        "SELECT (extract(epoch FROM timestamp) * 1000000)::bigint, open::float8, high::float8, low::float8,"
-        " close::float8, volume::float8 FROM fintrack.bars WHERE instrument_id = %s AND interval = %s"
-        " AND timestamp < %s AND is_final ORDER BY timestamp DESC LIMIT %s",
+        "SELECT (extract(epoch FROM timestamp) * 1000000)::bigint, split_open::float8, split_high::float8,"
+        " split_low::float8, split_close::float8, split_volume::float8 FROM fintrack.historical_market_data_adjusted"
+        " WHERE instrument_id = %s AND interval = %s AND timestamp < %s AND is_final"
+        " ORDER BY timestamp DESC LIMIT %s",
         (instrument_id, interval.value, before, limit),
     ).fetchall()
     rows.reverse()

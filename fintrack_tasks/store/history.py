@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Final, NamedTuple
 
 import psycopg
@@ -12,7 +13,10 @@ __all__ = ["KnownBar", "around"]
 
 
 class KnownBar(NamedTuple):
-    """A stored bar as floats, which are good enough to compare with; ``earlier`` says on which side it lies."""
+    """A stored bar as floats, which are good enough to compare with; ``earlier`` says on which side it lies.
+
+    ``adjusted_to``: the date up to which its prices are restated for splits; ``None``: as they were traded.
+    """
 
     earlier: bool
     timestamp: int
@@ -23,11 +27,12 @@ class KnownBar(NamedTuple):
     volume: float | None
     currency: str | None
     source: str
+    adjusted_to: date | None
 
 
 _COLUMNS: Final = (
     "(extract(epoch FROM timestamp) * 1000000)::bigint AS micros, open::float8, high::float8, low::float8,"
-    " close::float8, volume::float8, currency, source FROM fintrack.bars"
+    " close::float8, volume::float8, currency, source, adjusted_to FROM fintrack.bars"
     " WHERE instrument_id = %(instrument)s AND interval = %(interval)s AND is_final"
 )
 _AROUND: Final = f"""

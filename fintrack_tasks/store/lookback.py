@@ -1,15 +1,14 @@
-"""Stored bars as a series: what new ones continue, which indicators do not stand any more, what a chart shows."""
+"""What new bars of an index continue, and which stored indicators do not stand any more."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Final
 
 import psycopg
 
-from fintrack_tasks.domain import Instrument, Interval, from_micros, to_micros
+from fintrack_tasks.domain import Interval, from_micros, to_micros
 
-__all__ = ["earlier_bars", "outdated", "series"]
+__all__ = ["earlier_bars", "outdated"]
 
 _CARRIED: Final = (
     "bars_seen", "rsi_gain", "rsi_loss", "macd_fast", "peak", "ema_12", "ema_26", "macd_signal", "atr_14", "obv",
@@ -52,15 +51,6 @@ WHERE x.bars_seen IS DISTINCT FROM b.bars OR x.computed_at < b.changed
 """
 
 
-_SERIES: Final = f"""
-SELECT b.timestamp, {", ".join(f"b.{name}" for name in _COLUMNS)}, b.is_final, coalesce(b.currency, i.currency)
-FROM fintrack.bars b JOIN fintrack.instruments i ON i.id = b.instrument_id
-WHERE i.id = (SELECT id FROM fintrack.instruments WHERE symbol = %s ORDER BY asset_class = %s DESC, id LIMIT 1)
-  AND b.interval = %s AND (%s::timestamptz IS NULL OR b.timestamp < %s)
-ORDER BY b.timestamp
-"""  # noqa: S608  built from the constants above
-
-
 def earlier_bars(
     conn: psycopg.Connection, instrument_id: int, interval: Interval, span: tuple[int, int], limit: int, benchmark: str
 ) -> dict[str, Any]:
@@ -87,15 +77,3 @@ def outdated(conn: psycopg.Connection, instrument_id: int, interval: Interval) -
     """The stamps of stored bars whose indicators were never computed, or from other bars than those that are there."""
     rows = conn.execute(_OUTDATED, {"instrument": instrument_id, "interval": interval.value}).fetchall()
     return {to_micros(stamp) for (stamp,) in rows}
-
-
-def series(
-    conn: psycopg.Connection, instrument: Instrument, interval: Interval, end: datetime | None = None
-) -> dict[str, list[Any]]:
-    """All bars of an instrument before a moment, oldest first, by column.
-
-    ``timestamp`` (aware), ``open``, ``high``, ``low``, ``close``, ``volume``, ``is_final`` and ``currency``.
-    """
-    rows = conn.execute(_SERIES, (instrument.symbol, instrument.asset_class, interval.value, end, end)).fetchall()
-    names = ("timestamp", *_COLUMNS, "is_final", "currency")
-    return {name: [row[place] for row in rows] for place, name in enumerate(names)}

@@ -181,8 +181,7 @@ def findings(conn: psycopg.Connection, items: Sequence[UUID]) -> dict[UUID, dict
     released is right.
     """
     found: dict[UUID, dict[str, set[str]]] = {}
-    known = conn.execute("SELECT to_regclass('fintrack.flags')").fetchone()
-    for statement in (_REJECTED, _FLAGGED) if known and known[0] else (_REJECTED,):
+    for statement in (_REJECTED, _FLAGGED):
         for item, rule, key in conn.execute(statement, {"items": list(items)}):
             found.setdefault(item, {}).setdefault(rule, set()).add(key)
     return found

@@ -9,7 +9,7 @@ import psycopg
 
 from fintrack_tasks.domain import Interval, to_micros
 
-__all__ = ["COLUMNS", "bars"]
+__all__ = ["COLUMNS", "bars", "currency"]
 
 COLUMNS: Final = ("timestamp", "open", "high", "low", "close", "adj_close", "volume", "is_final")
 
@@ -56,3 +56,14 @@ def bars(
     columns = [list(cells) for cells in zip(*rows, strict=True)] or [[] for _ in COLUMNS]
     found = dict(zip(COLUMNS, columns, strict=True))
     return found | {"timestamp": [to_micros(stamp) for stamp in found["timestamp"]]}
+
+
+def currency(conn: psycopg.Connection, instrument_id: int, interval: Interval) -> str | None:
+    """What the newest bar's prices are in; ``None`` when nobody said."""
+    row = conn.execute(
+        "SELECT coalesce(b.currency, i.currency) FROM fintrack.bars b"
+        " JOIN fintrack.instruments i ON i.id = b.instrument_id"
+        " WHERE b.instrument_id = %s AND b.interval = %s ORDER BY b.timestamp DESC LIMIT 1",
+        (instrument_id, interval.value),
+    ).fetchone()
+    return row[0] if row else None

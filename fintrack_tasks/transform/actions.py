@@ -8,10 +8,10 @@ came in, and ``meta["adjusted_to"]`` the date up to which the provider has resta
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from decimal import Context, Decimal
 from typing import Any, Final
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fintrack_tasks.domain import Batch, CorporateAction, from_micros
 from fintrack_tasks.transform.clean import MINOR_UNITS
@@ -45,8 +45,9 @@ def _splits(batch: Batch) -> Iterator[CorporateAction]:
     for day, opens, told in _by_day(batch, "splits"):
         over = under = Decimal(1)
         for numerator, denominator in told:
-            over, under = _EXACT.multiply(over, numerator), _EXACT.multiply(under, denominator)
-        if over > 0 and under > 0 and over != under:
+            if numerator > 0 and denominator > 0:
+                over, under = _EXACT.multiply(over, numerator), _EXACT.multiply(under, denominator)
+        if over != under:
             yield CorporateAction("split", day, opens, over, under)
 
 
@@ -60,10 +61,18 @@ def _dividends(batch: Batch) -> Iterator[CorporateAction]:
             )
 
 
+def _zone(batch: Batch) -> tzinfo:
+    """The exchange's zone; UTC where nobody knows the one that is named: most sessions open on its date, too."""
+    try:
+        return ZoneInfo(str(batch.meta.get("zone") or "UTC"))
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC
+
+
 def _by_day(batch: Batch, name: str) -> Iterator[tuple[date, datetime, list[tuple[Decimal, ...]]]]:
     """Each ex-date by the exchange's own clock, its opening, and the different numbers told of it."""
     rows: Sequence[Any] = batch.meta.get(name) or ()
-    zone = ZoneInfo(str(batch.meta.get("zone") or "UTC"))
+    zone = _zone(batch) if rows else UTC
     days: dict[date, tuple[datetime, dict[tuple[Decimal, ...], None]]] = {}
     for stamp, *numbers in sorted(rows, key=lambda row: int(row[0])):
         opens = from_micros(stamp)

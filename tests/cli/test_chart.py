@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
+from typer.testing import CliRunner
 
-from fintrack_tasks.domain import Kind
+from fintrack_tasks import pipeline
+from fintrack_tasks.cli import app, drawing
+from fintrack_tasks.domain import Kind, to_micros
 from fintrack_tasks.sandbox.prices import real_daily
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import load
+from fintrack_tasks.store import Database, load
 from tests.e2e.harness import fintrack
-from tests.store.items import NOW, bars, event, make_run
+from tests.store.items import DAY, NOW, bars, event, make_run
 
 NOWHERE = {"DB_HOST": "127.0.0.1", "DB_PORT": "1"}
 FIRST = NOW - timedelta(days=400)
@@ -56,6 +60,39 @@ def test_a_span_is_written_as_a_page(tmp_path: Path, where: Mapping[str, str]) -
     page = target.read_text()
     assert f"IBM  1d, {first} to {last - timedelta(days=1)}</h1>" in page
     assert "not final" not in page
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("adjust", "lowest", "highest"), [("none", 40, 80), ("splits", 40, 41), ("all", 39, 41)])
+def test_a_split_is_no_cliff_unless_it_is_asked_for(
+    tmp_path: Path,
+    conn: psycopg.Connection,
+    database_settings: Settings,
+    where: Mapping[str, str],
+    adjust: str,
+    lowest: float,
+    highest: float,
+) -> None:
+    """Shares of 80 become two of 40; a dividend of 2 on a close of 80 takes a fortieth off what lies before it."""
+    _, [item] = make_run(conn, ["KO"], Kind.BARS)
+    told = {
+        "splits": [[to_micros(NOW - 5 * DAY), "2", "1"]],
+        "dividends": [[to_micros(NOW - 7 * DAY), "2"]],
+    }
+    batch = replace(bars(item, ["80"] * 5 + ["40", "41"] + ["40"] * 3), meta=told)
+    database = Database(database_settings, pool_size=1)
+    try:
+        pipeline.load(item, batch, database=database, settings=database_settings, now=NOW)
+    finally:
+        database.close()
+    seen: list[float] = []
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in where.items():
+            patched.setenv(name, value)
+        patched.setattr(drawing, "as_html", lambda chart: seen.extend(chart.close) or b"")
+        words = ["chart", "KO", "--adjust", adjust, "-o", str(tmp_path / "ko.html")]
+        assert CliRunner().invoke(app, words).exit_code == 0
+    assert (len(seen), min(seen), max(seen)) == (10, lowest, highest)
 
 
 @pytest.mark.integration

@@ -82,7 +82,7 @@ def test_a_trend_is_drawn_between_its_lowest_and_one() -> None:
 def where(database_settings: Settings, conn: psycopg.Connection) -> Mapping[str, str]:
     """The variables of a database with two instruments that were measured on two days."""
     known = instruments.ensure(conn, [Instrument.of("AAPL"), Instrument.of("BTC-USD")])
-    for ago, shares in ((1, (0.95, 1.0)), (0, (0.99, 1.0))):
+    for ago, shares in ((5, (0.95, 1.0)), (0, (0.99, 1.0))):
         moment = TODAY - timedelta(days=ago)
         run = uuid7()
         conn.execute(
@@ -118,7 +118,7 @@ def test_the_command_shows_a_table_and_an_object(tmp_path: Path, where: Mapping[
     assert metric["value"] == 0.99
     assert metric["detail"] == {"1d": {"expected": 100, "present": 99}}
     assert [each["value"] for each in metric["trend"]] == [0.95, 0.99]
-    one = json.loads(fintrack(tmp_path, "quality", "--days", "1", "--json", environment=where).stdout.splitlines()[-1])
+    one = json.loads(fintrack(tmp_path, "quality", "--days", "3", "--json", environment=where).stdout.splitlines()[-1])
     assert [each["value"] for each in one["instruments"][0]["trend"]] == [0.99]
 
 

@@ -707,6 +707,7 @@ def test_redis_that_does_not_answer_is_an_outage_with_its_address_and_without_it
 def own_server(stack: dict[str, str]) -> Iterator[Callable[[], redis.Redis]]:
     """Starts an embedded server of the test's own; called again, it kills it (-9) and starts it over its file.
 
+    It is killed once the file holds what the client wrote: of the last second before a kill some may be lost.
     ``stack`` skips where there are no servers.
     """
     home = Path(tempfile.mkdtemp(prefix="fintrack-gate-"))
@@ -714,6 +715,8 @@ def own_server(stack: dict[str, str]) -> Iterator[Callable[[], redis.Redis]]:
     port = choose_port(None)
 
     def start() -> redis.Redis:
+        if clients:
+            assert clients[-1].waitaof(1, 0, 5_000)[0] == 1
         process.kill(each.pid for each in running)
         server.prepare(lambda _: None)
         running.append(server.launch(port))

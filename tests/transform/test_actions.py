@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fintrack_tasks.domain import Batch, CorporateAction, Interval, Kind, to_micros
+from fintrack_tasks.domain import Batch, CorporateAction, Interval, Kind, from_micros, to_micros
 from fintrack_tasks.transform import clean_batch
 from fintrack_tasks.transform.actions import actions_of, adjusted_to
 
@@ -61,9 +61,14 @@ def test_a_split_of_one_for_one_and_a_dividend_of_nothing_are_none() -> None:
     assert actions_of(replace(batch(), meta={})) == []
 
 
+def test_a_zone_that_nobody_knows_is_read_as_utc() -> None:
+    [split] = actions_of(batch(splits=[[STAMP, "2", "1"]], zone="Nowhere/Town"))
+    assert split.ex_date == from_micros(STAMP).date()
+    assert actions_of(batch(zone="Nowhere/Town")) == []
+
+
 @pytest.mark.parametrize(
-    "meta", [{"splits": [[STAMP, "two", "1"]]}, {"splits": [[STAMP]]}, {"dividends": 7}, {"dividends": [[None, "1"]]},
-             {"splits": [[STAMP, "2", "1"]], "zone": "Nowhere/Town"}]
+    "meta", [{"splits": [[STAMP, "two", "1"]]}, {"splits": [[STAMP]]}, {"dividends": 7}, {"dividends": [[None, "1"]]}]
 )  # fmt: skip
 def test_what_cannot_be_read_is_said(meta: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"no splits and dividends|values to unpack"):

@@ -10,7 +10,7 @@ get no daily bar at all from it. Answers of both are understood. Intraday series
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from typing import Any, ClassVar, Final
 from zoneinfo import ZoneInfo
@@ -52,7 +52,12 @@ _LENGTHS: Final = {interval: length for length, interval in _INTERVALS.items()}
 _DAYS_A_WEEK: Final = {AssetClass.STOCK: 5, AssetClass.FOREX: 6, AssetClass.CRYPTO: 7}
 _COMPACT: Final = 100
 """So many of the newest rows are an answer to ``outputsize=compact``."""
+_OPEN: Final = time(9, 30)
 _CLOSE: Final = time(16)
+
+
+_EVENTS: Final = {"splits": ("split coefficient", 1.0, ("1",)), "dividends": ("dividend amount", 0.0, ())}
+"""The fields that adjusted days of stocks have more, what they hold on all other days, and what is not said."""
 
 
 class AlphaVantage:
@@ -315,6 +320,7 @@ def _bars(ask: Ask, body: Mapping[str, Any]) -> Batch:
     if len(order) > BATCH_LIMIT:
         raise MalformedError(f"{len(order)} bars, more than a window may hold")
     table = [_bar(rows[stamp], said) for stamp in order]
+    events = {name: told for name in _EVENTS if (told := [e for stamp in order for e in _event(name, stamp, rows)])}
     return Batch(
         kind=ask.kind,
         symbol=ask.instrument.symbol,
@@ -322,7 +328,7 @@ def _bars(ask: Ask, body: Mapping[str, Any]) -> Batch:
         currency=_currency(ask),
         interval=interval,
         columns={"timestamp": order, **{name: [row[name] for row in table] for name in table[0]}},
-        meta=_said_of_itself(said),
+        meta={**_said_of_itself(said), **({"zone": _NEW_YORK.key, **events} if events else {})},
     )
 
 
@@ -368,6 +374,18 @@ def _bar(row: object, said: Mapping[str, Any]) -> dict[str, str | None]:
     if absent := [name for name, text in prices.items() if text is None]:
         raise MalformedError(f"a bar without {', '.join(absent)}")
     return {**prices, "adj_close": value("adjusted close"), "volume": value("volume")}
+
+
+def _event(name: str, stamp: int, rows: Mapping[int, Any]) -> Iterator[list[Any]]:
+    """What an adjusted day tells beside its prices: ``[time, numerator, 1]`` of a split, ``[time, amount]`` else.
+
+    Every day has both fields, ``1.0`` and ``0.0000`` where there is nothing to tell.
+    """
+    field, nothing, rest = _EVENTS[name]
+    told = number(_words(rows[stamp], "a bar").get(field), field)
+    if told is not None and float(told) > 0 and float(told) != nothing:
+        opens = datetime.combine(from_micros(stamp).date(), _OPEN, _NEW_YORK)
+        yield [to_micros(opens), told, *rest]
 
 
 # --- Times

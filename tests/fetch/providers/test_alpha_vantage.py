@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from fintrack_tasks.errors import (
 )
 from fintrack_tasks.fetch.providers.alpha_vantage import PROVIDER
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
+from fintrack_tasks.transform.actions import actions_of
 
 NOW = datetime(2024, 7, 10, 15, 30, tzinfo=UTC)  # a Wednesday, 11:30 in New York
 ALL_TIME = Window(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
@@ -316,6 +318,28 @@ def test_volume_is_field_five_here_and_field_six_there() -> None:
     assert (row["volume"], row["adj_close"], row["close"]) == ("700", None, "1.5")
     row = parse(series({"2024-07-09": adjusted}), asked(interval=Interval.D1)).row(0)
     assert (row["volume"], row["adj_close"], row["close"]) == ("800", "1.25", "1.5")
+
+
+def test_an_adjusted_day_tells_its_split_and_its_dividend() -> None:
+    days = {
+        "2020-08-07": bar("1", ("split coefficient", "1.0"), ("dividend amount", "0.8200")),
+        "2020-08-28": bar("1", ("split coefficient", "1.0"), ("dividend amount", "0.0000")),
+        "2020-08-31": bar("1", ("split coefficient", "4.0"), ("dividend amount", "0.0000")),
+    }
+    told = actions_of(parse(series(days), asked(interval=Interval.D1)))
+    assert [(each.kind, each.ex_date, each.amount, each.numerator) for each in told] == [
+        ("dividend", date(2020, 8, 7), Decimal("0.8200"), None),
+        ("split", date(2020, 8, 31), None, Decimal("4.0")),
+    ]
+    assert told[1].effective_at == datetime(2020, 8, 31, 13, 30, tzinfo=UTC)
+    for days in ({"2020-08-28": bar()}, {"2020-08-28": bar("1", ("split coefficient", "1"))}):
+        assert actions_of(parse(series(days), asked(interval=Interval.D1))) == []
+
+
+@pytest.mark.parametrize("coefficient", ["0", "-2"])
+def test_a_split_of_nothing_is_no_split(coefficient: str) -> None:
+    days = {"2020-08-31": bar("1", ("split coefficient", coefficient))}
+    assert actions_of(parse(series(days), asked(interval=Interval.D1))) == []
 
 
 @pytest.mark.parametrize(
