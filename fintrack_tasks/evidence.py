@@ -4,28 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
 from math import prod
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from fintrack_tasks.domain import AssetClass, Batch, CorporateAction, Instrument, Interval, Item, Kind, to_micros
+from fintrack_tasks.domain import Batch, CorporateAction, Instrument, Interval, Item, Kind, to_micros
 from fintrack_tasks.errors import ConfigurationError
-from fintrack_tasks.sessions import calendar_name, segments
+from fintrack_tasks.sessions import calendar_name
 from fintrack_tasks.store import actions, history
 from fintrack_tasks.store.connection import Database
 from fintrack_tasks.store.history import KnownBar
 from fintrack_tasks.transform.actions import actions_of, adjusted_to
 from fintrack_tasks.transform.clean import MINOR_UNITS
 from fintrack_tasks.validate import Context, Earlier, Hours, Limits, Stored
+from fintrack_tasks.validate.context import LOOK_BACK
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["gather"]
-
-LOOK_BACK: Final = 61
-"""Bars: the 60 returns before one of them are what its jump is measured by."""
 
 
 class _Split(NamedTuple):
@@ -56,7 +53,7 @@ def gather(item: Item, batch: Batch, *, database: Database, now: datetime, limit
         splits = _splits(actions.splits(conn, item.instrument_id), batch, item.interval)
     before, stored = _compared(known, batch, splits)
     told = tuple((split.first, split.ratio) for split in splits)
-    return Context(kind, _hours(calendar_name(item.instrument)), before, told, stored)
+    return Context(kind, Hours.of(calendar_name(item.instrument)), before, told, stored)
 
 
 def _hours_of_old(instrument: Instrument, batch: Batch, now: datetime, stale_after: timedelta) -> Hours | None:
@@ -64,15 +61,9 @@ def _hours_of_old(instrument: Instrument, batch: Batch, now: datetime, stale_aft
     if oldest is None or to_micros(now) - oldest <= stale_after // timedelta(microseconds=1):
         return None
     try:
-        return _hours(calendar_name(instrument))
+        return Hours.of(calendar_name(instrument))
     except ConfigurationError:  # a price is worth having even where nobody knows when it is stale
         return None
-
-
-@lru_cache(maxsize=64)
-def _hours(calendar: str) -> Hours:
-    """A calendar's hours, kept: to put them together takes longer than to judge a batch by them."""
-    return Hours(*segments(Instrument(calendar, AssetClass.STOCK, calendar=calendar)))
 
 
 def _compared(known: Sequence[KnownBar], batch: Batch, splits: Sequence[_Split]) -> tuple[Earlier, Stored]:

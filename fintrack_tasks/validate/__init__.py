@@ -2,7 +2,8 @@
 
 - :func:`check_batch` and :func:`split` serve the pipeline, over a :class:`fintrack_tasks.domain.Batch`. What some rules
   must know beside it (the calendar, earlier bars, splits) is a :class:`Context` that the caller gives.
-- :class:`DataValidator`, :func:`find_outliers` and :class:`DataQualityMonitor` serve people, over a DataFrame.
+- :class:`DataValidator` (of quotes and of bars), :func:`find_outliers` and :class:`DataQualityMonitor` serve people,
+  over a DataFrame.
 
 All of them take their verdict on a row from one function, :func:`fintrack_tasks.validate.rows.check_row`.
 """

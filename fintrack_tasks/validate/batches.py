@@ -21,7 +21,7 @@ _DEFAULT = Limits()
 
 
 def check_batch(
-    batch: Batch, now: datetime, limits: Limits = _DEFAULT, context: Context | None = None
+    batch: Batch, now: datetime | None, limits: Limits = _DEFAULT, context: Context | None = None
 ) -> list[Finding]:
     """Every finding on a batch, ordered by row; findings on the batch as a whole (row ``None``) come first.
 
@@ -29,7 +29,7 @@ def check_batch(
     only those that look wrong are judged one by one, with the same verdict. What a context is needed for is judged on
     the rows that stand by themselves, in the order of time.
 
-    :param now: the caller's clock, aware.
+    :param now: the caller's clock, aware; without it no time counts as being in the future, and no quote as stale.
     :param context: without it the rules that need one are silent.
     """
     found: list[Finding] = []
@@ -44,7 +44,7 @@ def check_batch(
         by_row = check_rows(batch, [0], span, limits)
     else:
         by_row = _check_many(batch, span, limits, context if bars_in_context else None)
-    if context is not None and batch.kind is Kind.QUOTE and not missing:
+    if context is not None and now is not None and batch.kind is Kind.QUOTE and not missing:
         by_row += check_quotes(batch, context, to_micros(now), limits)
         by_row.sort(key=_row)
     return found + by_row

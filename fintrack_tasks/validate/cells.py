@@ -62,6 +62,15 @@ class Table:
         """One row as canonical cells: what a batch would hold, and what cannot be read as it stands."""
         return {name: self._cell(name, column, row) for name, column in self.columns.items() if name != "symbol"}
 
+    def cells(self, name: str, rows: NDArray[np.int64]) -> list[Any]:
+        """The cells of one column at these rows, as :meth:`row` gives them."""
+        column = self.columns[name]
+        values, known = column.values[rows].tolist(), column.fine[rows]
+        found = values if name == "timestamp" else [repr(value) for value in values]
+        for place in np.flatnonzero(~known).tolist():
+            found[place] = self._cell(name, column, int(rows[place]))
+        return found
+
     def shown(self, name: str, row: int) -> str:
         """A cell as a finding's detail shows it."""
         return f"{self.columns[name].raw.iloc[row]!r:.40}"

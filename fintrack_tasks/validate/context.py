@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
-from fintrack_tasks.domain import AssetClass
+from fintrack_tasks.domain import AssetClass, Instrument
+from fintrack_tasks.sessions import segments
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +16,10 @@ if TYPE_CHECKING:
     Stamps = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
-__all__ = ["Context", "Earlier", "Hours", "Stored"]
+__all__ = ["LOOK_BACK", "Context", "Earlier", "Hours", "Stored"]
+
+LOOK_BACK: Final = 61
+"""Bars: the 60 returns before one of them are what its jump is measured by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,20 @@ class Hours:
     starts: Stamps
     ends: Stamps
     dates: Stamps
+
+    @classmethod
+    def of(cls, calendar: str) -> Hours:
+        """The hours of a calendar by exchange_calendars' name.
+
+        :raises fintrack_tasks.errors.ConfigurationError: when it is unknown or cannot be computed.
+        """
+        return _hours(calendar)
+
+
+@lru_cache(maxsize=64)
+def _hours(calendar: str) -> Hours:
+    """Kept: to put them together takes longer than to judge a batch by them."""
+    return Hours(*segments(Instrument(calendar, AssetClass.STOCK, calendar=calendar)))
 
 
 @dataclass(frozen=True, slots=True)

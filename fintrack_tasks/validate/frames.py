@@ -10,16 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from fintrack_tasks.domain import Finding
+from fintrack_tasks.domain import Finding, Interval
 from fintrack_tasks.validate.batches import repeats
 from fintrack_tasks.validate.cells import Column, Table, table
 from fintrack_tasks.validate.rows import check_row
-from fintrack_tasks.validate.rules import CHECKS, REJECT, Limits, Shape, finding
+from fintrack_tasks.validate.rules import CHECKS, REJECT, RULES, Limits, Shape, finding
+
+if TYPE_CHECKING:
+    from fintrack_tasks.validate.bar_frames import Splits
 
 __all__ = ["REQUIRED", "CheckResult", "DataValidator", "ValidationResult", "frame_findings"]
 
@@ -31,7 +34,7 @@ _SHOWN = 20  # of a check's findings, in its details
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     """One check's verdict. ``details`` is JSON-able: ``required_columns`` gives ``{"missing_columns": [...]}``, the
-    others ``{"rejected_rows": n, "examples": [...]}``."""
+    others ``{"rejected_rows": n, "examples": [...]}``, with ``flagged_rows`` in its place where a rule only flags."""
 
     name: str
     passed: bool
@@ -76,7 +79,8 @@ class ValidationResult:
 
 
 class DataValidator:
-    """Checks frames of quotes: one row per symbol and time, columns ``symbol``, ``timestamp``, ``price``, ``volume``.
+    """Checks frames of quotes (:meth:`validate_market_data`) and of bars (:meth:`validate_bars`): one row per symbol
+    and time.
 
     :param now: the caller's clock, aware; without it no timestamp counts as being in the future.
     :param limits: thresholds, :class:`fintrack_tasks.validate.Limits`.
@@ -87,13 +91,46 @@ class DataValidator:
         self._limits = limits or Limits()
 
     def validate_market_data(self, data: pd.DataFrame) -> ValidationResult:
-        """The verdict on a frame. Never raises for what a frame may hold, and does not change it."""
+        """The verdict on a frame of quotes: columns ``symbol``, ``timestamp``, ``price``, ``volume``, and the five
+        checks of :data:`fintrack_tasks.validate.rules.CHECKS`. Never raises for what a frame may hold, and does not
+        change it."""
         cells = table(data, REQUIRED)
         findings = frame_findings(cells, self._limits.span(self._now, None))
         missing = [name for name in REQUIRED if name not in cells.present]
         checks = [CheckResult(CHECKS[0], not missing, {"missing_columns": missing})]
         checks += [_result(name, findings) for name in CHECKS[1:]]
         return ValidationResult(checks, _completeness(cells), _quality(len(data), findings), findings)
+
+    def validate_bars(
+        self,
+        data: pd.DataFrame,
+        interval: Interval | str = Interval.D1,
+        *,
+        calendar: str | None = None,
+        splits: Splits | None = None,
+    ) -> ValidationResult:
+        """The verdict on a frame of bars, by every rule of ``docs/rules.md`` that one provider's bars can break.
+
+        Columns are ``symbol``, ``timestamp``, ``open``, ``high``, ``low``, ``close``, ``volume``. Daily bars are
+        stamped with midnight UTC of the session's local date, others with the instant at which they open. Each
+        symbol's bars are judged against those before them in the frame. Rules that flag, such as ``price_jump``, leave
+        a frame valid; their check's ``details`` count them as ``flagged_rows``. Never raises for what a frame may hold,
+        and does not change it.
+
+        :param interval: ``1d``, ``1h`` or ``15m``.
+        :param calendar: exchange_calendars' name of the sessions; by default the one of each symbol's form.
+        :param splits: for each symbol the ex-dates and ratios of its splits, which are no jumps then.
+        :raises fintrack_tasks.errors.ConfigurationError: when a calendar is unknown.
+        :raises ValueError: for another interval.
+        """
+        from fintrack_tasks.validate.bar_frames import BAR_COLUMNS, BAR_RULES, bar_findings  # noqa: PLC0415  calendars
+
+        cells = table(data, BAR_COLUMNS)
+        findings = bar_findings(cells, Interval(interval), self._now, self._limits, calendar, splits or {})
+        missing = [name for name in BAR_COLUMNS if name not in cells.present]
+        checks = [CheckResult(CHECKS[0], not missing, {"missing_columns": missing})]
+        checks += [_result(name, findings) for name in BAR_RULES[1:]]
+        return ValidationResult(checks, _completeness(cells, BAR_COLUMNS), _quality(len(data), findings), findings)
 
 
 def frame_findings(cells: Table, span: tuple[int, int]) -> list[Finding]:
@@ -146,13 +183,16 @@ def _check_repeats(cells: Table, symbols: Column, times: Column, rejected: set[i
 
 
 def _result(name: str, findings: Sequence[Finding]) -> CheckResult:
-    mine = [one for one in findings if one.rule == name and one.severity == REJECT]
+    """The verdict of one rule: it rejects rows, which fails the check, or flags them."""
+    mine = [one for one in findings if one.rule == name]
+    rejects = RULES[name].severity == REJECT
     examples = [one.detail if one.row is None else f"row {one.row}: {one.detail}" for one in mine[:_SHOWN]]
-    return CheckResult(name, not mine, {"rejected_rows": len({one.row for one in mine}), "examples": examples})
+    rows = {"rejected_rows" if rejects else "flagged_rows": len({one.row for one in mine})}
+    return CheckResult(name, not (mine and rejects), {**rows, "examples": examples})
 
 
-def _completeness(cells: Table) -> float:
-    total = cells.size * len(REQUIRED)
+def _completeness(cells: Table, required: Sequence[str] = REQUIRED) -> float:
+    total = cells.size * len(required)
     known = sum(int((~column.null).sum()) for column in cells.columns.values())
     return known / total if total else 0.0
 
