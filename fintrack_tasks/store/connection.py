@@ -18,6 +18,8 @@ from fintrack_tasks.settings import Settings, load_settings
 __all__ = ["Database", "DatabaseConnection"]
 
 _NAME = "PostgreSQL"
+_GONE = ("08", "57P0")
+"""SQLSTATEs of a connection that broke off and of a server that shuts down or starts."""
 
 
 class Database:
@@ -49,7 +51,7 @@ class Database:
             with pool.connection() as conn:
                 yield conn
         except (PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError) as error:
-            raise OutageError(_NAME, self.address) from error
+            raise _refused(error, self.address) from error
 
     def _open(self) -> ConnectionPool:
         with self._lock:
@@ -118,7 +120,7 @@ class DatabaseConnection:
             cursor = self._conn.execute(sql, params)
             return list(cursor.fetchall()) if cursor.description else []
         except psycopg.OperationalError as error:
-            raise OutageError(_NAME, self.address) from error
+            raise _refused(error, self.address) from error
         except psycopg.Error as error:
             raise StoreError(str(error).partition("\n")[0]) from error
 
@@ -135,11 +137,18 @@ class DatabaseConnection:
         self.close()
 
 
-def _refused(error: psycopg.OperationalError, address: str) -> OutageError:
-    """What a failed connection means: a server that is there but refuses us wants another remedy than a dead one."""
+def _refused(error: Exception, address: str) -> OutageError:
+    """What it means that nothing came of a statement or a connection: a server that is there but refuses us wants
+    another remedy than a dead one."""
     text = str(error)
     if "password authentication failed" in text or "no password supplied" in text:
         return OutageError(_NAME, address, "it refuses the password: check DB_USER and DB_PASSWORD")
     if "does not exist" in text:
         return OutageError(_NAME, address, "it does not know that database or user: check DB_NAME and DB_USER")
+    if isinstance(error, psycopg.errors.DiskFull):
+        return OutageError(_NAME, address, "its disk is full: make room, what was begun goes on then")
+    if isinstance(error, psycopg.errors.TooManyConnections) or "too many clients" in text:
+        return OutageError(_NAME, address, "it has no connection left: raise its max_connections or lower DB_POOL_SIZE")
+    if isinstance(error, psycopg.Error) and error.sqlstate and not error.sqlstate.startswith(_GONE):
+        return OutageError(_NAME, address, f"it says: {text.partition(chr(10))[0]:.200}")
     return OutageError(_NAME, address)

@@ -52,6 +52,23 @@ def test_an_outage_is_one_line_that_says_what_to_do(stack: dict[str, str], chang
         assert settings.db_password.get_secret_value() not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("sqlstate", "said"),
+    [
+        ("53100", "its disk is full: make room"),
+        ("53300", "raise its max_connections or lower DB_POOL_SIZE"),
+        ("40P01", "it says: no more"),
+        ("57P01", "start it with: fintrack up"),
+    ],
+)
+def test_a_server_that_is_there_and_refuses_says_why(database: Database, sqlstate: str, said: str) -> None:
+    raising = f"DO $$ BEGIN RAISE EXCEPTION 'no more' USING ERRCODE = '{sqlstate}'; END $$"
+    with pytest.raises(OutageError) as caught, database.connection() as conn:
+        conn.execute(raising)  # type: ignore[call-overload]  # the codes above
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_connection_that_the_server_ended_is_an_outage_once_and_then_works(database: Database) -> None:
     with pytest.raises(OutageError), database.connection() as conn:
         conn.execute("SELECT pg_terminate_backend(pg_backend_pid())")
