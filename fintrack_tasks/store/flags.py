@@ -30,7 +30,8 @@ def add(conn: psycopg.Connection, item: Item, batch: Batch, findings: Iterable[F
     with conn.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO fintrack.flags (instrument_id, interval, timestamp, source, rule, detail, item_id, created_at)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (item_id, timestamp, rule) DO NOTHING",
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT ON CONSTRAINT flags_once"
+            " DO UPDATE SET detail = excluded.detail, item_id = excluded.item_id",
             [(*row, now) for row in rows],
         )
         return cursor.rowcount

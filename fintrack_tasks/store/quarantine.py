@@ -25,9 +25,9 @@ RELEASED: Final = "released"
 DISCARDED: Final = "discarded"
 
 _ADD: Final = """
-INSERT INTO fintrack.quarantine (item_id, row_key, rule, detail, content, currency, created_at, status, decided_at,
-                                 decided_by)
-SELECT %(item)s, %(key)s, %(rule)s, %(detail)s, %(content)s::jsonb, %(currency)s, %(now)s,
+INSERT INTO fintrack.quarantine (item_id, row_key, rule, detail, content, currency, created_at, seen_at, status,
+                                 decided_at, decided_by)
+SELECT %(item)s, %(key)s, %(rule)s, %(detail)s, %(content)s::jsonb, %(currency)s, %(now)s, %(now)s,
        CASE WHEN past.decided_by IS NULL THEN 'held' ELSE 'discarded' END, past.decided_at, past.decided_by
 FROM (SELECT) one LEFT JOIN LATERAL (
     -- The same row of the same source comes again until its window is settled; a person has seen it once.
