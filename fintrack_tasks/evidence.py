@@ -52,7 +52,9 @@ def gather(item: Item, batch: Batch, *, database: Database, now: datetime, limit
         known = history.around(conn, item.instrument_id, item.interval, span, batch.source, LOOK_BACK)
         splits = _splits(actions.splits(conn, item.instrument_id), batch, item.interval)
     before, stored = _compared(known, batch, splits)
-    told = tuple((split.first, split.ratio) for split in splits)
+    until = adjusted_to(batch)
+    # A move on the day of a split that the batch is restated for is a real one.
+    told = tuple((split.first, split.ratio) for split in splits if until is None or split.ex_date > until)
     return Context(kind, Hours.of(calendar_name(item.instrument)), before, told, stored)
 
 

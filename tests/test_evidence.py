@@ -124,6 +124,17 @@ def test_stored_bars_are_restated_as_the_batch_is(
     assert context.stored.close.tolist() == [close]
 
 
+def test_a_split_that_the_batch_is_restated_for_excuses_no_move(conn: psycopg.Connection, database: Database) -> None:
+    """Prices fall by half on the ex-date of 2 for 1, in a batch from which the split is taken out already."""
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    item = stored(conn, ["400"] * 30, start, "USD", "a")
+    split_known(conn, item, date(2024, 1, 31), 2)
+    batch = replace(bars(item, ["100", "100"], start + 30 * DAY, "b"), meta={"adjusted_to": "2024-02-20"})
+    context = gather(item, batch, database=database, now=NOW, limits=LIMITS)
+    assert context.splits == ()
+    assert "missed_split" in {found.rule for found in check_batch(batch, NOW, LIMITS, context)}
+
+
 def test_a_fresh_quote_costs_no_query_and_no_calendar() -> None:
     nowhere = Database(Settings.from_mapping({"DB_HOST": "127.0.0.1", "DB_PORT": "1"}))
     item = Item(uuid7(), uuid7(), Kind.QUOTE, Instrument.of("AAPL"), 1)

@@ -12,7 +12,7 @@ import typer
 
 from fintrack_tasks.aggregation import Adjust
 from fintrack_tasks.cli.context import opened
-from fintrack_tasks.cli.output import console, print_json
+from fintrack_tasks.cli.output import console, errors, print_json
 from fintrack_tasks.domain import Instrument, Interval, from_micros
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.planning import check_arguments
@@ -61,34 +61,42 @@ def chart(
     with opened() as connections, connections.database.connection() as conn:
         report.require_schema(conn)
         found = instruments.find(conn, instrument)
-        columns = _read(conn, found[0], wanted, arguments.end, adjust) if found else {"timestamp": []}
-    instrument = found[1] if found else instrument
+        span = series.span(conn, found[0], wanted) if found else None
+        if not found or not span:
+            raise UsageError(
+                f"no {interval} bars of {instrument.symbol} are stored; fetch them with:"
+                f" fintrack run historical --symbols {instrument.symbol} --intervals {interval}"
+            )
+        number, instrument = found
+        columns, unknown = _read(conn, number, wanted, arguments.end, adjust)
     first = _first(columns["timestamp"], arguments.start)
     if first == len(columns["timestamp"]):
-        raise UsageError(_nothing(instrument, wanted, columns["timestamp"], ranged=bool(start or end)))
+        raise UsageError(_nothing(instrument, wanted, span, [t for t in unknown if t >= (arguments.start or t)]))
     drawn = _chart(instrument, wanted, columns, first, adjust, with_indicators=indicators)
     _write(target, drawn)
     shown = columns["timestamp"][first:]
+    left_out = sum(moment >= shown[0] for moment in unknown)
     if as_json:
         told = {"symbol": instrument.symbol, "interval": wanted, "adjust": adjust, "bars": len(shown)}
-        told |= {"first": shown[0], "last": shown[-1]}
+        told |= {"first": shown[0], "last": shown[-1], "left_out": left_out}
         print_json({**told, "file": str(target), "indicators": list(drawn.indicators)})
         return
     console.print(f"{len(shown)} bars of {instrument.symbol}: {target}", markup=False, highlight=False, soft_wrap=True)
+    if left_out:
+        errors.print(f"{left_out} more are left out: their adjusted prices are not known", markup=False)
 
 
 def _read(
     conn: psycopg.Connection, number: int, interval: Interval, end: datetime | None, adjust: Adjust
-) -> dict[str, list[Any]]:
-    """The bars before a moment by column, their times aware, and ``currency`` as often.
-
-    Those whose adjusted prices nobody knows are left out.
-    """
+) -> tuple[dict[str, list[Any]], list[datetime]]:
+    """The bars before a moment by column, their times aware, and ``currency`` as often; and the times of those that
+    are left out, since nobody knows their adjusted prices."""
     found = series.bars(conn, number, interval, None, end, adjust.value)
     known = [place for place, close in enumerate(found["close"]) if close is not None]
     columns = {name: [cells[place] for place in known] for name, cells in found.items()}
     times = [from_micros(stamp) for stamp in columns["timestamp"]]
-    return columns | {"timestamp": times, "currency": [series.currency(conn, number, interval)] * len(times)}
+    unknown = [from_micros(at) for at, close in zip(found["timestamp"], found["close"], strict=True) if close is None]
+    return columns | {"timestamp": times, "currency": [series.currency(conn, number, interval)] * len(times)}, unknown
 
 
 def _first(times: list[datetime], start: datetime | None) -> int:
@@ -98,13 +106,17 @@ def _first(times: list[datetime], start: datetime | None) -> int:
     return next((place for place, moment in enumerate(times) if moment >= start), len(times))
 
 
-def _nothing(instrument: Instrument, interval: Interval, times: list[datetime], *, ranged: bool) -> str:
-    if times:
-        return f"no {interval} bars of {instrument.symbol} from then on: the last stored one is of {times[-1]:%Y-%m-%d}"
-    within = " in that time" if ranged else ""
+def _nothing(
+    instrument: Instrument, interval: Interval, span: tuple[datetime, datetime], unknown: list[datetime]
+) -> str:
+    if unknown:
+        return (
+            f"the adjusted prices of {instrument.symbol} are not known then: the factor of a later dividend is missing;"
+            " see --adjust splits"
+        )
     return (
-        f"no {interval} bars of {instrument.symbol} are stored{within}; fetch them with:"
-        f" fintrack run historical --symbols {instrument.symbol} --intervals {interval}"
+        f"no {interval} bars of {instrument.symbol} are stored in that time; there are some from {span[0]:%Y-%m-%d} to"
+        f" {span[1]:%Y-%m-%d}"
     )
 
 

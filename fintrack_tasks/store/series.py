@@ -9,7 +9,7 @@ import psycopg
 
 from fintrack_tasks.domain import Interval, to_micros
 
-__all__ = ["COLUMNS", "bars", "currency"]
+__all__ = ["COLUMNS", "bars", "currency", "span"]
 
 COLUMNS: Final = ("timestamp", "open", "high", "low", "close", "adj_close", "volume", "is_final")
 
@@ -67,3 +67,12 @@ def currency(conn: psycopg.Connection, instrument_id: int, interval: Interval) -
         (instrument_id, interval.value),
     ).fetchone()
     return row[0] if row else None
+
+
+def span(conn: psycopg.Connection, instrument_id: int, interval: Interval) -> tuple[datetime, datetime] | None:
+    """The times of the first and the last stored bar; ``None`` when there is none."""
+    row = conn.execute(
+        "SELECT min(timestamp), max(timestamp) FROM fintrack.bars WHERE instrument_id = %s AND interval = %s",
+        (instrument_id, interval.value),
+    ).fetchone()
+    return (row[0], row[1]) if row and row[0] else None

@@ -19,6 +19,9 @@ from fintrack_tasks.transform.clean import MINOR_UNITS
 __all__ = ["actions_of", "adjusted_to"]
 
 _EXACT: Final = Context(prec=100)
+_LEAST_CHANGE: Final = Decimal("0.000001")
+_LARGEST: Final = Decimal(100_000)
+"""No exchange ever saw a split beyond it, nor one that changed less: such a ratio is an error of its source."""
 
 
 def actions_of(batch: Batch) -> list[CorporateAction]:
@@ -47,7 +50,7 @@ def _splits(batch: Batch) -> Iterator[CorporateAction]:
         for numerator, denominator in told:
             if numerator > 0 and denominator > 0:
                 over, under = _EXACT.multiply(over, numerator), _EXACT.multiply(under, denominator)
-        if over != under:
+        if abs(over / under - 1) > _LEAST_CHANGE and 1 / _LARGEST <= over / under <= _LARGEST:
             yield CorporateAction("split", day, opens, over, under)
 
 

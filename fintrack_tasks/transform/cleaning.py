@@ -73,12 +73,15 @@ def _rows(findings: Iterable[Finding], size: int) -> tuple[np.ndarray, np.ndarra
 
 
 def _filled(frame: pd.DataFrame, columns: Sequence[str], max_gap: timedelta) -> pd.DataFrame:
-    stamps = pd.to_datetime(frame["timestamp"], utc=True, format="ISO8601", errors="coerce").array.as_unit("us").asi8
+    times = pd.to_datetime(frame["timestamp"], utc=True, format="ISO8601", errors="coerce").array.as_unit("us")
     codes, _ = pd.factorize(frame["symbol"])
+    alone = times.isna() | (codes < 0)  # a row without a known time or symbol has no neighbours
+    stamps = np.where(alone, 0, times.asi8)
     order = np.lexsort((stamps, codes))
     # A stretch is a symbol's rows without a gap between them: fills stay inside it.
     breaks = (
-        (codes[order][1:] < 0)
+        alone[order][1:]
+        | alone[order][:-1]
         | (np.diff(codes[order]) != 0)
         | (np.diff(stamps[order]) > max_gap // timedelta(microseconds=1))
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
@@ -25,7 +26,8 @@ BAR_RULES: Final = tuple(name for name in RULES if name not in ("stale_quote", "
 """Those that a frame of one provider's bars can break."""
 
 Rows = NDArray[np.int64]
-Splits = Mapping[str, Sequence[tuple[date, float]]]
+Told = Sequence[tuple[date | str, float]]
+Splits = Mapping[str, Told]
 """For each symbol the ex-dates and ratios (new shares for an old one) of its splits."""
 
 
@@ -40,10 +42,11 @@ def bar_findings(
     found = [finding("required_columns", None, f"missing column: {name}") for name in missing]
     found += [finding("data_types", None, f"more than one column is called {name}") for name in cells.ambiguous]
     by_row: list[Finding] = []
+    known = {symbol.strip().upper(): told for symbol, told in splits.items()}
     if cells.symbols is not None:
         by_row += _nameless(cells)
         for symbol, rows in _by_symbol(cells):
-            context = _context(symbol, calendar, interval, splits.get(symbol, ()))
+            context = _context(symbol, calendar, interval, known.get(symbol.strip().upper(), ()))
             by_row += _of_symbol(cells, symbol, rows, interval, now, limits, context)
     return found + sorted(by_row, key=lambda one: one.row or 0)
 
@@ -60,10 +63,18 @@ def _of_symbol(
         given = {name: cells.cells(name, part) for name in BAR_COLUMNS[1:] if name in cells.present}
         judged = check_batch(Batch(Kind.BARS, symbol, "frame", given, interval=interval), now, limits, context)
         rejected = {one.row for one in judged if one.severity == REJECT}
-        yield from (replace(one, row=int(part[one.row])) for one in judged if one.row is not None)
+        yield from (_in_frame(one, part) for one in judged if one.row is not None)
         if given.keys() >= set(BAR_COLUMNS[1:]) and None not in rejected:
             stood = part[[place for place in range(len(part)) if place not in rejected]]
             context = replace(context, before=_before(cells, stood, context.before))
+
+
+def _in_frame(one: Finding, part: Rows) -> Finding:
+    """A finding by the frame's rows, also by the one that a detail names: "repeats row 4, ..."."""
+    detail = one.detail
+    if one.rule == "duplicates":
+        detail = re.sub(r"\brow (\d+)", lambda found: f"row {part[int(found[1])]}", detail, count=1)
+    return replace(one, row=int(part[one.row or 0]), detail=detail)
 
 
 def _disorder(times: Column, rows: Rows) -> Iterator[Finding]:
@@ -74,10 +85,14 @@ def _disorder(times: Column, rows: Rows) -> Iterator[Finding]:
 
 
 def _parts(times: Column | None, rows: Rows) -> Iterator[Rows]:
-    """The rows in parts that a batch may hold; where it can be, rows of one time are not parted."""
+    """The rows in parts of much the same size that a batch may hold; where it can be, rows of one time are not parted.
+
+    Some rules need several bars to see what is wrong: a part of a few would pass.
+    """
     start = 0
     while start < len(rows):
-        end = min(start + BATCH_LIMIT, len(rows))
+        left = len(rows) - start
+        end = start + -(-left // -(-left // BATCH_LIMIT))
         if times is not None and end < len(rows):
             stamps = times.values[rows[start : end + 1]]
             first = int(np.searchsorted(stamps, stamps[-1]))
@@ -118,15 +133,20 @@ def _by_symbol(cells: Table) -> Iterator[tuple[str, Rows]]:
         yield str(symbol), places
 
 
-def _context(symbol: str, calendar: str | None, interval: Interval, splits: Sequence[tuple[date, float]]) -> Context:
+def _context(
+    symbol: str, calendar: str | None, interval: Interval, splits: Sequence[tuple[date | str, float]]
+) -> Context:
     kind = AssetClass.by_form(symbol.strip().upper())
     hours = Hours.of(calendar or calendar_name(Instrument(symbol.strip().upper(), kind)))
     return Context(kind, hours, splits=tuple((_first(day, hours, interval), ratio) for day, ratio in splits))
 
 
-def _first(day: date, hours: Hours, interval: Interval) -> int:
-    """The first stamp that a split of this ex-date applies to."""
-    midnight = int(np.datetime64(day.isoformat()[:10], "us").astype(np.int64))
+def _first(day: date | str, hours: Hours, interval: Interval) -> int:
+    """The first stamp that a split of this ex-date applies to.
+
+    :raises ValueError: when it is no date.
+    """
+    midnight = int(np.datetime64(date.fromisoformat(str(day)[:10]), "us").astype(np.int64))
     if interval is Interval.D1:
         return midnight
     place = int(np.searchsorted(hours.dates, midnight))

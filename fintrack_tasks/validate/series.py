@@ -8,7 +8,7 @@ days of hours: enough for a median that a few jumps do not move, and few enough 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isinf, log, sqrt
 from typing import Final
 
@@ -60,7 +60,7 @@ def check_series(bars: Bars, context: Context, interval: Interval, source: str, 
     joined, first = _joined(bars, context.before)
     usual = limits.by_class[context.asset_class]
     volume = usual.volume if interval is Interval.D1 else usual.volume_intraday
-    returns = _without_splits(np.diff(np.log(joined.close)), joined.timestamp, context.splits)
+    returns, joined = _without_splits(joined, context.splits)
     levels = _levels(returns, first, limits.unit_tolerance)
     returns = returns - np.diff(levels) * _HUNDRED
     scale = _Scale(np.abs(returns), np.diff(joined.timestamp), interval)
@@ -90,15 +90,18 @@ def _joined(bars: Bars, before: Earlier | None) -> tuple[Bars, int]:
     ), count
 
 
-def _without_splits(returns: Floats, stamps: Stamps, splits: Iterable[tuple[int, float]]) -> Floats:
-    """The returns with known splits taken out where the prices show them: a provider may have done so already."""
+def _without_splits(bars: Bars, splits: Iterable[tuple[int, float]]) -> tuple[Floats, Bars]:
+    """The log returns with known splits taken out where the prices show them (a provider may have done so already),
+    and the bars with the volumes before such a split in shares of after it."""
+    returns, volume = np.diff(np.log(bars.close)), bars.volume
     for stamp, ratio in splits:
-        place = int(np.searchsorted(stamps, stamp)) - 1
+        place = int(np.searchsorted(bars.timestamp, stamp)) - 1
         if 0 <= place < len(returns) and ratio > 0:
             adjusted = returns[place] + log(ratio)
             if abs(adjusted) < abs(returns[place]):
                 returns[place] = adjusted
-    return returns
+                volume = np.concatenate([volume[: place + 1] * ratio, volume[place + 1 :]])
+    return returns, replace(bars, volume=volume)
 
 
 def _levels(returns: Floats, first: int, tolerance: float) -> Stamps:

@@ -101,8 +101,9 @@ def test_a_split_is_no_cliff_unless_it_is_asked_for(
     [
         (["AAPL"], "no 1d bars of AAPL are stored; fetch them with: fintrack run historical --symbols AAPL"),
         (["IBM", "--interval", "1h"], "--intervals 1h"),
-        (["IBM", "--end", "1999-01-01"], "no 1d bars of IBM are stored in that time"),
-        (["IBM", "--start", "2025-01-01"], "from then on: the last stored one is of 2024-01-26"),
+        (["IBM", "--end", "1999-01-01"], "stored in that time; there are some from 2023-04-02 to 2024-01-26"),
+        (["IBM", "--start", "2025-01-01"], "stored in that time; there are some from 2023-04-02 to 2024-01-26"),
+        (["IBM", "--start", "2023-01-02", "--end", "2023-01-03"], "there are some from 2023-04-02 to 2024-01-26"),
         (["IBM", "-o", "/nowhere/chart.png"], "cannot write /nowhere/chart.png: No such file or directory"),
     ],
 )

@@ -61,6 +61,11 @@ def test_a_split_of_one_for_one_and_a_dividend_of_nothing_are_none() -> None:
     assert actions_of(replace(batch(), meta={})) == []
 
 
+@pytest.mark.parametrize("ratio", ["1e400", "1.0000000001", "0.000001"])
+def test_a_ratio_that_no_exchange_ever_saw_is_no_split(ratio: str) -> None:
+    assert actions_of(batch(splits=[[STAMP, ratio, "1"]])) == []
+
+
 def test_a_zone_that_nobody_knows_is_read_as_utc() -> None:
     [split] = actions_of(batch(splits=[[STAMP, "2", "1"]], zone="Nowhere/Town"))
     assert split.ex_date == from_micros(STAMP).date()

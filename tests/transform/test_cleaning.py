@@ -146,3 +146,11 @@ def test_what_was_filled_in_is_not_saved_as_observed() -> None:
     filled = {"symbol": "AAPL", "price": "1", "timestamp": FIRST, "source": "mine", "is_filled": True}
     with pytest.raises(UsageError, match="no observation"):
         pipeline.save_quote(filled)
+
+
+def test_a_row_without_a_known_time_neither_gives_nor_takes() -> None:
+    data = pd.DataFrame(
+        {"symbol": "A", "timestamp": [pd.NaT, pd.NaT, pd.Timestamp("2024-01-02", tz="UTC")], "price": [1.0, None, None]}
+    )
+    filled = clean_market_data(data, [], forward_fill=["price"], max_gap=timedelta(days=1))
+    assert filled["is_filled"].tolist() == [False] * 3

@@ -102,6 +102,33 @@ def test_real_histories_are_valid_and_their_splits_are_jumps_only_where_nobody_k
             assert (day in marked) is not known
 
 
+def test_a_split_is_taken_out_of_the_volumes_as_well() -> None:
+    """GOOG's bars with a split of 20 for 1 on the 100th day: as many shares more, at a twentieth."""
+    data = real("GOOG")[:200].reset_index(drop=True)
+    day = data["timestamp"][100].date()
+    data[["open", "high", "low", "close", "volume"]] = data[["open", "high", "low", "close", "volume"]].astype(float)
+    quiet = [one.row for one in DataValidator().validate_bars(data).findings]
+    data.loc[100:, ["open", "high", "low", "close"]] /= 20
+    data.loc[100:, "volume"] *= 20
+    told = DataValidator().validate_bars(data, splits={"goog": [(day.isoformat(), 20.0)]})
+    assert [one.row for one in told.findings] == quiet
+    untold = DataValidator().validate_bars(data)
+    assert sum(one.rule == "volume_anomaly" for one in untold.findings) > 20
+
+
+def test_a_repeat_names_the_row_of_the_frame_that_it_repeats() -> None:
+    both = pd.concat([week(), week(symbol="MSFT")], ignore_index=True).sample(frac=1.0, random_state=1)
+    twice = pd.concat([both, both.iloc[[3]]], ignore_index=True)
+    [found] = [one for one in DataValidator(NOW).validate_bars(twice).findings if one.rule == "duplicates"]
+    assert (found.row, found.detail.partition(",")[0]) == (10, "repeats row 3")
+
+
+def test_every_bar_of_a_shifted_frame_is_found_however_long_it_is() -> None:
+    data = real("IBM")[:1006].assign(timestamp=lambda frame: frame["timestamp"] + pd.Timedelta(days=1))
+    result = DataValidator().validate_bars(data)
+    assert len({one.row for one in result.findings if one.severity == "reject"}) == 1006
+
+
 def test_rows_in_disorder_are_flagged_and_judged_in_the_order_of_time() -> None:
     data = real("IBM")
     result = DataValidator().validate_bars(data.sample(frac=1.0, random_state=5, ignore_index=True))
@@ -165,6 +192,8 @@ def test_a_split_applies_to_hours_from_the_sessions_opening() -> None:
 def test_what_cannot_be_judged_is_said() -> None:
     with pytest.raises(ConfigurationError, match="NOWHERE"):
         DataValidator().validate_bars(week(), calendar="NOWHERE")
+    with pytest.raises(ValueError, match="never"):
+        DataValidator().validate_bars(week(), splits={"AAPL": [("never", 2.0)]})
     with pytest.raises(ValueError, match="2h"):
         DataValidator().validate_bars(week(), "2h")
 

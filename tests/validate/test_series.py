@@ -138,7 +138,17 @@ def test_the_unit_of_the_bars_before_is_right_even_if_the_whole_batch_differs() 
 
 def test_a_known_split_of_one_hundred_is_no_error_of_units() -> None:
     context = Context(STOCK, splits=((FIRST + 61 * DAY, 0.01),))
-    assert found(bars([*wave(61), *wave(20, 10_000.0)]), context) == []
+    volume = [*map(str, range(1000, 1061)), *["10"] * 20]
+    assert found(bars([*wave(61), *wave(20, 10_000.0)], volume=volume), context) == []
+
+
+def test_volumes_before_a_known_split_are_counted_in_shares_of_after_it() -> None:
+    prices = [*wave(61), *wave(20, 50.0)]
+    for volume in (1000, 2000, 4000):
+        batch = bars(prices, volume=[*["1000"] * 61, *[str(volume)] * 20])
+        assert found(batch, Context(STOCK, splits=((FIRST + 61 * DAY, 2.0),))) == []
+    busy = bars(prices, volume=[*["1000"] * 61, *["2000"] * 19, "21000"])
+    assert found(busy, Context(STOCK, splits=((FIRST + 61 * DAY, 2.0),))) == [("volume_anomaly", 80)]
 
 
 def test_a_bar_that_repeats_the_one_before_it_is_stale() -> None:
