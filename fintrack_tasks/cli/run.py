@@ -10,7 +10,7 @@ from uuid import UUID
 import typer
 
 from fintrack_tasks.cli.context import opened
-from fintrack_tasks.cli.output import console, print_json, table
+from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.cli.watch import counts, follow
 from fintrack_tasks.cli.workers import require_workers
 from fintrack_tasks.connections import Connections
@@ -22,6 +22,12 @@ from fintrack_tasks.store import ledger, report
 from fintrack_tasks.store.ledger import RunSummary
 
 __all__ = ["enqueue_job", "events", "follow_run", "listed", "register"]
+
+
+NOTHING: Final = (
+    "nothing was to be fetched: no bar is missing between FINTRACK_HISTORY_START and FINTRACK_HISTORY_END (hours reach"
+    " 720 days back, quarters of an hour 58), or no instrument is registered; --start and --end ask for other days"
+)
 
 
 class Job(StrEnum):
@@ -156,6 +162,8 @@ def _show(
             [[summary.job, *counts(summary).values(), round(seconds, 1)]],
         )
     )
+    if not summary.items:
+        errors.print(NOTHING, markup=False)
     console.print()
     console.print(table("written", [*rows, *(f"events in {t}" for t in sent)], [[*rows.values(), *sent.values()]]))
     if failures:
