@@ -384,6 +384,17 @@ def test_a_row_without_a_possible_time_is_refused_in_one_line(
     assert conn.execute("SELECT count(*) FROM fintrack.bars").fetchone() == (1,)
 
 
+def test_an_unlikely_time_is_released_when_a_person_says_so(desk: Desk, conn: psycopg.Connection) -> None:
+    item = desk.item()
+    desk.through(item, bars(item, ["45"], datetime(1896, 5, 26, tzinfo=UTC)))
+    [row] = desk.held()
+    assert "timestamps" in row.rules
+    assert desk.release(row.id).outcome == "released"
+    assert conn.execute("SELECT timestamp, close FROM fintrack.bars").fetchall() == [
+        (datetime(1896, 5, 26, tzinfo=UTC), 45)
+    ]
+
+
 def broken(batch: Batch, row: int) -> Batch:
     """The batch with a row whose low lies above its high."""
     low = list(batch.columns["low"])

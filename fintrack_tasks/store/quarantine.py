@@ -29,23 +29,28 @@ _LOCK: Final = 7_246_316
 """With an instrument's number: what adds to its rows in quarantine and what decides on them wait for each other."""
 
 _ADD: Final = """
-WITH item AS (SELECT id, instrument_id, interval, created_at FROM fintrack.run_items WHERE id = %(item)s),
-given AS (
+WITH item AS (
+    SELECT instrument_id, interval, finished_at IS NULL AS is_open FROM fintrack.run_items WHERE id = %(item)s
+), given AS (
     SELECT * FROM unnest(%(keys)s::text[], %(rules)s::text[], %(details)s::text[], %(contents)s::jsonb[])
                   WITH ORDINALITY AS g(row_key, rule, detail, content, position)
 ), known AS (
     -- The entries of the same rows, whichever items brought them; one for each rule, a decided one before a held one.
     SELECT DISTINCT ON (g.row_key, q.rule) g.row_key, q.rule, q.id, q.item_id, q.status, q.decided_at, q.decided_by,
-           r.created_at <= item.created_at AS is_older
+           item.is_open  -- an item that has ended and is delivered once more takes nothing back from a later one
     FROM item CROSS JOIN (SELECT DISTINCT row_key, content FROM given) g
     JOIN fintrack.quarantine q ON md5(q.content::text) = md5(g.content::text) AND q.content = g.content
     JOIN fintrack.run_items r ON r.id = q.item_id
     WHERE r.instrument_id = item.instrument_id AND r.interval IS NOT DISTINCT FROM item.interval
       AND q.currency IS NOT DISTINCT FROM %(currency)s::text
     ORDER BY g.row_key, q.rule, q.status = 'held', q.id DESC
+), past AS (
+    SELECT DISTINCT ON (row_key) row_key, status, decided_at, decided_by FROM known WHERE status <> 'held'
+    ORDER BY row_key, decided_at DESC NULLS LAST
 ), moved AS (
-    UPDATE fintrack.quarantine q SET item_id = %(item)s, row_key = k.row_key, meta = %(meta)s::jsonb, seen_at = %(now)s
-    FROM known k WHERE q.id = k.id AND k.item_id <> %(item)s AND k.is_older
+    UPDATE fintrack.quarantine q SET item_id = %(item)s, row_key = k.row_key, meta = %(meta)s::jsonb, seen_at = %(now)s,
+           status = coalesce(p.status, 'held'), decided_at = p.decided_at, decided_by = p.decided_by
+    FROM known k LEFT JOIN past p USING (row_key) WHERE q.id = k.id AND k.item_id <> %(item)s AND k.is_open
       AND NOT EXISTS (SELECT FROM fintrack.quarantine own
                       WHERE (own.item_id, own.row_key, own.rule) = (%(item)s, k.row_key, k.rule))
 ), added AS (
@@ -53,15 +58,12 @@ given AS (
                                      status, decided_at, decided_by)
     SELECT %(item)s, g.row_key, g.rule, g.detail, g.content, %(currency)s, %(meta)s::jsonb, %(now)s, %(now)s,
            coalesce(past.status, 'held'), past.decided_at, past.decided_by
-    FROM given g LEFT JOIN LATERAL (
-        SELECT k.status, k.decided_at, k.decided_by FROM known k
-        WHERE k.row_key = g.row_key AND k.status <> 'held' ORDER BY k.decided_at DESC LIMIT 1
-    ) past ON true
+    FROM given g LEFT JOIN past USING (row_key)
     WHERE NOT EXISTS (SELECT FROM known k WHERE (k.row_key, k.rule) = (g.row_key, g.rule))
     ORDER BY g.position
     ON CONFLICT (item_id, row_key, rule) DO NOTHING
 )
-SELECT DISTINCT row_key FROM known WHERE status = 'released'
+SELECT row_key FROM past WHERE status = 'released'
 """
 
 _ROWS: Final = """

@@ -132,13 +132,42 @@ def test_a_row_is_the_same_only_in_its_instrument_interval_and_currency(conn: ps
     assert [row.item_id for row in rows if row.status == "discarded"] == [item.id]
 
 
-def test_an_item_that_is_delivered_late_does_not_take_a_row_back(conn: psycopg.Connection) -> None:
+def test_an_item_that_has_ended_and_is_delivered_again_does_not_take_a_row_back(conn: psycopg.Connection) -> None:
     first, second = item_at(conn), item_at(conn, LATER)
     batch, findings = two(first)
-    for item, now in ((first, NOW), (second, LATER), (first, LATER)):
+    for item, now in ((first, NOW), (second, LATER), (first, LATER + timedelta(hours=1))):
         assert quarantine.add(conn, item, batch, findings, now) == 1
+        conn.execute("UPDATE fintrack.run_items SET state = 'loaded', finished_at = %s WHERE id = %s", (now, item.id))
     [row] = quarantine.rows(conn, None, None, None, 10)
     assert (row.item_id, row.seen_at) == (second.id, LATER)
+
+
+def test_an_item_that_waited_for_days_takes_the_row_that_it_brings(conn: psycopg.Connection) -> None:
+    waited, later = item_at(conn), item_at(conn, LATER)
+    batch, findings = two(waited)
+    for item in (later, waited):
+        assert quarantine.add(conn, item, batch, findings, LATER) == 1
+    assert [row.item_id for row in quarantine.rows(conn, None, None, None, 10)] == [waited.id]
+
+
+def test_what_was_decided_on_one_entry_of_a_row_holds_for_all_when_it_comes_again(conn: psycopg.Connection) -> None:
+    """Two items found one rule each before entries moved, and a person saw one of them."""
+    first, second, third = (item_at(conn) for _ in range(3))
+    batch, findings = two(first)
+    quarantine.add(conn, first, batch, findings, NOW)
+    conn.execute(
+        "UPDATE fintrack.quarantine SET item_id = %s, status = 'discarded', decided_at = %s, decided_by = 'ada'"
+        " WHERE rule = 'ohlc'",
+        (second.id, NOW),
+    )
+    assert quarantine.add(conn, third, batch, findings, LATER) == 1
+    [row] = quarantine.rows(conn, None, None, None, 10)
+    assert (row.item_id, row.rules, row.status, row.decided_by) == (
+        third.id,
+        ["ohlc", "stale_repeat"],
+        "discarded",
+        "ada",
+    )
 
 
 def test_rows_that_were_kept_more_than_once_do_not_stand_in_the_way(conn: psycopg.Connection) -> None:
