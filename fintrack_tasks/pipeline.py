@@ -58,6 +58,8 @@ __all__ = [
     "DEFERRED",
     "Ended",
     "Retry",
+    "add_actions",
+    "add_rate",
     "fail",
     "fetch",
     "load",
@@ -87,7 +89,10 @@ def record(conn: psycopg.Connection, plan: Plan, settings: Settings, now: dateti
 
 
 def validate(item: Item, batch: Batch, *, database: Database, settings: Settings, now: datetime) -> Batch | Ended:
-    """The good rows go on, marked where a rule says so; rejected ones are kept in quarantine with their findings."""
+    """The good rows go on, marked where a rule says so; rejected ones are kept in quarantine with their findings.
+
+    Splits and dividends that are told beside rows that are all rejected are true all the same, and are written here.
+    """
     context = evidence.gather(item, batch, database=database, now=now, limits=_LIMITS)
     findings = check_batch(batch, now, _LIMITS, context)
     if not findings:
@@ -99,6 +104,8 @@ def validate(item: Item, batch: Batch, *, database: Database, settings: Settings
             quarantine.add(conn, item, batch, findings, now)
         if len(good):
             flags.add(conn, item, batch, marked, now)
+        elif item.kind is not Kind.QUOTE:
+            add_actions(conn, item, clean_batch(good), now)
     if len(good):
         return good
     detail = f"all {len(batch)} rows rejected: {', '.join(sorted({f.rule for f in findings}))}"
@@ -131,15 +138,15 @@ def load(item: Item, batch: Batch, *, database: Database, settings: Settings, no
 
 
 def _load_quote(conn: psycopg.Connection, item: Item, batch: Batch, event: Event, now: datetime) -> bool:
-    measured, rate = batch.meta.get("metrics"), rate_of(item.instrument, batch)
-    if not measured and not rate:
+    measured = batch.meta.get("metrics")
+    if not measured and not rate_of(item.instrument, batch):
         return loading.load_quote(conn, item, batch, event, now)
     with conn.transaction():
         done = loading.load_quote(conn, item, batch, event, now)
         if done and measured:
             quality.add(conn, item, measured, now)
-        if done and rate:
-            fx.add(conn, [rate], now, item_id=item.id)
+        if done:
+            add_rate(conn, item, batch, now)
     return done
 
 
@@ -149,9 +156,8 @@ def _load_bars(conn: psycopg.Connection, item: Item, batch: Batch, event: Event,
     closed = finals(item.instrument, interval, stamps, now)
     with conn.transaction():
         done = loading.load_bars(conn, item, batch, event, now, closed)
-        if done and (told := actions_of(batch)):
-            for line in actions.add(conn, item.instrument_id, told, batch.source, item.id, now):
-                alerts.add(conn, "split_contradicted", "warning", item.instrument.symbol, line, now)
+        if done:
+            add_actions(conn, item, batch, now)
         if done and item.window:
             # What a provider leaves out of a closed window will not come: asking again every night would not help.
             expected = expected_bars(item.instrument, interval, item.window)
@@ -159,6 +165,25 @@ def _load_bars(conn: psycopg.Connection, item: Item, batch: Batch, event: Event,
             gone = [m for m, final in zip(absent, finals(item.instrument, interval, absent, now), strict=True) if final]
             coverage.record_absent(conn, item, gone, now)
     return done
+
+
+def add_rate(conn: psycopg.Connection, item: Item, batch: Batch, now: datetime) -> None:
+    """Write the exchange rate that a clean quote of a currency pair is; nothing for any other quote."""
+    if rate := rate_of(item.instrument, batch):
+        fx.add(conn, [rate], now, item_id=item.id)
+
+
+def add_actions(
+    conn: psycopg.Connection, item: Item, batch: Batch, now: datetime, *, told_at: datetime | None = None
+) -> None:
+    """Write the splits and dividends that a clean batch tells beside its bars; contradicted splits become alerts.
+
+    :param told_at: when they were told, where that is not now.
+    """
+    for line in actions.add(
+        conn, item.instrument_id, actions_of(batch), batch.source, item.id, now if told_at is None else told_at
+    ):
+        alerts.add(conn, "split_contradicted", "warning", item.instrument.symbol, line, now)
 
 
 def publish(*, database: Database, producer: Producer, settings: Settings, now: datetime) -> int:

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from fintrack_tasks.domain import Batch, Finding, Interval, Item, Kind, uuid7
+import psycopg
+
+from fintrack_tasks.domain import Batch, Event, Finding, Interval, Item, Kind, uuid7
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.pipeline import transform
+from fintrack_tasks.pipeline import add_actions, add_rate, transform
 from fintrack_tasks.publish import messages
 from fintrack_tasks.sessions import finals
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import audit, flags, ledger, load, quarantine
 from fintrack_tasks.store.connection import Database
 from fintrack_tasks.store.quarantine import DISCARDED, RELEASED, Row
-from fintrack_tasks.validate.rules import FLAG, is_storable
+from fintrack_tasks.validate.rules import FLAG, unstorable
 
 __all__ = ["REFUSED", "UNCHANGED", "Decision", "discard", "release"]
 
@@ -33,11 +35,15 @@ class Decision:
 
 
 def release(number: int, *, actor: str, database: Database, settings: Settings, now: datetime) -> Decision:
-    """Load a row that a check rejected, as its item would have: cleaned, with revisions and an event, in one
-    transaction with the decision.
+    """Load a row that a check rejected, as its item would have when it came: cleaned, with revisions and an event, the
+    exchange rate that a currency pair's quote is and the splits and dividends told beside it, in one transaction with
+    the decision.
 
     The row keeps its item and its source; the audit log names who released which entry, and flags on the row keep the
-    rules that it broke. A second release does nothing. What cannot be stored at all is refused.
+    rules that it broke. A bar that was provisional when it came is released as that. A second release does nothing.
+
+    Refused, and still held, is what cannot be stored at all, and a provisional bar where a final one has been loaded
+    since, which stands: nothing would be let in.
 
     :raises UsageError: when there is no such entry.
     """
@@ -46,19 +52,19 @@ def release(number: int, *, actor: str, database: Database, settings: Settings, 
         item = ledger.item(conn, row.item_id)
     if row.status != quarantine.HELD:
         return _decided_before(row)
-    if item is None or not is_storable(row.rules):
-        return Decision(row.id, REFUSED, f"cannot be stored: {row.rules[0]}: {row.details[0]}")
+    rule = unstorable(row.rules, row.content.get("timestamp"))
+    if item is None or rule is not None:
+        return Decision(row.id, REFUSED, f"cannot be stored: {_why(row, rule)}")
     batch = _batch(row, item)
     cleaned = transform(item, batch, database=database)
     event = messages.item_loaded(item, cleaned, settings.kafka_topic_market_data, now, uuid7(now.timestamp()))
     with database.connection() as conn, conn.transaction():
-        if not quarantine.decide(conn, row, RELEASED, actor, now):
-            return _decided_before(_known(quarantine.get(conn, number), number))
-        if item.kind is Kind.QUOTE:
-            load.merge_quote(conn, item, cleaned, event, now)
-        else:
-            closed = finals(item.instrument, item.interval or Interval.D1, cleaned.columns["timestamp"], now)
-            load.merge_bars(conn, item, cleaned, event, now, closed)
+        claimed = _known(quarantine.claim(conn, number), number)
+        if claimed.status != quarantine.HELD:
+            return _decided_before(claimed)
+        if not _merged(conn, item, cleaned, event, now, row.seen_at):
+            return Decision(row.id, REFUSED, f"provisional at {_utc(row.seen_at)}; a final bar that came later stands")
+        quarantine.decide(conn, claimed, RELEASED, actor, now)
         broken = [Finding(rule, FLAG, 0, f"released by {actor}: {why}") for rule, why in _reasons(row)]
         flags.add(conn, item, cleaned, broken, now)
         audit.add(conn, actor, "quarantine.release", _subject(row), _lineage(row), now)
@@ -71,11 +77,28 @@ def discard(number: int, *, actor: str, database: Database, now: datetime) -> De
     :raises UsageError: when there is no such entry.
     """
     with database.connection() as conn, conn.transaction():
-        row = _known(quarantine.get(conn, number), number)
-        if not quarantine.decide(conn, row, DISCARDED, actor, now):
-            return _decided_before(_known(quarantine.get(conn, number), number))
+        row = _known(quarantine.claim(conn, number), number)
+        if row.status != quarantine.HELD:
+            return _decided_before(row)
+        quarantine.decide(conn, row, DISCARDED, actor, now)
         audit.add(conn, actor, "quarantine.discard", _subject(row), _lineage(row), now)
     return Decision(row.id, DISCARDED, f"{row.symbol}, item {row.item_id}")
+
+
+def _merged(conn: psycopg.Connection, item: Item, batch: Batch, event: Event, now: datetime, seen_at: datetime) -> bool:
+    """Write a row that came at ``seen_at``, and what it says beside; false for a provisional bar where a final one is
+    stored: then nothing is written."""
+    if item.kind is Kind.QUOTE:
+        load.merge_quote(conn, item, batch, event, now)
+        add_rate(conn, item, batch, now)
+        return True
+    stamps = [int(stamp) for stamp in batch.columns["timestamp"]]
+    closed = finals(item.instrument, item.interval or Interval.D1, stamps, seen_at)
+    if not closed[0] and load.stands(conn, item, stamps[0]):
+        return False
+    load.merge_bars(conn, item, batch, event, now, closed)
+    add_actions(conn, item, batch, now, told_at=seen_at)
+    return True
 
 
 def _known(row: Row | None, number: int) -> Row:
@@ -85,14 +108,23 @@ def _known(row: Row | None, number: int) -> Row:
 
 
 def _decided_before(row: Row) -> Decision:
-    when = f"{row.decided_at:%Y-%m-%d %H:%M:%S} UTC" if row.decided_at else "before"
+    when = _utc(row.decided_at) if row.decided_at else "before"
     return Decision(row.id, UNCHANGED, f"{row.status} by {row.decided_by or 'somebody'}, {when}")
 
 
 def _batch(row: Row, item: Item) -> Batch:
     columns = {name: [cell] for name, cell in row.content.items() if name != "source"}
     source = str(row.content.get("source"))
-    return Batch(item.kind, item.instrument.symbol, source, columns, row.currency, item.interval)
+    return Batch(item.kind, item.instrument.symbol, source, columns, row.currency, item.interval, row.meta)
+
+
+def _why(row: Row, rule: str | None) -> str:
+    rule = rule if rule in row.rules else row.rules[0]
+    return f"{rule}: {row.details[row.rules.index(rule)]}"
+
+
+def _utc(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _reasons(row: Row) -> list[tuple[str, str]]:

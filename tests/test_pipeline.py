@@ -15,7 +15,7 @@ import requests
 import talib
 
 from fintrack_tasks import acquisition, pipeline, planning
-from fintrack_tasks.domain import Batch, Item, Kind, from_micros
+from fintrack_tasks.domain import Batch, Interval, Item, Kind, from_micros, to_micros
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.fetch.client import HttpClient
 from fintrack_tasks.fetch.gate import Gate
@@ -241,6 +241,27 @@ def test_an_item_whose_rows_are_all_rejected_fails_with_that_reason(stages: Stag
     batch = stages.fetch(item)
     assert stages.validate(item, batch.with_columns(price=["-5"])) == pipeline.Ended("failed", "rejected")
     assert "value_ranges" in stages.item(run)["detail"]
+
+
+def test_a_split_and_a_dividend_told_beside_rows_that_are_all_rejected_are_known(
+    stages: Stages, conn: psycopg.Connection
+) -> None:
+    run, [item] = stages.plan("fetch_historical_market_data", ["AAPL"], start="2012-01-03", end="2012-01-04")
+    day = datetime(2012, 1, 3, tzinfo=UTC)
+    columns = {"open": "100", "high": "90", "low": "110", "close": "100", "volume": "5", "timestamp": to_micros(day)}
+    meta = {"splits": [[to_micros(day), "4", "1"]], "dividends": [[to_micros(day), "50"]]}
+    cells = {name: [cell] for name, cell in columns.items()}
+    batch = Batch(Kind.BARS, "AAPL", "alpha_vantage", cells, "GBp", Interval.D1, meta)
+    for _ in range(2):
+        assert stages.validate(item, batch) == pipeline.Ended("failed", "rejected")
+    assert stages.item(run)["rows_quarantined"] == 1
+    assert conn.execute(
+        "SELECT kind, ex_date, numerator / denominator, amount, currency, source FROM fintrack.corporate_actions"
+        " ORDER BY kind"
+    ).fetchall() == [
+        ("dividend", day.date(), None, Decimal("0.50"), "GBP", "alpha_vantage"),
+        ("split", day.date(), 4, None, None, "alpha_vantage"),
+    ]
 
 
 def test_what_a_provider_leaves_out_is_not_asked_for_again(stages: Stages, conn: psycopg.Connection) -> None:

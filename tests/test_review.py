@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,11 +15,11 @@ import pytest
 
 from benchmarks.injections import batch_of, real_histories, window_at
 from fintrack_tasks import pipeline, review
-from fintrack_tasks.domain import Batch, Item, Kind, from_micros
+from fintrack_tasks.domain import Batch, CorporateAction, Item, Kind, from_micros, to_micros
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import Database, ledger, quarantine
-from tests.store.items import make_run, quote
+from fintrack_tasks.store import Database, actions, ledger, quarantine
+from tests.store.items import bars, make_run, quote
 
 pytestmark = pytest.mark.integration
 
@@ -49,8 +49,8 @@ class Desk:
         with self.database.connection() as conn:
             return quarantine.rows(conn, status, None, None, 1000)[::-1]
 
-    def release(self, number: int, actor: str = "ada") -> review.Decision:
-        return review.release(number, actor=actor, database=self.database, settings=self.settings, now=LATER)
+    def release(self, number: int, actor: str = "ada", now: datetime = LATER) -> review.Decision:
+        return review.release(number, actor=actor, database=self.database, settings=self.settings, now=now)
 
     def discard(self, number: int, actor: str = "ada") -> review.Decision:
         return review.discard(number, actor=actor, database=self.database, now=LATER)
@@ -169,11 +169,9 @@ def test_a_discarded_row_stays_discarded_also_when_it_comes_again(desk: Desk, co
     number = rejected_bar(desk)
     assert desk.discard(number).outcome == "discarded"
     assert desk.release(number).outcome == "unchanged"
-    again = rejected_bar(desk)
-    assert again != number
-    assert desk.held() == []
-    assert {(row.status, row.decided_by) for row in desk.held(None)} == {("discarded", "ada")}
-    assert desk.release(again).outcome == "unchanged"
+    assert rejected_bar(desk) == number
+    assert [(row.id, row.status, row.decided_by) for row in desk.held(None)] == [(number, "discarded", "ada")]
+    assert desk.release(number).outcome == "unchanged"
     assert conn.execute("SELECT action FROM fintrack.audit_log").fetchall() == [("quarantine.discard",)]
 
 
@@ -256,6 +254,152 @@ def test_a_redelivered_batch_keeps_what_a_person_decided(desk: Desk, database: D
     assert [(each.id, each.status) for each in desk.held(None)] == [(row.id, "discarded")]
     with database.connection() as conn:
         assert ledger.item(conn, item.id) is not None
+
+
+def test_a_released_row_comes_again_as_released_and_is_not_quarantined(desk: Desk, conn: psycopg.Connection) -> None:
+    number = rejected_bar(desk)
+    assert desk.release(number).outcome == "released"
+    item = desk.item()
+    desk.through(item, bad_batch())
+    assert [(row.id, row.status, row.item_id) for row in desk.held(None)] == [(number, "released", item.id)]
+    counts = conn.execute(
+        "SELECT rows_loaded, rows_quarantined FROM fintrack.run_items WHERE id = %s", (item.id,)
+    ).fetchone()
+    assert counts == (2, 0)
+
+
+def test_a_row_is_released_for_the_item_that_brought_it_last(desk: Desk, conn: psycopg.Connection) -> None:
+    number = rejected_bar(desk)
+    item = desk.item()
+    desk.through(item, bad_batch())
+    assert desk.release(number) == review.Decision(number, "released", f"AAPL from bundled, item {item.id}")
+    stamp = from_micros(bad_batch().columns["timestamp"][1])
+    bar = conn.execute("SELECT item_id FROM fintrack.bars WHERE timestamp = %s", (stamp,)).fetchone()
+    assert bar == (item.id,)
+
+
+def test_a_released_bar_is_restated_for_the_splits_that_its_neighbours_are(
+    desk: Desk, conn: psycopg.Connection
+) -> None:
+    """NVDA's split of 10 for 1, fetched after it from a provider that restates: no factor is left for any bar."""
+    came = datetime(2024, 6, 20, 22, 0, tzinfo=UTC)
+    item = desk.item("NVDA")
+    split = [to_micros(datetime(2024, 6, 10, 13, 30, tzinfo=UTC)), "10", "1"]
+    meta = {"adjusted_to": "2024-06-20", "zone": "America/New_York", "splits": [split]}
+    batch = replace(broken(bars(item, ["116.4", "122.4", "121"], datetime(2024, 6, 4, tzinfo=UTC)), 1), meta=meta)
+    assert desk.through(item, batch, came).state == "loaded"
+    [row] = desk.held()
+    assert row.rules == ["ohlc"]
+    assert desk.release(row.id, now=came + timedelta(days=1)).outcome == "released"
+    assert conn.execute(
+        "SELECT timestamp, split_factor FROM fintrack.historical_market_data_adjusted ORDER BY timestamp"
+    ).fetchall() == [(datetime(2024, 6, day, tzinfo=UTC), 1) for day in (4, 5, 6)]
+
+
+def test_a_bar_that_was_provisional_when_it_came_is_released_as_that(desk: Desk, conn: psycopg.Connection) -> None:
+    """Fetched at 11:00 in New York, released the next morning: nobody knows the day's close by it."""
+    item = desk.item()
+    desk.through(item, broken(bars(item, ["182"], NOW), 0))
+    [row] = desk.held()
+    assert (row.rules, row.seen_at) == (["ohlc"], NOW)
+    assert desk.release(row.id).outcome == "released"
+    assert conn.execute("SELECT close, is_final FROM fintrack.bars").fetchall() == [(182, False)]
+
+
+def test_a_final_bar_that_came_later_stands_and_the_release_is_refused(desk: Desk, conn: psycopg.Connection) -> None:
+    early, late = desk.item(), desk.item()
+    desk.through(early, broken(bars(early, ["182"], NOW), 0))
+    assert desk.through(late, bars(late, ["181.71"], NOW), LATER - timedelta(hours=7)).state == "loaded"
+    [row] = desk.held()
+    assert desk.release(row.id) == review.Decision(
+        row.id, "refused", "provisional at 2024-05-06 15:00:00 UTC; a final bar that came later stands"
+    )
+    assert [each.id for each in desk.held()] == [row.id]
+    assert conn.execute("SELECT close, is_final, item_id FROM fintrack.bars").fetchall() == [
+        (Decimal("181.71"), True, late.id)
+    ]
+    told = conn.execute(
+        "SELECT (SELECT count(*) FROM fintrack.outbox WHERE value LIKE '%bars.loaded%'),"
+        " (SELECT count(*) FROM fintrack.audit_log), (SELECT count(*) FROM fintrack.flags WHERE rule = 'ohlc')"
+    ).fetchone()
+    assert told == (1, 0, 0)
+    assert desk.discard(row.id).outcome == "discarded"
+
+
+def test_a_released_quote_of_a_currency_pair_is_an_exchange_rate(desk: Desk, conn: psycopg.Connection) -> None:
+    """A hundred times its previous close: in doubt a wrong unit, and right when a person says so."""
+    item = desk.item("EURUSD=X", Kind.QUOTE)
+    desk.through(item, quote(item, "108.5", volume=None, previous_close="1.085"))
+    [row] = desk.held()
+    assert row.rules == ["unit_error"]
+    rates = "SELECT base, quote, timestamp, rate, source, item_id FROM fintrack.fx_rates"
+    assert conn.execute(rates).fetchall() == []
+    assert desk.release(row.id).outcome == "released"
+    assert conn.execute(rates).fetchall() == [("EUR", "USD", NOW, Decimal("108.5"), "coinbase", item.id)]
+
+
+def split_of(desk: Desk, numerator: str) -> tuple[Item, Batch]:
+    """A day of a provider that tells a split beside it; its one bar is broken."""
+    item = desk.item("NVDA")
+    batch = broken(bars(item, ["122.4"], datetime(2024, 5, 3, tzinfo=UTC), "alpha_vantage"), 0)
+    return item, replace(batch, meta={"splits": [[batch.columns["timestamp"][0], numerator, "1"]]})
+
+
+SPLITS = "SELECT ex_date, numerator / denominator, source, item_id FROM fintrack.corporate_actions"
+
+
+def test_a_split_told_beside_a_released_row_is_known(desk: Desk, conn: psycopg.Connection) -> None:
+    item, batch = split_of(desk, "10")
+    assert desk.through(item, batch) == pipeline.Ended("failed", "rejected")
+    conn.execute("DELETE FROM fintrack.corporate_actions")  # held before rejected batches told theirs
+    [row] = desk.held()
+    assert desk.release(row.id).outcome == "released"
+    assert conn.execute(SPLITS).fetchall() == [(datetime(2024, 5, 3, tzinfo=UTC).date(), 10, "alpha_vantage", item.id)]
+
+
+def test_what_its_source_corrected_since_is_not_undone_by_a_release(desk: Desk, conn: psycopg.Connection) -> None:
+    item, batch = split_of(desk, "100")
+    desk.through(item, batch)
+    [row] = desk.held()
+    day = from_micros(batch.columns["timestamp"][0])
+    right = CorporateAction("split", day.date(), day, Decimal(10), Decimal(1))
+    actions.add(conn, item.instrument_id, [right], "alpha_vantage", item.id, NOW + timedelta(hours=1))
+    assert desk.release(row.id).outcome == "released"
+    assert conn.execute(SPLITS).fetchall() == [(day.date(), 10, "alpha_vantage", item.id)]
+
+
+@pytest.mark.parametrize("stamp", [10**18, -(10**18), None])
+def test_a_row_without_a_possible_time_is_refused_in_one_line(
+    desk: Desk, conn: psycopg.Connection, stamp: int | None
+) -> None:
+    item = desk.item()
+    batch = bars(item, ["180", "182"])
+    desk.through(item, batch.with_columns(timestamp=[batch.columns["timestamp"][0], stamp]))
+    [row] = desk.held()
+    decision = desk.release(row.id)
+    assert decision.outcome == "refused"
+    assert decision.detail.startswith(("cannot be stored: timestamps: ", "cannot be stored: data_types: "))
+    assert "\n" not in decision.detail
+    assert [each.status for each in desk.held(None)] == ["held"]
+    assert conn.execute("SELECT count(*) FROM fintrack.bars").fetchone() == (1,)
+
+
+def test_an_unlikely_time_is_released_when_a_person_says_so(desk: Desk, conn: psycopg.Connection) -> None:
+    item = desk.item()
+    desk.through(item, bars(item, ["45"], datetime(1896, 5, 26, tzinfo=UTC)))
+    [row] = desk.held()
+    assert "timestamps" in row.rules
+    assert desk.release(row.id).outcome == "released"
+    assert conn.execute("SELECT timestamp, close FROM fintrack.bars").fetchall() == [
+        (datetime(1896, 5, 26, tzinfo=UTC), 45)
+    ]
+
+
+def broken(batch: Batch, row: int) -> Batch:
+    """The batch with a row whose low lies above its high."""
+    low = list(batch.columns["low"])
+    low[row] = str(Decimal(low[row]) + 1)
+    return batch.with_columns(low=low)
 
 
 def bad_batch() -> Batch:

@@ -6,7 +6,7 @@ import getpass
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -36,6 +36,9 @@ class Status(StrEnum):
     DISCARDED = "discarded"
     ALL = "all"
 
+
+_APART: Final = ("rules", "details", "content", "meta")
+"""What ``show`` tells in tables of its own, or in JSON alone."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
 Symbol = Annotated[str | None, typer.Option(help="Only of this instrument.")]
@@ -82,7 +85,7 @@ def show(
         print_json(_told(row))
         return
     told = _told(row)
-    facts = [[name, str(told[name])] for name in told if name not in ("rules", "details", "content") and told[name]]
+    facts = [[name, str(told[name])] for name in told if name not in _APART and told[name]]
     console.print(table(f"quarantine {row.id}", ["what", "is"], facts))
     console.print(table("broke", ["rule", "why"], list(zip(row.rules, row.details, strict=True))))
     console.print(table("content", ["column", "value"], [[k, str(v)] for k, v in row.content.items()]))

@@ -29,7 +29,7 @@ WITH given AS (
         effective_at = excluded.effective_at, numerator = excluded.numerator, denominator = excluded.denominator,
         amount = excluded.amount, currency = excluded.currency, adjusted_to = excluded.adjusted_to,
         item_id = excluded.item_id, changed_at = excluded.changed_at
-    WHERE known.source = excluded.source
+    WHERE known.source = excluded.source AND known.changed_at <= excluded.changed_at
       AND (known.numerator * excluded.denominator, known.amount, known.currency)
           IS DISTINCT FROM (excluded.numerator * known.denominator, excluded.amount, excluded.currency)
 )
@@ -50,7 +50,9 @@ def add(
     """Write actions down; returns one line for each split that another source has told otherwise.
 
     An action is known by its instrument, ex-date and kind. The same one again changes nothing; its own source may
-    correct it; of two sources the first one's word stands.
+    correct it, unless what it said stems from before its last correction; of two sources the first one's word stands.
+
+    :param now: when they were told.
     """
     contradicted = []
     for action in actions:

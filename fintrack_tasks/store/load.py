@@ -14,7 +14,7 @@ import psycopg
 from fintrack_tasks.domain import Batch, Event, Item, from_micros
 from fintrack_tasks.store import outbox
 
-__all__ = ["load_bars", "load_quote", "merge_bars", "merge_quote"]
+__all__ = ["load_bars", "load_quote", "merge_bars", "merge_quote", "stands"]
 
 _ORDER_LOCK: Final = 7_246_313
 """With an instrument's number: its loads follow each other, so that its events stand in the order of its commits."""
@@ -165,6 +165,16 @@ def merge_bars(
         conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_ORDER_LOCK, item.instrument_id))
         _merge(conn, batch, _bars_values(item, batch, event, now), finals)
         outbox.add(conn, event, now)
+
+
+def stands(conn: psycopg.Connection, item: Item, timestamp: int) -> bool:
+    """Whether a final bar is stored at a time (microseconds). The caller's transaction keeps other loads out."""
+    conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_ORDER_LOCK, item.instrument_id))
+    row = conn.execute(
+        "SELECT is_final FROM fintrack.bars WHERE instrument_id = %s AND interval = %s AND timestamp = %s",
+        (item.instrument_id, item.interval, from_micros(timestamp)),
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def _merge(conn: psycopg.Connection, batch: Batch, values: dict[str, Any], finals: Sequence[bool]) -> None:

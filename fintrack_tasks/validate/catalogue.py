@@ -25,7 +25,12 @@ batch, or none when the batch as a whole is meant) and a `detail` for a person. 
 
 - **reject**: the row goes to `fintrack.quarantine` with its findings, under the key `symbol|microseconds|position`; the
   rest of its batch is loaded. A person looks at it with `fintrack quarantine list` and `show`, and lets it in with
-  `release` or keeps it out with `discard`. What the layers *schema* and *ranges* reject cannot be stored at all.
+  `release` or keeps it out with `discard`. What the layers *schema* and *ranges* reject cannot be stored at all, nor a
+  row whose time lies outside the years 1 to 9999: its release is refused.
+  A row that comes again just as it was stays one entry for each rule, with the item that brought it last and with what
+  was decided on it; one that was released is not counted as quarantined again. A released row is what it was when it
+  came: with its batch's splits and dividends, and provisional if its bar had not closed by then. A final bar that was
+  loaded since stands, and the release of a provisional one is refused.
 - **flag**: the row is loaded, and `fintrack.flags` says which rule marked it: `fintrack quarantine flags`.
 
 A rule that needs what the batch does not hold (the calendar's hours, the bars before, what other providers stored) is

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -26,7 +26,7 @@ __all__ = [
     "Shape",
     "Thresholds",
     "finding",
-    "is_storable",
+    "unstorable",
 ]
 
 REJECT: Final = "reject"
@@ -34,7 +34,8 @@ FLAG: Final = "flag"
 
 
 class Layer(StrEnum):
-    """The layers, in the order in which they are judged. What the first two reject cannot be stored at all."""
+    """The layers, in the order in which they are judged. What the first two reject cannot be stored at all, nor can a
+    row whose time no calendar has."""
 
     SCHEMA = "schema"
     RANGES = "ranges"
@@ -252,6 +253,7 @@ class Limits:
         return first, to_micros(now + (self.future_session if interval is Interval.D1 else self.future))
 
 
+_FIRST: Final = to_micros(datetime.min.replace(tzinfo=UTC))
 _LAST: Final = to_micros(datetime.max.replace(tzinfo=UTC))
 
 
@@ -292,6 +294,11 @@ def finding(rule: str, row: int | None, detail: str) -> Finding:
     return Finding(rule, RULES[rule].severity, row, detail)
 
 
-def is_storable(rules: list[str]) -> bool:
-    """Whether a row that these rules rejected can be stored once a person says so: it has its prices and its time."""
-    return not {RULES[name].layer for name in rules if name in RULES} & {Layer.SCHEMA, Layer.RANGES}
+def unstorable(rules: Sequence[str], timestamp: object) -> str | None:
+    """Which of the rules that rejected a row keeps it out whatever a person says, ``None`` when it can be stored.
+
+    It can be when it has its prices, and a time in microseconds that lies in the years 1 to 9999.
+    """
+    if type(timestamp) is not int or not _FIRST <= timestamp <= _LAST:
+        return "timestamps"
+    return next((name for name in rules if name in RULES and RULES[name].layer in (Layer.SCHEMA, Layer.RANGES)), None)

@@ -8,7 +8,7 @@ import pytest
 
 from fintrack_tasks.domain import AssetClass
 from fintrack_tasks.validate.catalogue import page
-from fintrack_tasks.validate.rules import CHECKS, FLAG, REJECT, RULES, Layer, Limits, Thresholds, is_storable
+from fintrack_tasks.validate.rules import CHECKS, FLAG, REJECT, RULES, Layer, Limits, Thresholds, unstorable
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,13 +34,21 @@ def test_every_asset_class_has_its_thresholds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rules", "storable"),
+    ("rules", "timestamp", "obstacle"),
     [
-        (["ohlc"], True),
-        (["unit_error", "duplicates"], True),
-        (["ohlc", "value_ranges"], False),
-        (["data_types"], False),
+        (["ohlc"], 0, None),
+        (["unit_error", "duplicates"], 0, None),
+        (["ohlc", "value_ranges"], 0, "value_ranges"),
+        (["data_types"], 0, "data_types"),
+        (["timestamps"], -2_300_000_000_000_000, None),  # 1897: too early to be true, and a time
+        (["ohlc", "timestamps"], 10**18, "timestamps"),
+        (["timestamps"], -(10**18), "timestamps"),
+        (["timestamps"], None, "timestamps"),
+        (["timestamps"], "0", "timestamps"),
+        (["timestamps"], True, "timestamps"),
     ],
 )
-def test_a_row_without_its_numbers_cannot_be_stored_whatever_a_person_says(rules: list[str], storable: bool) -> None:
-    assert is_storable(rules) is storable
+def test_a_row_without_its_numbers_or_a_time_cannot_be_stored_whatever_a_person_says(
+    rules: list[str], timestamp: object, obstacle: str | None
+) -> None:
+    assert unstorable(rules, timestamp) == obstacle
