@@ -12,10 +12,9 @@ from typing import Any, Final
 
 import psycopg
 
-from fintrack_tasks import evidence
+from fintrack_tasks import evidence, indices
 from fintrack_tasks.acquisition import DEFERRED, Ended, Retry, fail, fetch
 from fintrack_tasks.domain import (
-    BENCHMARK,
     Batch,
     Event,
     Instrument,
@@ -42,7 +41,6 @@ from fintrack_tasks.store import (
     fx,
     instruments,
     ledger,
-    lookback,
     outbox,
     quality,
     quarantine,
@@ -110,13 +108,8 @@ def transform(item: Item, batch: Batch, *, database: Database) -> Batch:
     cleaned = clean_batch(batch)
     if item.kind is not Kind.INDEX:
         return cleaned
-    from fintrack_tasks.transform.incremental import with_indicators  # noqa: PLC0415  TA-Lib, for these alone
-    from fintrack_tasks.transform.indicators import LOOK_BACK  # noqa: PLC0415
-
-    span, interval = (int(cleaned.columns["timestamp"][0]), int(cleaned.columns["timestamp"][-1])), item.interval
     with database.connection() as conn:
-        history = lookback.earlier_bars(conn, item.instrument_id, interval or Interval.D1, span, LOOK_BACK, BENCHMARK)
-    return with_indicators(cleaned, history)
+        return indices.indicate(conn, item, cleaned)
 
 
 def load(item: Item, batch: Batch, *, database: Database, settings: Settings, now: datetime) -> Ended:
@@ -149,6 +142,8 @@ def _load_bars(conn: psycopg.Connection, item: Item, batch: Batch, event: Event,
     closed = finals(item.instrument, interval, stamps, now)
     with conn.transaction():
         done = loading.load_bars(conn, item, batch, event, now, closed)
+        if done:
+            indices.mend(conn, item, batch, now)
         if done and (told := actions_of(batch)):
             for line in actions.add(conn, item.instrument_id, told, batch.source, item.id, now):
                 alerts.add(conn, "split_contradicted", "warning", item.instrument.symbol, line, now)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from fintrack_tasks.domain import Batch, Finding, Interval, Item, Kind, uuid7
 from fintrack_tasks.errors import UsageError
+from fintrack_tasks.indices import mend
 from fintrack_tasks.pipeline import transform
 from fintrack_tasks.publish import messages
 from fintrack_tasks.sessions import finals
@@ -59,6 +60,7 @@ def release(number: int, *, actor: str, database: Database, settings: Settings, 
         else:
             closed = finals(item.instrument, item.interval or Interval.D1, cleaned.columns["timestamp"], now)
             load.merge_bars(conn, item, cleaned, event, now, closed)
+            mend(conn, item, cleaned, now)
         broken = [Finding(rule, FLAG, 0, f"released by {actor}: {why}") for rule, why in _reasons(row)]
         flags.add(conn, item, cleaned, broken, now)
         audit.add(conn, actor, "quarantine.release", _subject(row), _lineage(row), now)
