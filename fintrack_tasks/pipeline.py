@@ -6,7 +6,8 @@ twice for the same item; the ledger makes the second time harmless.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from fintrack_tasks.acquisition import DEFERRED, Ended, Retry, fail, fetch
 from fintrack_tasks.domain import (
     Batch,
     Event,
+    Finding,
     Instrument,
     Interval,
     Item,
@@ -88,19 +90,26 @@ def validate(item: Item, batch: Batch, *, database: Database, settings: Settings
     """The good rows go on, marked where a rule says so; rejected ones are kept in quarantine with their findings."""
     context = evidence.gather(item, batch, database=database, now=now, limits=_LIMITS)
     findings = check_batch(batch, now, _LIMITS, context)
-    if not findings:
+    # A quote's time is a new one mostly, on which nothing was marked before: a clean one costs no query.
+    if not findings and (item.kind is Kind.QUOTE or not len(batch)):
         return batch
     good, rejected = split(batch, findings)
-    marked = [one for one in findings if one.severity != "reject" and one.row not in set(rejected)]
     with database.connection() as conn, conn.transaction():
         if rejected:
             quarantine.add(conn, item, batch, findings, now)
         if len(good):
-            flags.add(conn, item, batch, marked, now)
+            flags.replace(conn, item, good, _marks(len(batch), rejected, findings), now)
     if len(good):
         return good
     detail = f"all {len(batch)} rows rejected: {', '.join(sorted({f.rule for f in findings}))}"
     return fail(item, "rejected", detail, provider=batch.source, database=database, settings=settings, now=now)
+
+
+def _marks(rows: int, rejected: Sequence[int], findings: Sequence[Finding]) -> list[Finding]:
+    """What flags the good rows of a batch, by their places among these."""
+    good = sorted(set(range(rows)).difference(rejected))
+    places: dict[int | None, int | None] = {None: None, **{row: place for place, row in enumerate(good)}}
+    return [replace(f, row=places[f.row]) for f in findings if f.severity != "reject" and f.row in places]
 
 
 def transform(item: Item, batch: Batch, *, database: Database) -> Batch:
