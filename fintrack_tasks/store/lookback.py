@@ -20,7 +20,7 @@ _COLUMNS: Final = ("open", "high", "low", "close", "volume")
 
 # A state counts when it was computed from as many bars as there are now, and none of them has changed since.
 _EARLIER: Final = f"""
-WITH seen AS (
+WITH seen AS MATERIALIZED (
     SELECT count(*) AS bars, max(timestamp) AS newest, max(valid_from) AS changed FROM fintrack.bars
     WHERE instrument_id = %(instrument)s AND interval = %(interval)s AND timestamp < %(first)s
 ), state AS (
@@ -50,17 +50,22 @@ market AS (
 )
 """
 
+# Sorted together and not joined: a planner that does not know the tables' sizes yet could try every pair.
 _OUTDATED: Final = f"""
-WITH {_MARKET}
-SELECT s.timestamp FROM (
-    SELECT b.timestamp, row_number() OVER series AS bars,
-           max(greatest(b.valid_from, market.valid_from)) OVER series AS changed
-    FROM fintrack.bars b LEFT JOIN market USING (timestamp)
-    WHERE b.instrument_id = %(instrument)s AND b.interval = %(interval)s
-    WINDOW series AS (ORDER BY b.timestamp)
-) s LEFT JOIN fintrack.index_indicators x
-    ON x.instrument_id = %(instrument)s AND x.interval = %(interval)s AND x.timestamp = s.timestamp
-WHERE x.bars_seen IS DISTINCT FROM s.bars OR x.computed_at < s.changed
+WITH {_MARKET}, told AS (
+    SELECT timestamp, valid_from AS own, NULL::timestamptz AS other, NULL::bigint AS seen, NULL::timestamptz AS computed
+    FROM fintrack.bars WHERE instrument_id = %(instrument)s AND interval = %(interval)s
+    UNION ALL SELECT timestamp, NULL, valid_from, NULL, NULL FROM market
+    UNION ALL SELECT timestamp, NULL, NULL, bars_seen::bigint, computed_at FROM fintrack.index_indicators
+    WHERE instrument_id = %(instrument)s AND interval = %(interval)s
+), stored AS (
+    SELECT timestamp, greatest(max(own), max(other)) AS changed, max(seen) AS seen, max(computed) AS computed
+    FROM told GROUP BY timestamp HAVING max(own) IS NOT NULL
+), standing AS (
+    SELECT timestamp, seen, computed, row_number() OVER series AS bars, max(changed) OVER series AS changed
+    FROM stored WINDOW series AS (ORDER BY timestamp)
+)
+SELECT timestamp FROM standing WHERE seen IS DISTINCT FROM bars OR computed < changed
 """  # noqa: S608  built from the constants above
 
 # A bar that comes changes a count, one that changes a sum: its valid_from is another one then.
