@@ -6,9 +6,10 @@ is stored; what a bar that came late, came back or was corrected has behind it i
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 
@@ -22,10 +23,16 @@ _BASIS: Final = "continues"
 
 
 def indicate(conn: psycopg.Connection, item: Item, batch: Batch) -> Batch:
-    """The batch of bars, oldest first, with its indicators, which continue those of the stored bars before it."""
-    span, interval = _span(batch), item.interval or Interval.D1
-    basis = lookback.basis(conn, item.instrument_id, interval, span, BENCHMARK)
-    made = _indicated(conn, item, batch)
+    """The batch of bars, oldest first, with its indicators, which continue those of the stored bars before it.
+
+    Stored bars between its own, which an answer may lack, are counted in, as far as a batch has room for them.
+    """
+    stamps, interval = batch.columns["timestamp"], item.interval or Interval.D1
+    basis = lookback.basis(conn, item.instrument_id, interval, stamps, BENCHMARK)
+    stored = lookback.stored_bars(conn, item.instrument_id, interval, _span(batch), 2 * BATCH_LIMIT)
+    made = _indicated(conn, item, _filled(batch, stored))
+    own = set(stamps)
+    made = made.take(place for place, stamp in enumerate(made.columns["timestamp"]) if stamp in own)
     return replace(made, meta={**made.meta, _BASIS: basis})
 
 
@@ -40,7 +47,7 @@ def mend(conn: psycopg.Connection, item: Item, batch: Batch, now: datetime) -> i
         return 0
     wrong = lookback.outdated(conn, item.instrument_id, item.interval, BENCHMARK)
     if _BASIS in batch.meta:
-        basis = lookback.basis(conn, item.instrument_id, item.interval, _span(batch), BENCHMARK)
+        basis = lookback.basis(conn, item.instrument_id, item.interval, batch.columns["timestamp"], BENCHMARK)
         wrong |= set(batch.columns["timestamp"] if basis != batch.meta[_BASIS] else ())
     first, last, count = min(wrong, default=0), max(wrong, default=-1), 0
     while first <= last:
@@ -58,6 +65,18 @@ def _indicated(conn: psycopg.Connection, item: Item, batch: Batch) -> Batch:
     interval = item.interval or Interval.D1
     history = lookback.earlier_bars(conn, item.instrument_id, interval, _span(batch), LOOK_BACK, BENCHMARK)
     return with_indicators(batch, history)
+
+
+def _filled(batch: Batch, stored: Mapping[str, Sequence[Any]]) -> Batch:
+    """The batch with those of the stored bars that it lacks, oldest first."""
+    own = set(batch.columns["timestamp"])
+    absent = [place for place, stamp in enumerate(stored["timestamp"]) if stamp not in own][: BATCH_LIMIT - len(batch)]
+    nothing = [None] * len(stored["timestamp"])
+    columns = {
+        name: [*cells, *(stored.get(name, nothing)[place] for place in absent)] for name, cells in batch.columns.items()
+    }
+    stamps = columns["timestamp"]
+    return replace(batch, columns=columns).take(sorted(range(len(stamps)), key=stamps.__getitem__)) if absent else batch
 
 
 def _span(batch: Batch) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -117,9 +118,14 @@ def test_random_pieces_with_holes_corrections_and_a_release(store: Store, seed: 
 
 @pytest.mark.parametrize("absent", [[300], [0], [10, 400, 401, 699]])
 def test_bars_that_the_answer_lacks_count_where_they_are_stored(store: Store, absent: list[int]) -> None:
+    """Also in the event, which says what is stored."""
     store.come("^GSPC", range(700))
     store.come("^GSPC", [place for place in range(700) if place not in absent])
     store.equals_the_whole("^GSPC")
+    [event] = store.conn.execute("SELECT value FROM fintrack.outbox ORDER BY id DESC LIMIT 1").fetchone() or []
+    told = [float(cell) if cell else None for cell in json.loads(event)["data"]["ema_26"]]
+    stored = store.conn.execute("SELECT ema_26::float8 FROM fintrack.index_indicators ORDER BY timestamp").fetchall()
+    assert told == [value for place, (value,) in enumerate(stored) if place not in absent]
 
 
 @pytest.mark.parametrize("place", [0, 1, 350, 699])

@@ -5,6 +5,7 @@ Nothing here is computed: the queries read what :mod:`fintrack_tasks.indices` co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import psycopg
@@ -73,7 +74,8 @@ _BASIS: Final = f"""
 WITH {_MARKET}
 SELECT concat_ws('|', own.bars, own.times, other.bars, other.times) FROM (
     SELECT count(*) AS bars, sum(extract(epoch FROM valid_from)) AS times FROM fintrack.bars
-    WHERE instrument_id = %(instrument)s AND interval = %(interval)s AND timestamp < %(first)s
+    WHERE instrument_id = %(instrument)s AND interval = %(interval)s AND timestamp <= %(last)s
+      AND NOT timestamp = ANY(%(own)s)
 ) own, (
     SELECT count(*) AS bars, sum(extract(epoch FROM valid_from)) AS times FROM market WHERE timestamp <= %(last)s
 ) other
@@ -109,13 +111,15 @@ def earlier_bars(
 
 
 def basis(
-    conn: psycopg.Connection, instrument_id: int, interval: Interval, span: tuple[int, int], benchmark: str
+    conn: psycopg.Connection, instrument_id: int, interval: Interval, stamps: Sequence[int], benchmark: str
 ) -> str:
-    """A word for what the bars of ``span`` continue: another one as soon as a bar of it was added or has changed.
+    """A word for what bars with these stamps, ascending, continue: another one as soon as any of that has changed.
 
-    That is the bars before the span and the benchmark's up to its end.
+    That is the other bars up to the last of them, and the benchmark's.
     """
-    row = conn.execute(_BASIS, _named(instrument_id, interval, span, benchmark=benchmark)).fetchone()
+    own = [from_micros(stamp) for stamp in stamps]
+    named = _named(instrument_id, interval, (stamps[0], stamps[-1]), own=own, benchmark=benchmark)
+    row = conn.execute(_BASIS, named).fetchone()
     return str(row[0]) if row else ""
 
 
