@@ -75,7 +75,7 @@ WITH {_MARKET}
 SELECT concat_ws('|', own.bars, own.times, other.bars, other.times) FROM (
     SELECT count(*) AS bars, sum(extract(epoch FROM valid_from)) AS times FROM fintrack.bars
     WHERE instrument_id = %(instrument)s AND interval = %(interval)s AND timestamp <= %(last)s
-      AND NOT timestamp = ANY(%(own)s)
+      AND timestamp NOT IN (SELECT unnest(%(own)s::timestamptz[]))
 ) own, (
     SELECT count(*) AS bars, sum(extract(epoch FROM valid_from)) AS times FROM market WHERE timestamp <= %(last)s
 ) other
