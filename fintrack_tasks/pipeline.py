@@ -6,18 +6,19 @@ twice for the same item; the ledger makes the second time harmless.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import psycopg
 
-from fintrack_tasks import evidence
+from fintrack_tasks import evidence, indices
 from fintrack_tasks.acquisition import DEFERRED, Ended, Retry, fail, fetch
 from fintrack_tasks.domain import (
-    BENCHMARK,
     Batch,
     Event,
+    Finding,
     Instrument,
     Interval,
     Item,
@@ -42,7 +43,6 @@ from fintrack_tasks.store import (
     fx,
     instruments,
     ledger,
-    lookback,
     outbox,
     quality,
     quarantine,
@@ -95,15 +95,15 @@ def validate(item: Item, batch: Batch, *, database: Database, settings: Settings
     """
     context = evidence.gather(item, batch, database=database, now=now, limits=_LIMITS)
     findings = check_batch(batch, now, _LIMITS, context)
-    if not findings:
+    # A quote's time is a new one mostly, on which nothing was marked before: a clean one costs no query.
+    if not findings and (item.kind is Kind.QUOTE or not len(batch)):
         return batch
     good, rejected = split(batch, findings)
-    marked = [one for one in findings if one.severity != "reject" and one.row not in set(rejected)]
     with database.connection() as conn, conn.transaction():
         if rejected:
             quarantine.add(conn, item, batch, findings, now)
         if len(good):
-            flags.add(conn, item, batch, marked, now)
+            flags.replace(conn, item, good, _marks(len(batch), rejected, findings), now)
         elif item.kind is not Kind.QUOTE:
             add_actions(conn, item, clean_batch(good), now)
     if len(good):
@@ -112,18 +112,20 @@ def validate(item: Item, batch: Batch, *, database: Database, settings: Settings
     return fail(item, "rejected", detail, provider=batch.source, database=database, settings=settings, now=now)
 
 
+def _marks(rows: int, rejected: Sequence[int], findings: Sequence[Finding]) -> list[Finding]:
+    """What flags the good rows of a batch, by their places among these."""
+    good = sorted(set(range(rows)).difference(rejected))
+    places: dict[int | None, int | None] = {None: None, **{row: place for place, row in enumerate(good)}}
+    return [replace(f, row=places[f.row]) for f in findings if f.severity != "reject" and f.row in places]
+
+
 def transform(item: Item, batch: Batch, *, database: Database) -> Batch:
     """Clean rows in standard units; an index also gets its indicators, with the stored bars before it as warm-up."""
     cleaned = clean_batch(batch)
     if item.kind is not Kind.INDEX:
         return cleaned
-    from fintrack_tasks.transform.incremental import with_indicators  # noqa: PLC0415  TA-Lib, for these alone
-    from fintrack_tasks.transform.indicators import LOOK_BACK  # noqa: PLC0415
-
-    span, interval = (int(cleaned.columns["timestamp"][0]), int(cleaned.columns["timestamp"][-1])), item.interval
     with database.connection() as conn:
-        history = lookback.earlier_bars(conn, item.instrument_id, interval or Interval.D1, span, LOOK_BACK, BENCHMARK)
-    return with_indicators(cleaned, history)
+        return indices.indicate(conn, item, cleaned)
 
 
 def load(item: Item, batch: Batch, *, database: Database, settings: Settings, now: datetime) -> Ended:
@@ -157,6 +159,7 @@ def _load_bars(conn: psycopg.Connection, item: Item, batch: Batch, event: Event,
     with conn.transaction():
         done = loading.load_bars(conn, item, batch, event, now, closed)
         if done:
+            indices.mend(conn, item, batch, now)
             add_actions(conn, item, batch, now)
         if done and item.window:
             # What a provider leaves out of a closed window will not come: asking again every night would not help.

@@ -33,7 +33,7 @@ from fintrack_tasks.errors import UsageError
 from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.sessions import expected_bars
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import coverage, instruments, lookback
+from fintrack_tasks.store import coverage, instruments
 
 __all__ = ["DEFAULT_INSTRUMENTS", "JOBS", "Arguments", "Plan", "check_arguments", "plan"]
 
@@ -274,9 +274,8 @@ def _indices(
 def _open_bars(
     conn: psycopg.Connection, number: int, interval: Interval, expected: Sequence[int], now: datetime
 ) -> list[int]:
-    """The bars that are missing or without indicators that stand, and the newest of all."""
+    """The bars that are missing, and the newest of all."""
     wanted = {*coverage.missing(conn, number, interval, expected, now), *expected[-_NEWEST:]}
-    wanted |= lookback.outdated(conn, number, interval)
     return [stamp for stamp in expected if stamp in wanted]
 
 

@@ -10,6 +10,7 @@ import psycopg
 
 from fintrack_tasks.domain import Batch, Event, Finding, Interval, Item, Kind, uuid7
 from fintrack_tasks.errors import UsageError
+from fintrack_tasks.indices import mend
 from fintrack_tasks.pipeline import add_actions, add_rate, transform
 from fintrack_tasks.publish import messages
 from fintrack_tasks.sessions import finals
@@ -97,6 +98,7 @@ def _merged(conn: psycopg.Connection, item: Item, batch: Batch, event: Event, no
     if not closed[0] and load.stands(conn, item, stamps[0]):
         return False
     load.merge_bars(conn, item, batch, event, now, closed)
+    mend(conn, item, batch, now)
     add_actions(conn, item, batch, now, told_at=seen_at)
     return True
 

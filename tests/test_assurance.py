@@ -421,6 +421,27 @@ def test_a_bar_that_was_corrected_loses_its_flag(
         assert row == (int(flagged),)
 
 
+def test_a_newer_models_verdict_takes_an_older_ones_place(
+    database: Database, conn: psycopg.Connection, history: list[Daily]
+) -> None:
+    """The first model flags a wrong bar; the bar is corrected, and the second model finds nothing in it."""
+    trained(database)
+    new = history[-100:]
+    where = "SELECT version FROM fintrack.anomalies WHERE timestamp = %s"
+    for factor, versions in ((2, [(1,)]), (1, [])):
+        [item] = bars_run(conn, "IBM", [whole(new)])
+        changed = replace(new[40], close=new[40].close * factor, high=new[40].high * factor)
+        arrive(conn, item, [*new[:40], changed, *new[41:]])
+        measured(database, conn, item.run_id)
+        assert conn.execute(where, (day(new[40]),)).fetchall() == versions
+        trained(database, NOW + timedelta(days=factor))
+    assert [version for version, *_ in models(conn)] == [1, 2, 3]
+    seen = conn.execute("SELECT count(*) FROM data_flags WHERE timestamp = %s", (day(new[40]),)).fetchone()
+    assert seen == (0,)
+    old = conn.execute("SELECT min(version) FROM fintrack.anomalies WHERE timestamp < %s", (day(new[0]),)).fetchone()
+    assert old == (1,)  # nothing was judged there again
+
+
 def test_a_model_that_cannot_be_read_stops_no_measuring(
     database: Database, conn: psycopg.Connection, history: list[Daily]
 ) -> None:

@@ -244,6 +244,62 @@ def test_a_flagged_row_is_loaded_and_found_by_its_rule(desk: Desk, conn: psycopg
     )
 
 
+def test_a_mark_goes_when_the_newest_verdict_on_its_bar_has_no_such_finding(
+    desk: Desk, conn: psycopg.Connection
+) -> None:
+    """AAPL's fall of 2000-09-29, then the same days with a corrected close: a batch without any finding."""
+    history = real_histories()["AAPL"]
+    [place] = np.flatnonzero(history.bars["close"] == 25.75)[:1]
+    window = window_at(history, int(place), int(place) + 1)
+    desk.through(desk.item(), batch_of(history.instrument, window.before))
+    count = "SELECT count(*) FROM fintrack.flags WHERE rule = 'price_jump' AND interval = '1d'"
+    fallen = batch_of(history.instrument, window.bars)
+    marked = desk.item()
+    desk.through(marked, fallen)
+    assert conn.execute(count).fetchone() == (1,)
+    before = batch_of(history.instrument, window.before)
+    corrected = fallen.with_columns(
+        **{name: [before.columns[name][-1]] for name in ("open", "high", "low", "close", "adj_close")},
+        volume=[before.columns["volume"][-2]],
+    )
+    again = desk.item()
+    assert desk.through(again, corrected).state == "loaded"
+    assert conn.execute(
+        "SELECT count(*) FROM fintrack.flags WHERE timestamp >= %s", (from_micros(fallen.columns["timestamp"][0]),)
+    ).fetchone() == (0,)
+
+
+def test_marks_of_a_release_stay_as_long_as_the_row_is_rejected_again(desk: Desk, conn: psycopg.Connection) -> None:
+    number = rejected_bar(desk)
+    assert desk.release(number).outcome == "released"
+    desk.through(desk.item(), bad_batch())
+    marks = conn.execute(
+        "SELECT rule, detail LIKE 'released by ada: %%' FROM fintrack.flags WHERE rule <> 'price_jump'"
+    )
+    assert marks.fetchall() == [("shifted_zone", True)]
+
+
+def test_marks_lie_on_their_own_rows_where_others_of_the_batch_are_rejected(
+    desk: Desk, conn: psycopg.Connection
+) -> None:
+    item = desk.item()
+    _, real = thousand()
+    volumes = list(real.columns["volume"])
+    volumes[500] = str(float(volumes[500]) * 1000)
+    stamp = from_micros(real.columns["timestamp"][500])
+    batch, _ = spoiled(real.with_columns(volume=volumes))
+    desk.through(item, batch)
+    where = "SELECT count(*) FROM fintrack.flags WHERE timestamp = %s AND rule = 'volume_anomaly'"
+    assert conn.execute(where, (stamp,)).fetchone() == (1,)
+
+
+def test_a_clean_quote_asks_the_database_for_nothing(desk: Desk) -> None:
+    item = desk.item("BTC-USD", Kind.QUOTE)
+    batch = quote(item, "100", previous_close="100", volume="1", at=NOW)
+    closed: Any = None  # no database at all
+    assert pipeline.validate(item, batch, database=closed, settings=desk.settings, now=NOW) is batch
+
+
 def test_a_redelivered_batch_keeps_what_a_person_decided(desk: Desk, database: Database) -> None:
     item = desk.item()
     batch = bad_batch()

@@ -13,7 +13,7 @@ from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.domain import Instrument
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.store import anomalies
+from fintrack_tasks.store import flags
 from fintrack_tasks.store import quality as stored
 from fintrack_tasks.validate.measures import METRICS
 
@@ -39,7 +39,7 @@ def quality(
     since = (datetime.now(tz=UTC) - timedelta(days=days - 1)).date()
     with opened() as connections, connections.database.connection() as conn:
         rows = stored.history(conn, METRICS, since, chosen)
-        flagged = anomalies.flagged_since(conn, since)
+        flagged = flags.counted_since(conn, since)
     found = summaries(rows, flagged)
     if chosen and not found:
         raise UsageError(f"nothing was measured of {chosen} in {days} days; see: fintrack runs list")
@@ -56,7 +56,7 @@ def summaries(rows: Iterable[Mapping[str, Any]], flagged: Mapping[int, int]) -> 
     """The instruments of a history, worst first: ``score`` is the lowest of an instrument's newest metrics.
 
     :param rows: as :func:`fintrack_tasks.store.quality.history` gives them.
-    :param flagged: the number of an instrument to its flagged bars.
+    :param flagged: the number of an instrument to its marked bars and quotes.
     """
     made = []
     for number, own in groupby(rows, key=lambda row: row["instrument_id"]):
@@ -67,7 +67,7 @@ def summaries(rows: Iterable[Mapping[str, Any]], flagged: Mapping[int, int]) -> 
                 "symbol": mine[0]["symbol"],
                 "asset_class": mine[0]["asset_class"],
                 "score": min(metric["value"] for metric in metrics.values()),
-                "anomalies": flagged.get(number, 0),
+                "flags": flagged.get(number, 0),
                 "metrics": {name: metrics[name] for name in METRICS if name in metrics},
                 "trend": _trend(mine),
             }
@@ -120,7 +120,7 @@ def _show_all(found: Sequence[Mapping[str, Any]], days: int) -> None:
             each["symbol"],
             *(_share(each["metrics"].get(name)) for name in METRICS),
             sparkline([day["value"] for day in each["trend"][-_BLOCKS:]]),
-            each["anomalies"],
+            each["flags"],
         ]
         for each in found[:_SHOWN]
     ]
@@ -135,7 +135,7 @@ def _show_one(each: Mapping[str, Any]) -> None:
         [name, _share(one), sparkline([day["value"] for day in one["trend"]]), one["job"], str(one["day"]), _told(one)]
         for name, one in metrics
     ]
-    title = f"quality of {each['symbol']} ({each['asset_class']}), {each['anomalies']} flagged bars"
+    title = f"quality of {each['symbol']} ({each['asset_class']}), {each['flags']} flagged rows"
     console.print(table(title, ["metric", "newest", "trend", "job", "day", "counted"], rows))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,7 +14,7 @@ import zstandard
 
 from fintrack_tasks.domain import Interval, from_micros
 
-__all__ = ["KEPT", "bars", "flagged_since", "newest_model", "replace_flags", "save_model"]
+__all__ = ["KEPT", "bars", "newest_model", "replace_flags", "save_model"]
 
 KEPT: Final = 4
 """Versions whose forest is kept. Of older ones the parameters stay, from which the same bars give the same forest."""
@@ -120,16 +120,16 @@ def replace_flags(
     now: datetime,
 ) -> None:
     """The flags of one version on the bars from the first to the last stamp of a span (microseconds), in place of
-    those that it raised there before.
+    those that it and the versions before it raised there: its verdict is the newer one.
 
     :param flags: stamp, detectors, score and detail of each.
     """
     stamps = [from_micros(stamp) for stamp, *_ in flags]
     with conn.transaction(), conn.cursor() as cursor:
         cursor.execute(
-            "DELETE FROM fintrack.anomalies WHERE instrument_id = %s AND interval = %s AND version = %s"
-            " AND timestamp BETWEEN %s AND %s AND NOT timestamp = ANY(%s)",
-            (instrument_id, interval.value, version, from_micros(span[0]), from_micros(span[1]), stamps),
+            "DELETE FROM fintrack.anomalies WHERE instrument_id = %s AND interval = %s AND timestamp BETWEEN %s AND %s"
+            " AND (version < %s OR version = %s AND NOT timestamp = ANY(%s))",
+            (instrument_id, interval.value, from_micros(span[0]), from_micros(span[1]), version, version, stamps),
         )
         cursor.executemany(
             _FLAG,
@@ -138,13 +138,3 @@ def replace_flags(
                 for at, (_, detectors, score, detail) in zip(stamps, flags, strict=True)
             ],
         )
-
-
-def flagged_since(conn: psycopg.Connection, since: date) -> dict[int, int]:
-    """How many bars of each instrument were flagged, by whichever version, since a day."""
-    rows = conn.execute(
-        "SELECT instrument_id, count(DISTINCT (interval, timestamp)) FROM fintrack.anomalies WHERE flagged_at >= %s"
-        " GROUP BY instrument_id",
-        (since,),
-    ).fetchall()
-    return dict(rows)

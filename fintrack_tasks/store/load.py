@@ -14,7 +14,7 @@ import psycopg
 from fintrack_tasks.domain import Batch, Event, Item, from_micros
 from fintrack_tasks.store import outbox
 
-__all__ = ["load_bars", "load_quote", "merge_bars", "merge_quote", "stands"]
+__all__ = ["indicate", "load_bars", "load_quote", "merge_bars", "merge_quote", "stands"]
 
 _ORDER_LOCK: Final = 7_246_313
 """With an instrument's number: its loads follow each other, so that its events stand in the order of its commits."""
@@ -66,9 +66,11 @@ CREATE TEMPORARY TABLE IF NOT EXISTS staged_bars (
 _STAMP: Final = "timestamptz 'epoch' + micros * interval '1 microsecond'"
 _VALUES: Final = ", ".join(_BAR_COLUMNS)
 _BAR_ROW: Final = ", ".join(f"b.{name}" for name in (*_BAR_COLUMNS, "currency"))
+_STAGED: Final = ", ".join((*(f"s.{name}" for name in _BAR_COLUMNS), "%(currency)s::text"))
 _EXCLUDED: Final = ", ".join(f"excluded.{name}" for name in (*_BAR_COLUMNS, "currency"))
 
 _KEEP_VERSIONS: Final = f"""
+WITH kept AS (
 INSERT INTO fintrack.bar_versions (instrument_id, interval, timestamp, {_VALUES}, currency, is_final, source, item_id,
                                    adjusted_to, valid_from, valid_to, replaced_by)
 SELECT b.instrument_id, b.interval, b.timestamp, {_BAR_ROW}, b.is_final, b.source, b.item_id, b.adjusted_to,
@@ -76,8 +78,13 @@ SELECT b.instrument_id, b.interval, b.timestamp, {_BAR_ROW}, b.is_final, b.sourc
 FROM fintrack.bars b JOIN staged_bars s ON b.timestamp = {_STAMP}
 WHERE b.instrument_id = %(instrument)s AND b.interval = %(interval)s AND b.timestamp BETWEEN %(first)s AND %(last)s
   AND (s.is_final OR NOT b.is_final)
-  AND ({_BAR_ROW}) IS DISTINCT FROM ({", ".join(f"s.{name}" for name in _BAR_COLUMNS)}, %(currency)s::text)
+  AND ({_BAR_ROW}) IS DISTINCT FROM ({_STAGED})
+RETURNING timestamp
+)
+UPDATE fintrack.index_indicators SET bars_seen = NULL
+WHERE instrument_id = %(instrument)s AND interval = %(interval)s AND timestamp >= (SELECT min(timestamp) FROM kept)
 """  # noqa: S608  built from the constants above
+# The indicators from the first bar on that changes do not stand any more, whatever the clocks say.
 
 _MERGE: Final = f"""
 INSERT INTO fintrack.bars AS b (instrument_id, interval, timestamp, {_VALUES}, currency, is_final, source, item_id,
@@ -103,6 +110,16 @@ FROM unnest(%(micros)s::bigint[], {", ".join(f"%({name})s::numeric[]" for name i
 ON CONFLICT (instrument_id, interval, timestamp) DO UPDATE SET
     {", ".join(f"{name} = excluded.{name}" for name in _INDICATORS)}, computed_at = excluded.computed_at
 """  # noqa: S608  built from the constants above
+
+_UNTRUE: Final = f"""
+UPDATE fintrack.index_indicators SET bars_seen = NULL
+WHERE instrument_id = %(instrument)s AND interval = %(interval)s AND timestamp >= (
+    SELECT min(b.timestamp) FROM fintrack.bars b JOIN staged_bars s ON b.timestamp = {_STAMP}
+    WHERE b.instrument_id = %(instrument)s AND b.interval = %(interval)s AND b.timestamp BETWEEN %(first)s AND %(last)s
+      AND b.is_final AND NOT s.is_final AND ({_BAR_ROW}) IS DISTINCT FROM ({_STAGED})
+)
+"""  # noqa: S608  built from the constants above
+"""Provisional bars that did not replace a final one: what was computed with them does not stand."""
 
 _END: Final = """
 WITH told AS (
@@ -152,7 +169,7 @@ def load_bars(
         ).fetchone()
         if open_item is None:
             return False
-        _merge(conn, batch, values, finals)
+        _merge(conn, item, batch, values, finals)
         conn.execute(_END, values)
     return True
 
@@ -163,7 +180,7 @@ def merge_bars(
     """Write bars, their revisions and their event, whatever became of the item, which stays as it ended."""
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_ORDER_LOCK, item.instrument_id))
-        _merge(conn, batch, _bars_values(item, batch, event, now), finals)
+        _merge(conn, item, batch, _bars_values(item, batch, event, now), finals)
         outbox.add(conn, event, now)
 
 
@@ -177,14 +194,22 @@ def stands(conn: psycopg.Connection, item: Item, timestamp: int) -> bool:
     return bool(row and row[0])
 
 
-def _merge(conn: psycopg.Connection, batch: Batch, values: dict[str, Any], finals: Sequence[bool]) -> None:
+def _merge(conn: psycopg.Connection, item: Item, batch: Batch, values: dict[str, Any], finals: Sequence[bool]) -> None:
     _stage(conn, batch, finals)
     conn.execute(_KEEP_VERSIONS, values)
     conn.execute(_MERGE, values)
     if "sma_20" in batch.columns:
-        nothing = [None] * len(batch)
-        columns = {name: list(batch.columns.get(name, nothing)) for name in _INDICATORS}
-        conn.execute(_INDICATE, {**values, **columns, "micros": list(batch.columns["timestamp"])})
+        indicate(conn, item, batch, values["now"])
+        if not all(finals):
+            conn.execute(_UNTRUE, values)
+
+
+def indicate(conn: psycopg.Connection, item: Item, batch: Batch, now: datetime) -> None:
+    """Write the indicators of a batch's bars, and what carries them on, in place of those that they had."""
+    nothing = [None] * len(batch)
+    columns = {name: list(batch.columns.get(name, nothing)) for name in _INDICATORS}
+    told = {"instrument": item.instrument_id, "interval": item.interval.value if item.interval else None, "now": now}
+    conn.execute(_INDICATE, {**told, **columns, "micros": list(batch.columns["timestamp"])})
 
 
 def _bars_values(item: Item, batch: Batch, event: Event, now: datetime) -> dict[str, Any]:

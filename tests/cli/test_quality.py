@@ -48,7 +48,7 @@ def test_the_worst_instrument_comes_first_and_its_worst_metric_is_its_score() ->
         row("C", "accuracy", 6, 1.0),
     ]
     found = summaries(rows, {ord("C"): 3})
-    assert [(each["symbol"], each["score"], each["anomalies"]) for each in found] == [
+    assert [(each["symbol"], each["score"], each["flags"]) for each in found] == [
         ("B", 0.5, 0),
         ("A", 0.9, 0),
         ("C", 1.0, 3),
@@ -125,7 +125,7 @@ def test_the_command_shows_a_table_and_an_object(tmp_path: Path, where: Mapping[
 @pytest.mark.integration
 def test_one_instrument_is_told_metric_by_metric(tmp_path: Path, where: Mapping[str, str]) -> None:
     shown = " ".join(fintrack(tmp_path, "quality", "aapl", environment={**where, "COLUMNS": "200"}).stdout.split())
-    assert "quality of AAPL (stock), 0 flagged bars" in shown
+    assert "quality of AAPL (stock), 0 flagged rows" in shown
     assert "1d: present 99, expected 100" in shown
     unknown = fintrack(tmp_path, "quality", "NONE", check=False, environment=where)
     assert unknown.returncode == 2

@@ -65,7 +65,7 @@ def test_without_a_state_the_whole_series_is_read(conn: psycopg.Connection) -> N
     item = store(conn, "^GSPC", 300, with_state=False)
     found = read(conn, item)
     assert (len(found["close"]), found["state"]) == (300, None)
-    assert lookback.outdated(conn, item.instrument_id, Interval.D1) == set(found["timestamp"])
+    assert lookback.outdated(conn, item.instrument_id, Interval.D1, "^GSPC") == set(found["timestamp"])
 
 
 def test_older_bars_that_came_later_take_the_state_away_and_a_new_computation_brings_it_back(
@@ -76,10 +76,10 @@ def test_older_bars_that_came_later_take_the_state_away_and_a_new_computation_br
     found = read(conn, item)
     assert (len(found["close"]), found["state"]) == (300, None)
     late = {to_micros(FIRST + n * DAY) for n in range(100, 300)}
-    assert lookback.outdated(conn, item.instrument_id, Interval.D1) == late
+    assert lookback.outdated(conn, item.instrument_id, Interval.D1, "^GSPC") == late
     store(conn, "^GSPC", 200, first=100)
     assert read(conn, item)["state"]["bars_seen"] == 300
-    assert lookback.outdated(conn, item.instrument_id, Interval.D1) == set()
+    assert lookback.outdated(conn, item.instrument_id, Interval.D1, "^GSPC") == set()
 
 
 def test_a_bar_that_was_corrected_takes_the_state_of_all_behind_it_away(conn: psycopg.Connection) -> None:
@@ -89,7 +89,7 @@ def test_a_bar_that_was_corrected_takes_the_state_of_all_behind_it_away(conn: ps
     load.load_bars(conn, again, corrected, event(again), NOW + timedelta(hours=1), [True])
     assert read(conn, item)["state"] is None
     behind = {to_micros(FIRST + n * DAY) for n in range(250, 300)}
-    assert lookback.outdated(conn, item.instrument_id, Interval.D1) == behind
+    assert lookback.outdated(conn, item.instrument_id, Interval.D1, "^GSPC") == behind
 
 
 def test_the_benchmarks_closes_reach_from_the_look_back_to_the_spans_end(conn: psycopg.Connection) -> None:
@@ -109,4 +109,4 @@ def test_an_instrument_without_bars_continues_nothing(conn: psycopg.Connection) 
     found = read(conn, item)
     assert (found["timestamp"], found["close"], found["state"]) == ([], [], None)
     assert set(found["benchmark"]) == {to_micros(FIRST + n * DAY) for n in range(401, 404)}
-    assert lookback.outdated(conn, item.instrument_id, Interval.D1) == set()
+    assert lookback.outdated(conn, item.instrument_id, Interval.D1, "^GSPC") == set()
