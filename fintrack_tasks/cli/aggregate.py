@@ -60,7 +60,7 @@ def _show(symbol: str, to: To, adjust: Adjust, made: Aggregated, *, as_json: boo
         row["timestamp"] = from_micros(row["timestamp"])
     if as_json:
         told: dict[str, Any] = {"symbol": symbol, "interval": to.value, "from": made.source.value}
-        print_json(told | {"adjust": adjust.value, "splits_inside": made.splits, "bars": rows})
+        print_json(told | {"adjust": adjust.value, "splits_inside": made.splits, "outside": made.outside, "bars": rows})
         return
     names = ["open", "high", "low", "close", "volume"]
     when = "%Y-%m-%d %H:%M" if to is To.H1 else "%Y-%m-%d"
@@ -68,6 +68,8 @@ def _show(symbol: str, to: To, adjust: Adjust, made: Aggregated, *, as_json: boo
     console.print(table(f"{symbol} {to.value} of {made.source.value}", ["opens", *names, ""], lines))
     if len(rows) > _SHOWN:
         errors.print(f"the newest {_SHOWN} of {len(rows)}; --json has them all", markup=False)
+    if made.outside:
+        errors.print(f"{made.outside} stored bars open in no session and are part of none of these", markup=False)
     if made.splits:
         days = ", ".join(day.isoformat() for day in made.splits)
         errors.print(f"raw prices across a split ({days}) are not alike: see --adjust splits", markup=False)
