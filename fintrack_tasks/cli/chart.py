@@ -11,6 +11,7 @@ import psycopg
 import typer
 
 from fintrack_tasks.aggregation import Adjust
+from fintrack_tasks.cli.arguments import nothing_stored
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, print_json
 from fintrack_tasks.domain import Instrument, Interval, from_micros
@@ -101,11 +102,7 @@ def _first(times: list[datetime], start: datetime | None) -> int:
 def _nothing(instrument: Instrument, interval: Interval, times: list[datetime], *, ranged: bool) -> str:
     if times:
         return f"no {interval} bars of {instrument.symbol} from then on: the last stored one is of {times[-1]:%Y-%m-%d}"
-    within = " in that time" if ranged else ""
-    return (
-        f"no {interval} bars of {instrument.symbol} are stored{within}; fetch them with:"
-        f" fintrack run historical --symbols {instrument.symbol} --intervals {interval}"
-    )
+    return nothing_stored(instrument, interval, ranged=ranged)
 
 
 def _chart(
