@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
-from fintrack_tasks.domain import AssetClass, Instrument, Interval, Window, from_micros, to_micros
+from fintrack_tasks.domain import Instrument, Interval, Window, from_micros, to_micros
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.sessions import GRACE, expected_bars, segments
 from fintrack_tasks.store import actions, coverage, series
@@ -41,11 +41,13 @@ class Aggregated:
     :ivar source: the length of the bars that they are made of.
     :ivar splits: ex-dates inside the span of splits that were not applied: a raw bar that holds such a day mixes
         shares of two sizes.
+    :ivar outside: how many stored bars of the span open in no session, and are part of no longer one.
     """
 
     columns: dict[str, list[Any]]
     source: Interval
     splits: list[date]
+    outside: int = 0
 
 
 def aggregate_bars(
@@ -82,30 +84,40 @@ def aggregate_bars(
     if not columns["timestamp"]:
         return Aggregated({**columns, "vwap": [], "parts": [], "missing": []}, interval, [])
     span = _span(columns["timestamp"], now, high)
-    expected = expected_bars(instrument, interval, span)
+    expected, sessions = expected_bars(instrument, interval, span), sessions_of(instrument)
     made = aggregate_columns(
         columns,
         length,
         to,
-        sessions_of(instrument, span),
+        sessions,
         until=to_micros(now - GRACE[instrument.asset_class]),
         missing=coverage.missing(conn, instrument_id, interval, expected, now),
     )
     chosen = _between(made, start, end)
     splits = [] if adjust is not Adjust.NONE else _splits(conn, instrument_id, chosen["timestamp"], span)
-    return Aggregated(chosen, interval, splits)
+    stored = _between({"timestamp": columns["timestamp"]}, start, end)["timestamp"]
+    return Aggregated(chosen, interval, splits, _outside(stored, interval, sessions))
 
 
-def sessions_of(instrument: Instrument, span: Window) -> Sessions:
+def sessions_of(instrument: Instrument) -> Sessions:
     """The sessions by which an instrument's bars are put together: the exchange's, UTC days, or currencies' days.
 
     :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
     """
-    from fintrack_tasks.transform.resample import Sessions, forex_sessions  # noqa: PLC0415  see aggregate_bars
+    from fintrack_tasks.transform.resample import Sessions  # noqa: PLC0415  see aggregate_bars
 
-    if instrument.asset_class is AssetClass.FOREX and not instrument.calendar:
-        return forex_sessions((span.start - _DAY).date(), (span.end + _MONTH + _DAY).date())
     return Sessions(*segments(instrument))
+
+
+def _outside(stamps: list[int], interval: Interval, sessions: Sessions) -> int:
+    """How many intraday bars open in no session."""
+    import numpy as np  # noqa: PLC0415  see aggregate_bars
+
+    if interval is Interval.D1 or not len(sessions.starts):
+        return 0
+    given = np.asarray(stamps, np.int64)
+    place = np.searchsorted(sessions.starts, given, "right") - 1
+    return int(np.count_nonzero((place < 0) | (given >= sessions.ends[place])))
 
 
 def _span(stamps: list[int], now: datetime, high: datetime | None) -> Window:

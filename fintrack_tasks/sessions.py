@@ -3,6 +3,9 @@
 A daily bar is stamped with midnight UTC of the session's local date; an intraday bar with the instant at which it
 opens. Intraday bars are counted from the session's open (and again from the end of its lunch break), so that the last
 one may be shorter than its interval. All times are microseconds since 1970 UTC or aware.
+
+Currencies trade from Sunday 17:00 to Friday 17:00 in New York, in days that end there at 17:00 and bear the date of
+that evening. exchange_calendars has no such calendar (its 24/5 has UTC days); here it is named :data:`FOREX`.
 """
 
 from __future__ import annotations
@@ -11,9 +14,10 @@ import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
 
 from fintrack_tasks.domain import AssetClass, Instrument, Interval, Window, to_micros
 from fintrack_tasks.errors import ConfigurationError
@@ -22,7 +26,20 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["GRACE", "calendar_name", "expected_bars", "finals", "is_final", "segments", "session_dates"]
+__all__ = [
+    "FOREX",
+    "GRACE",
+    "calendar_name",
+    "expected_bars",
+    "finals",
+    "is_final",
+    "segments",
+    "session_dates",
+    "zone",
+]
+
+FOREX: Final = "forex"
+"""The calendar of currencies, beside those of exchange_calendars; an instrument may be given it, too."""
 
 GRACE: Final = {
     AssetClass.STOCK: timedelta(minutes=20),
@@ -39,7 +56,7 @@ _MARKETS: Final = {
     AssetClass.STOCK: "XNYS",
     AssetClass.INDEX: "XNYS",
     AssetClass.CRYPTO: "24/7",
-    AssetClass.FOREX: "24/5",
+    AssetClass.FOREX: FOREX,
 }
 _SUFFIXES: Final = {
     "AS": "XAMS", "AT": "24/5", "AX": "XASX", "BA": "XBUE", "BD": "XBUD", "BK": "XBKK", "BO": "XBOM", "BR": "XBRU",
@@ -66,11 +83,16 @@ _INDICES: Final = {
 
 _DAY: Final = 86_400_000_000
 _HOUR: Final = 3_600_000_000
+_NEW_YORK: Final = ZoneInfo("America/New_York")
+_FOREX_CLOSE: Final = time(17)
 _lock = threading.Lock()
 
 
 def calendar_name(instrument: Instrument) -> str:
-    """exchange_calendars' name of an instrument's sessions: its own, its suffix' or index', its asset class'."""
+    """The name of an instrument's sessions: its own, its suffix' or index', its asset class'.
+
+    It is one of exchange_calendars', or :data:`FOREX`.
+    """
     if instrument.calendar:
         return instrument.calendar
     if instrument.asset_class is AssetClass.INDEX and instrument.symbol in _INDICES:
@@ -158,6 +180,14 @@ def session_dates(instrument: Instrument, timestamps: Sequence[int]) -> list[int
     return found
 
 
+def zone(instrument: Instrument) -> ZoneInfo:
+    """The zone in which the dates of an instrument's sessions are local.
+
+    :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
+    """
+    return ZoneInfo(_sessions(calendar_name(instrument)).zone)
+
+
 @dataclass(frozen=True, slots=True)
 class _Sessions:
     """A calendar as arrays of microseconds, ascending. Segments are the parts of sessions around a lunch break."""
@@ -168,6 +198,9 @@ class _Sessions:
     """Each session's close."""
     starts: NDArray[np.int64]
     ends: NDArray[np.int64]
+    settled: NDArray[np.int64]
+    """When each session's daily bar is over: at the close, but for currencies."""
+    zone: str
 
 
 def _ends(sessions: _Sessions, interval: Interval, stamps: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -179,7 +212,7 @@ def _ends(sessions: _Sessions, interval: Interval, stamps: NDArray[np.int64]) ->
         dates = stamps - stamps % _DAY
         place = np.searchsorted(sessions.dates, dates, "right") - 1
         known = (place >= 0) & (sessions.dates[place] == dates)
-        return np.where(known, sessions.closes[place], dates + 36 * _HOUR)
+        return np.where(known, sessions.settled[place], dates + 36 * _HOUR)
     place = np.searchsorted(sessions.starts, stamps, "right") - 1
     start, end = sessions.starts[place], sessions.ends[place]
     known = (place >= 0) & (stamps < end)
@@ -193,6 +226,8 @@ def _sessions(name: str) -> _Sessions:
     numpy and exchange_calendars (which brings pandas) are imported here and not above: together they cost a process
     0.3 s and 60 MB, which workers that only fetch quotes never need.
     """
+    if name == FOREX:
+        return _forex()
     import numpy as np  # noqa: PLC0415  # see above
 
     # catch_warnings alters state of the whole process, so that one thread at a time may be inside it.
@@ -200,14 +235,33 @@ def _sessions(name: str) -> _Sessions:
         # exchange_calendars 4.13 reads Series.values and DatetimeIndex.weekday, which pandas 3.1 announces to change.
         for message in ("Series.values returning", "DatetimeIndex.weekday is deprecated"):
             warnings.filterwarnings("ignore", message, DeprecationWarning)
-        schedule = _calendar(name).schedule
+        calendar = _calendar(name)
+        schedule = calendar.schedule
     dates = _micros(schedule.index)
     opens, closes = _micros(schedule["open"].array), _micros(schedule["close"].array)
     pause, resume = _micros(schedule["break_start"].array), _micros(schedule["break_end"].array)
     broken = schedule["break_start"].notna().to_numpy()
     starts = np.sort(np.concatenate([opens, resume[broken]]))
     ends = np.sort(np.concatenate([closes, pause[broken]]))
-    return _Sessions(dates, closes, starts, ends)
+    return _Sessions(dates, closes, starts, ends, closes, str(calendar.tz))
+
+
+def _forex() -> _Sessions:
+    """Currencies' trading days, Monday's to Friday's, each from 17:00 in New York of the day before to its own 17:00.
+
+    In UTC that is 21:00 while New York keeps summer time and 22:00 otherwise. The clocks change while nobody trades, so
+    that every day has 24 hours. A provider's daily bar may go on for longer: some cut their days at midnight in London
+    or in UTC, and the last of these is over when the UTC date is.
+    """
+    import numpy as np  # noqa: PLC0415  # see _sessions
+
+    first, last = date.fromisoformat(_FIRST).toordinal(), date.fromisoformat(_LAST).toordinal()
+    days = [day for number in range(first, last + 1) if (day := date.fromordinal(number)).weekday() < 5]
+    dates = np.array([day.toordinal() - first for day in days], np.int64) * _DAY
+    closes = np.array([to_micros(datetime.combine(day, _FOREX_CLOSE, _NEW_YORK)) for day in days], np.int64)
+    eves = (day - timedelta(days=1) for day in days)
+    starts = np.array([to_micros(datetime.combine(eve, _FOREX_CLOSE, _NEW_YORK)) for eve in eves], np.int64)
+    return _Sessions(dates, closes, starts, closes, dates + _DAY, _NEW_YORK.key)
 
 
 def _calendar(name: str) -> Any:

@@ -124,12 +124,26 @@ def test_a_week_with_a_split_is_named_raw_and_whole_when_it_is_adjusted(store: S
     assert both.columns["open"] == adjusted.columns["open"]
 
 
+def test_a_pairs_day_lacks_the_hours_of_the_evening_before_that_are_not_stored(store: Store) -> None:
+    """Monday 29 October 2018 began on Sunday at 21:00 UTC and ended on Monday at 21:00."""
+    pair, monday, now = Instrument.of("EURUSD=X"), at("2018-10-29"), at("2018-10-30T12:00")
+    hours = [to_micros(monday) + n * 3_600_000_000 for n in range(21)]
+    # A bar of Friday after the close is kept, belongs to no day, and is counted.
+    late = to_micros(at("2018-10-26T21:00"))
+    number = store.load([late], closes(1), Interval.H1, at("2018-10-26T22:01"), "EURUSD=X")
+    store.load(hours, closes(21), Interval.H1, at("2018-10-29T21:00"), "EURUSD=X")
+    found = aggregate_bars(store.conn, number, pair, Length.D1, now=now, start=monday, end=at("2018-10-30"))
+    assert [found.columns[name] for name in ("parts", "missing", "is_final")] == [[21], [3], [False]]
+    assert found.outside == 0
+    whole = aggregate_bars(store.conn, number, pair, Length.D1, now=now)
+    assert (whole.columns["parts"], whole.outside) == ([21], 1)
+
+
 def test_currencies_and_crypto_have_days_of_their_own(store: Store) -> None:
-    span = Window(at("2024-03-08"), at("2024-03-12"))
-    euro = sessions_of(Instrument.of("EUR/USD"), span)
+    euro = sessions_of(Instrument.of("EUR/USD"))
     monday = euro.dates.tolist().index(to_micros(at("2024-03-11")))
     assert from_micros(int(euro.starts[monday])) == at("2024-03-10T21:00")
-    bitcoin = sessions_of(Instrument.of("BTC-USD"), span)
+    bitcoin = sessions_of(Instrument.of("BTC-USD"))
     assert int(bitcoin.starts[0]) % 86_400_000_000 == 0
     hours = [to_micros(at("2024-03-10T20:00")) + n * 3_600_000_000 for n in range(3)]
     for symbol, stamps in (("BTC-USD", ["03-10"]), ("EURUSD=X", ["03-11"])):

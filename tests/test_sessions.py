@@ -13,7 +13,7 @@ import pytest
 from fintrack_tasks import sessions
 from fintrack_tasks.domain import AssetClass, Instrument, Interval, Window, from_micros, to_micros
 from fintrack_tasks.errors import ConfigurationError
-from fintrack_tasks.sessions import calendar_name, expected_bars, finals, is_final
+from fintrack_tasks.sessions import calendar_name, expected_bars, finals, is_final, session_dates
 
 BUNDLED = Path(sessions.__file__).parent / "sandbox" / "data" / "daily.csv.gz"
 AAPL = Instrument.of("AAPL")
@@ -80,6 +80,46 @@ def test_crypto_never_closes_and_currencies_rest_at_the_weekend() -> None:
     assert opens("EURUSD=X", Interval.D1, "2024-03-08", "2024-03-12") == ["03-08 00:00", "03-11 00:00"]
 
 
+@pytest.mark.parametrize(
+    ("friday", "sunday", "close"), [("2024-03-08", "2024-03-10", (22, 21)), ("2024-11-01", "2024-11-03", (21, 22))]
+)
+def test_currencies_rest_from_friday_to_sunday_five_oclock_in_new_york(
+    friday: str, sunday: str, close: tuple[int, int]
+) -> None:
+    """New York changed its clocks on both of these Sundays."""
+    found = opens("EURUSD=X", Interval.H1, friday, f"{sunday}T23:00")
+    day = [f"{friday[5:]} {hour:02}:00" for hour in range(close[0])]
+    assert found == day + [f"{sunday[5:]} {hour}:00" for hour in range(close[1], 23)]
+
+
+def test_a_calendar_given_to_a_pair_is_its_own() -> None:
+    pair = Instrument("EURUSD=X", AssetClass.FOREX, calendar="24/5")
+    assert len(expected_bars(pair, Interval.H1, Window(at("2024-03-08"), at("2024-03-11")))) == 24
+    stock = Instrument("X", AssetClass.STOCK, calendar="forex")
+    assert len(expected_bars(stock, Interval.H1, Window(at("2024-03-08"), at("2024-03-11")))) == 22 + 3
+
+
+def test_the_trading_day_of_a_pair_begins_in_new_york_on_the_evening_before() -> None:
+    """Friday's ends at 22:00 UTC in winter, Monday's begins on Sunday at 21:00 UTC: the clocks change in between."""
+    times = ["2024-03-07T21:59", "2024-03-07T22:00", "2024-03-08T21:59", "2024-03-09T12:00", "2024-03-10T21:00"]
+    found = session_dates(Instrument.of("EURUSD=X"), [to_micros(at(text)) for text in times])
+    assert [from_micros(stamp).day for stamp in found] == [7, 8, 8, 11, 11]
+
+
+def test_a_daily_bar_of_a_pair_is_final_when_its_utc_date_is_over_as_some_providers_days_are() -> None:
+    stamp, pair = to_micros(at("2024-03-07")), Instrument.of("EURUSD=X")
+    assert not is_final(pair, Interval.D1, stamp, at("2024-03-07T23:59"))
+    assert is_final(pair, Interval.D1, stamp, at("2024-03-08T00:01"))
+    assert is_final(pair, Interval.H1, to_micros(at("2024-03-08T21:00")), at("2024-03-08T22:01"))
+
+
+@pytest.mark.parametrize(
+    ("symbol", "zone"), [("AAPL", "America/New_York"), ("7203.T", "Asia/Tokyo"), ("EURUSD=X", "America/New_York")]
+)
+def test_the_zone_is_the_one_in_which_sessions_have_their_dates(symbol: str, zone: str) -> None:
+    assert str(sessions.zone(Instrument.of(symbol))) == zone
+
+
 def test_a_window_is_half_open() -> None:
     assert opens("AAPL", Interval.H1, "2024-01-10T15:30", "2024-01-10T17:30") == ["01-10 15:30", "01-10 16:30"]
     assert opens("AAPL", Interval.H1, "2024-01-10T15:31", "2024-01-10T16:30") == []
@@ -106,7 +146,8 @@ def test_nothing_is_expected_on_a_holiday_or_beyond_the_calendar() -> None:
         (Instrument.of("^GSPC"), "XNYS"),
         (Instrument.of("^FTSE"), "XLON"),
         (Instrument.of("BTC-USD"), "24/7"),
-        (Instrument.of("EURUSD=X"), "24/5"),
+        (Instrument.of("EURUSD=X"), "forex"),
+        (Instrument("EURUSD=X", AssetClass.FOREX, calendar="24/5"), "24/5"),
         (Instrument("AAPL", AssetClass.STOCK, calendar="XLON"), "XLON"),
     ],
 )

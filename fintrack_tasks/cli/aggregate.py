@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from fintrack_tasks.aggregation import Adjust, Aggregated, aggregate_bars
-from fintrack_tasks.cli.arguments import AsJson, known, moment
+from fintrack_tasks.cli.arguments import AsJson, known, moment, nothing_stored
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.domain import Interval, from_micros
+from fintrack_tasks.errors import UsageError
 from fintrack_tasks.store import report
 from fintrack_tasks.tasks.base import utc_now
 
@@ -51,6 +52,8 @@ def aggregate(
             conn, number, instrument, Length(to.value), now=utc_now(), source=source, start=first, end=last,
             adjust=adjust,
         )  # fmt: skip
+    if not made.columns["timestamp"] and not made.outside:
+        raise UsageError(nothing_stored(instrument, made.source, ranged=bool(start or end)))
     _show(instrument.symbol, to, adjust, made, as_json=as_json)
 
 
@@ -60,7 +63,7 @@ def _show(symbol: str, to: To, adjust: Adjust, made: Aggregated, *, as_json: boo
         row["timestamp"] = from_micros(row["timestamp"])
     if as_json:
         told: dict[str, Any] = {"symbol": symbol, "interval": to.value, "from": made.source.value}
-        print_json(told | {"adjust": adjust.value, "splits_inside": made.splits, "bars": rows})
+        print_json(told | {"adjust": adjust.value, "splits_inside": made.splits, "outside": made.outside, "bars": rows})
         return
     names = ["open", "high", "low", "close", "volume"]
     when = "%Y-%m-%d %H:%M" if to is To.H1 else "%Y-%m-%d"
@@ -68,6 +71,9 @@ def _show(symbol: str, to: To, adjust: Adjust, made: Aggregated, *, as_json: boo
     console.print(table(f"{symbol} {to.value} of {made.source.value}", ["opens", *names, ""], lines))
     if len(rows) > _SHOWN:
         errors.print(f"the newest {_SHOWN} of {len(rows)}; --json has them all", markup=False)
+    if made.outside:
+        opens = "opens" if made.outside == 1 else "open"
+        errors.print(f"{made.outside} of the stored bars {opens} in no session: part of none of these", markup=False)
     if made.splits:
         days = ", ".join(day.isoformat() for day in made.splits)
         errors.print(f"raw prices across a split ({days}) are not alike: see --adjust splits", markup=False)

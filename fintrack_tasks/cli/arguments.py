@@ -8,11 +8,11 @@ from typing import Annotated
 import psycopg
 import typer
 
-from fintrack_tasks.domain import Instrument
+from fintrack_tasks.domain import Instrument, Interval
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.store import instruments
 
-__all__ = ["AsJson", "known", "moment"]
+__all__ = ["AsJson", "known", "moment", "nothing_stored"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
 
@@ -39,6 +39,15 @@ def moment(name: str, text: str) -> datetime:
     """
     try:
         found = datetime.fromisoformat(text.strip())
-    except ValueError:
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):  # in UTC the first and the last day of all may be none
         raise UsageError(f"{name} is no time: {text!r:.40}; write it as 2024-01-31 or 2024-01-31T14:30:00Z") from None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def nothing_stored(instrument: Instrument, interval: Interval, *, ranged: bool) -> str:
+    """One line for a person who asks for bars that are not there. ``ranged``: a start or an end was given."""
+    within = " in that time" if ranged else ""
+    return (
+        f"no {interval} bars of {instrument.symbol} are stored{within}; fetch them with:"
+        f" fintrack run historical --symbols {instrument.symbol} --intervals {interval}"
+    )

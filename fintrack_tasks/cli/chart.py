@@ -11,6 +11,7 @@ import psycopg
 import typer
 
 from fintrack_tasks.aggregation import Adjust
+from fintrack_tasks.cli.arguments import nothing_stored
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, errors, print_json
 from fintrack_tasks.domain import Instrument, Interval, from_micros
@@ -63,10 +64,7 @@ def chart(
         found = instruments.find(conn, instrument)
         span = series.span(conn, found[0], wanted) if found else None
         if not found or not span:
-            raise UsageError(
-                f"no {interval} bars of {instrument.symbol} are stored; fetch them with:"
-                f" fintrack run historical --symbols {instrument.symbol} --intervals {interval}"
-            )
+            raise UsageError(nothing_stored(instrument, wanted, ranged=False))
         number, instrument = found
         columns, unknown = _read(conn, number, wanted, arguments.end, adjust)
     first = _first(columns["timestamp"], arguments.start)

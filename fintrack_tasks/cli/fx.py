@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Final
 
@@ -77,7 +77,8 @@ def show(
         raise UsageError(f"not a pair of currencies: {pair!r:.40}; write it as EUR/USD")
     # "GBp" means something else than "GBP": only what is no minor unit is put into upper case.
     given, wanted = (code if main_unit(code)[1] else code.upper() for code in match.groups())
-    when, oldest = moment("--at", at) if at else utc_now(), timedelta(days=max_age)
+    when = moment("--at", at) if at else utc_now()
+    oldest = _age(when, max_age)
     currencies = [main_unit(given)[0], main_unit(wanted)[0], *BASES]
     with opened() as connections, connections.database.connection() as conn:
         report.require_schema(conn)
@@ -88,10 +89,12 @@ def show(
         print_json(told)
     elif found.finding:
         errors.print(f"{found.finding.rule}: {found.finding.detail}", markup=False, highlight=False)
+    elif not found.legs:
+        console.print(f"{amount} {given} = {_plain(found.amount)} {wanted}, by definition", highlight=False)
     else:
         legs = [[leg["pair"], leg["rate"], leg["timestamp"], leg["source"]] for leg in told["legs"]]
         console.print(f"{amount} {given} = {_plain(found.amount)} {wanted}", highlight=False)
-        console.print(table(f"as of {when.isoformat()}", ["rate", "", "of", "source"], legs))
+        console.print(table(f"as of {when.isoformat(timespec='seconds')}", ["rate", "", "of", "source"], legs))
     if found.finding:
         raise typer.Exit(3)
 
@@ -108,6 +111,17 @@ def _told(found: Conversion) -> dict[str, Any]:
         ],
         "finding": found.finding.detail if found.finding else None,
     }
+
+
+def _age(when: datetime, days: float) -> timedelta:
+    """How old a rate may be at that time.
+
+    :raises UsageError: when so long before it there is no date.
+    """
+    try:
+        return when - (when - timedelta(days=days))
+    except OverflowError:
+        raise UsageError(f"no date lies {days:g} days (--max-age) before {when.date()}") from None
 
 
 def _plain(value: Decimal | None) -> str | None:

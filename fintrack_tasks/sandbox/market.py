@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from fintrack_tasks.domain import AssetClass, Instrument
+from fintrack_tasks.sandbox.exchanges import Exchange, Hours, exchange_of
 from fintrack_tasks.sandbox.paths import Piece, joined, pieces
 from fintrack_tasks.sandbox.prices import Daily, fx_pair, rate_decimals, real_daily, slice_days
 from fintrack_tasks.sandbox.synthetic import Series, draw, series_of
@@ -21,6 +23,7 @@ NEW_YORK: Final = ZoneInfo("America/New_York")
 LONDON: Final = ZoneInfo("Europe/London")
 _DAY: Final = timedelta(days=1)
 _EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
+_FOREX_CLOSE: Final = time(17)  # in New York: there a trading day of currencies ends, and the next one begins
 _DAY_SECONDS: Final = 86_400
 _QUARTER: Final = 900
 _MINUTE: Final = 60
@@ -58,7 +61,11 @@ class Tick:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Listing:
-    """A symbol as the market knows it: either bundled days or a synthetic series. Equal to itself alone."""
+    """A symbol as the market knows it: either bundled days or a synthetic series. Equal to itself alone.
+
+    :ivar currency: that of the prices as a provider names it: ``GBp`` for pence.
+    :ivar exchange: where a stock or an index is traded, unless it is New York.
+    """
 
     symbol: str
     asset_class: AssetClass
@@ -67,6 +74,7 @@ class Listing:
     decimals: int
     days: tuple[Daily, ...] | Series
     origin: str
+    exchange: Exchange | None = None
 
     @property
     def synthetic(self) -> Series | None:
@@ -132,9 +140,13 @@ class Market:
             return Listing(symbol, kind, NEW_YORK, "USD", 6, real_daily()[symbol], f"bundled real prices{closes_only}")
         if kind is AssetClass.FOREX:
             return self._forex(symbol)
-        series = series_of(self.seed, symbol, kind)
+        series, origin = series_of(self.seed, symbol, kind), f"synthetic series, seed {self.seed}"
+        if found := exchange_of(symbol, kind):
+            there, unit = found
+            series = replace(series, first=max(series.first, there.first), trading=there.trades)
+            return Listing(symbol, kind, there.zone, unit, series.decimals, series, origin, there)
         zone, currency = (ZoneInfo("UTC"), symbol.partition("-")[2]) if kind is AssetClass.CRYPTO else (NEW_YORK, "USD")
-        return Listing(symbol, kind, zone, currency, series.decimals, series, f"synthetic series, seed {self.seed}")
+        return Listing(symbol, kind, zone, currency, series.decimals, series, origin)
 
     def _forex(self, symbol: str) -> Listing:
         # "EURUSD=X"; Yahoo's short form "INR=X" counts from the dollar
@@ -156,13 +168,16 @@ class Market:
         """The days from ``first`` to ``last``, both included; a synthetic series goes on to today, at its end value."""
         if not isinstance(listing.days, Series):
             return slice_days(listing.days, first, last)
-        return listing.days.days(first, min(last, self._local(listing, self.now())))
+        return listing.days.days(first, min(last, self.today(listing)))
 
     def bars(self, listing: Listing, seconds: int, start: datetime, end: datetime) -> list[Bar]:
         """The bars that open in ``[start, end)``, oldest first; the one in progress is live.
 
         Bars of 15 minutes and longer are joined from the same quarters of an hour, shorter ones from the minutes of
         these quarters, so that every length tells the same story.
+
+        Days are stamped as :meth:`stamp` says; shorter bars are counted from the open, and again from the end of a
+        lunch break.
 
         :param seconds: 86,400 for days; else a multiple of 900, or of 60.
         """
@@ -171,57 +186,77 @@ class Market:
         if end <= start:
             return []
         first, last = (moment.astimezone(listing.zone).date() for moment in (start, end))
+        if listing.asset_class is AssetClass.FOREX:
+            last += _DAY  # the next trading day begins in the evening
         found: list[Bar] = []
         for daily in self.daily(listing, first, last):
-            opens, closes = self.session(listing, daily.day)
+            closes = self.session(listing, daily.day)[1]
             if seconds >= _DAY_SECONDS and (listing.synthetic is None or now >= closes):
+                opens = self.stamp(listing, daily.day)
                 made = [Bar(opens, daily.open, daily.high, daily.low, daily.close, daily.adj_close, daily.volume)]
             else:
                 made = list(self._joined(listing, daily, seconds, now))
             found += [bar for bar in made if start <= bar.start < end]
         return found
 
+    def today(self, listing: Listing) -> date:
+        """The local date; of currencies that of the trading day, which begins in New York on the evening before."""
+        now = self.now()
+        if listing.asset_class is AssetClass.FOREX:
+            local = now.astimezone(NEW_YORK)
+            return local.date() + _DAY * (local.time() >= _FOREX_CLOSE)
+        return now.astimezone(listing.zone).date()
+
+    def session(self, listing: Listing, day: date) -> tuple[datetime, datetime]:
+        """When a day opens and closes, aware UTC; of an exchange's day without trade, when the one before it did."""
+        hours = self._hours(listing, day)
+        return hours[0][0], hours[-1][1]
+
+    def stamp(self, listing: Listing, day: date) -> datetime:
+        """The time that a day's own bar bears: the open, but for currencies the listing's midnight, aware UTC."""
+        if listing.asset_class is AssetClass.FOREX:
+            return _at(day, time(), listing.zone)
+        return self.session(listing, day)[0]
+
     @staticmethod
-    def session(listing: Listing, day: date) -> tuple[datetime, datetime]:
-        """When a day opens and closes, aware UTC."""
-        if listing.asset_class in (AssetClass.CRYPTO, AssetClass.FOREX):
-            opens = datetime(day.year, day.month, day.day, tzinfo=listing.zone)
-            following = day + _DAY
-            closes = datetime(following.year, following.month, following.day, tzinfo=listing.zone)
-        else:
-            opens = datetime(day.year, day.month, day.day, 9, 30, tzinfo=listing.zone)
-            closes = datetime(day.year, day.month, day.day, 13 if closes_early(day) else 16, tzinfo=listing.zone)
-        return opens.astimezone(UTC), closes.astimezone(UTC)
+    def _hours(listing: Listing, day: date) -> Hours:
+        if listing.exchange is not None:
+            return listing.exchange.hours(day)
+        if listing.asset_class is AssetClass.CRYPTO:
+            return ((_at(day, time(), UTC), _at(day + _DAY, time(), UTC)),)
+        if listing.asset_class is AssetClass.FOREX:
+            return ((_at(day - _DAY, _FOREX_CLOSE, NEW_YORK), _at(day, _FOREX_CLOSE, NEW_YORK)),)
+        return ((_at(day, time(9, 30), NEW_YORK), _at(day, time(13 if closes_early(day) else 16), NEW_YORK)),)
 
     def _joined(self, listing: Listing, daily: Daily, seconds: int, now: datetime) -> Iterator[Bar]:
-        opens, closes = self.session(listing, daily.day)
+        hours = self._hours(listing, daily.day)
+        closes = hours[-1][1]
         parts: Iterable[_Stretch] = self._quarters(listing, daily)
         if seconds % _QUARTER:
             parts = [minute for quarter in parts for minute in self._minutes(listing, quarter)]
         if listing.synthetic is not None and now < closes:
             parts = self._so_far(listing, parts, now)
+        whole = seconds >= _DAY_SECONDS
+        spans = [(self.stamp(listing, daily.day), closes)] if whole else _spans(hours, seconds)
         groups: dict[int, list[_Stretch]] = {}
         for part in parts:
-            groups.setdefault((part.start - opens) // timedelta(seconds=seconds), []).append(part)
+            groups.setdefault(0 if whole else _place(spans, part.start), []).append(part)
         for number, group in groups.items():
-            start = opens + timedelta(seconds=seconds) * number
-            ends = min(start + timedelta(seconds=seconds), closes)
+            start, ends = spans[number]
             live = listing.synthetic is not None and now < ends
             p = joined([part.piece for part in group])
-            adjusted = p.close if seconds >= _DAY_SECONDS else None
-            yield Bar(start, p.open, p.high, p.low, p.close, adjusted, p.volume, live)
+            yield Bar(start, p.open, p.high, p.low, p.close, p.close if whole else None, p.volume, live)
 
     def _find_quarters(self, listing: Listing, daily: Daily) -> tuple[_Stretch, ...]:
-        opens, closes = self.session(listing, daily.day)
-        count = int((closes - opens).total_seconds()) // _QUARTER
+        spans = _spans(self._hours(listing, daily.day), _QUARTER)
         whole = Piece(daily.open, daily.high, daily.low, daily.close, daily.volume)
-        made = pieces(whole, count, listing.decimals, self.seed, listing.symbol, daily.day, "quarters")
-        return _in_time(made, opens, _QUARTER)
+        made = pieces(whole, len(spans), listing.decimals, self.seed, listing.symbol, daily.day, "quarters")
+        return tuple(_Stretch(*span, piece) for span, piece in zip(spans, made, strict=True))
 
     def _find_minutes(self, listing: Listing, quarter: _Stretch) -> tuple[_Stretch, ...]:
-        count = _QUARTER // _MINUTE
-        made = pieces(quarter.piece, count, listing.decimals, self.seed, listing.symbol, quarter.start, "minutes")
-        return _in_time(made, quarter.start, _MINUTE)
+        spans = _spans(((quarter.start, quarter.end),), _MINUTE)
+        made = pieces(quarter.piece, len(spans), listing.decimals, self.seed, listing.symbol, quarter.start, "minutes")
+        return tuple(_Stretch(*span, piece) for span, piece in zip(spans, made, strict=True))
 
     def _so_far(self, listing: Listing, parts: Iterable[_Stretch], now: datetime) -> Iterator[_Stretch]:
         """What has passed by now; the part in progress closes at the current price."""
@@ -251,7 +286,7 @@ class Market:
         """The newest real close, or the close of a synthetic series' newest day before today."""
         if not isinstance(listing.days, Series):
             return listing.days[-1].close
-        return self._day(listing.days, listing.days.before(self._local(listing, self.now()))).close
+        return self._day(listing.days, listing.days.before(self.today(listing))).close
 
     def _price(self, listing: Listing, now: datetime) -> float:
         now = now.replace(microsecond=0)  # one price a second
@@ -259,24 +294,41 @@ class Market:
         if not isinstance(listing.days, Series):
             decimals = listing.decimals if listing.asset_class is AssetClass.FOREX else 2
             return max(round(listing.days[-1].close * (1 + _REAL_SWING * jitter), decimals), 10.0**-decimals)
-        series, today = listing.days, self._local(listing, now)
+        series, today = listing.days, self.today(listing)
         opens, closes = self.session(listing, today)
         if not series.trades(today) or now < opens:
             return series.rounded(self._day(series, series.before(today)).close * (1 + _LIVE_SWING * jitter))
         daily = self._day(series, today)
         if now >= closes:
             return series.rounded(daily.close * (1 + _LIVE_SWING * jitter))
-        quarter = self._quarters(listing, daily)[int((now - opens).total_seconds()) // _QUARTER]
-        minute = self._minutes(listing, quarter)[int((now - quarter.start).total_seconds()) // _MINUTE]
-        share, p = (now - minute.start) / timedelta(seconds=_MINUTE), minute.piece
+        quarter = _around(self._quarters(listing, daily), now)
+        minute = _around(self._minutes(listing, quarter), now)
+        # During a lunch break the price is that of the last minute before it.
+        share, p = min(1.0, (now - minute.start) / timedelta(seconds=_MINUTE)), minute.piece
         price = (p.open + (p.close - p.open) * share) * (1 + _LIVE_SWING * jitter)
         return min(max(series.rounded(price), daily.low), daily.high)
 
-    @staticmethod
-    def _local(listing: Listing, moment: datetime) -> date:
-        return moment.astimezone(listing.zone).date()
+
+def _at(day: date, clock: time, zone: tzinfo) -> datetime:
+    return datetime.combine(day, clock, zone).astimezone(UTC)
 
 
-def _in_time(made: Iterable[Piece], opens: datetime, seconds: int) -> tuple[_Stretch, ...]:
-    step = timedelta(seconds=seconds)
-    return tuple(_Stretch(opens + step * i, opens + step * (i + 1), piece) for i, piece in enumerate(made))
+def _spans(hours: Hours, seconds: int) -> list[tuple[datetime, datetime]]:
+    """Each part cut into stretches of so many seconds, the last one of each as long as there is time."""
+    step, found = timedelta(seconds=seconds), []
+    for start, end in hours:
+        found += [(start + step * i, min(start + step * (i + 1), end)) for i in range(-((start - end) // step))]
+    return found
+
+
+def _place(spans: list[tuple[datetime, datetime]], moment: datetime) -> int:
+    """The last span that begins at or before a moment."""
+    return bisect_right(spans, moment, key=_begin) - 1
+
+
+def _begin(span: tuple[datetime, datetime]) -> datetime:
+    return span[0]
+
+
+def _around(stretches: tuple[_Stretch, ...], moment: datetime) -> _Stretch:
+    return stretches[bisect_right(stretches, moment, key=lambda stretch: stretch.start) - 1]

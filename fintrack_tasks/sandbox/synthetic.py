@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Final
@@ -45,6 +45,7 @@ class Series:
 
     :param noise: what the course depends on beside the seed; a coin has the same course in every currency.
     :param base: the level about which the series moves.
+    :param trading: whether an exchange outside New York trades on a day.
     :param lattice: points of the noise that were drawn before, kept because neighbouring days share most of them.
     """
 
@@ -55,10 +56,13 @@ class Series:
     base: float
     decimals: int
     first: date
+    trading: Callable[[date], bool] | None = field(default=None, repr=False, compare=False)
     lattice: dict[tuple[int, int], float] = field(default_factory=dict, repr=False, compare=False)
 
     def trades(self, day: date) -> bool:
-        """Every day for crypto, Monday to Friday for currencies, New York's sessions for stocks and indices."""
+        """Every day for crypto, Monday to Friday for currencies, its exchange's sessions for a stock or an index."""
+        if self.trading is not None:
+            return self.trading(day)
         if self.asset_class is AssetClass.CRYPTO:
             return True
         return day.weekday() < 5 if self.asset_class is AssetClass.FOREX else is_trading_day(day)

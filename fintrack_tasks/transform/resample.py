@@ -13,16 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import date, datetime, time, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import StrEnum
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fintrack_tasks.domain import Batch, Interval, to_micros
+from fintrack_tasks.domain import Batch, Interval
 
 __all__ = [
     "Bars",
@@ -32,7 +30,6 @@ __all__ = [
     "aggregate",
     "aggregate_batch",
     "aggregate_columns",
-    "forex_sessions",
     "group",
 ]
 
@@ -41,8 +38,6 @@ Integers = NDArray[np.int64]
 
 _DAY: Final = 86_400_000_000
 _MINUTE: Final = 60_000_000
-_NEW_YORK: Final = ZoneInfo("America/New_York")
-_FOREX_CLOSE: Final = time(17)
 _PRICES: Final = ("open", "high", "low", "close")
 _EXACT: Final = Context(prec=100, rounding=ROUND_HALF_EVEN)
 _FIFTEEN_DIGITS: Final = Context(prec=15, rounding=ROUND_HALF_EVEN)
@@ -277,20 +272,6 @@ def aggregate_batch(
     columns = aggregate_columns(batch.columns, length, to, sessions, until=until, missing=missing)
     stored = Interval(to.value) if to.value in set(Interval) else None
     return replace(batch, columns=columns, interval=stored, meta={**batch.meta, "length": to.value})
-
-
-def forex_sessions(first: date, last: date) -> Sessions:
-    """Currencies' trading days that bear the dates from ``first`` to ``last``, both included.
-
-    A trading day is named by the weekday on which it ends: it runs from 17:00 in New York of the day before, Sunday's
-    for Monday, to 17:00 of its own. In UTC that is 21:00 while New York keeps summer time and 22:00 otherwise.
-    """
-    days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-    days = [day for day in days if day.weekday() < 5]
-    closes = [to_micros(datetime.combine(day, _FOREX_CLOSE, _NEW_YORK)) for day in days]
-    opens = [to_micros(datetime.combine(day - timedelta(days=1), _FOREX_CLOSE, _NEW_YORK)) for day in days]
-    dates = [(day - date(1970, 1, 1)).days * _DAY for day in days]
-    return Sessions(*(np.array(values, np.int64) for values in (opens, closes, dates)))
 
 
 def _traded(cells: Mapping[str, Sequence[Any]], rows: Sequence[int]) -> tuple[str | None, str | None]:

@@ -85,8 +85,8 @@ def _check_in_context(
     stamps = np.array(given if len(rows) == len(given) else [given[row] for row in rows.tolist()], dtype=np.int64)
     found: list[Finding] = []
     if context.hours is not None:
-        early = limits.by_class[context.asset_class].early
-        found = check_hours(rows, stamps, context.hours, interval, early)
+        margin = limits.by_class[context.asset_class].margin
+        found = check_hours(rows, stamps, context.hours, interval, margin)
         kept = ~np.isin(rows, [_row(one) for one in found])
         rows, stamps = rows[kept], stamps[kept]
     if not seen.in_order:

@@ -35,7 +35,7 @@ class Hours:
 
     @classmethod
     def of(cls, calendar: str) -> Hours:
-        """The hours of a calendar by exchange_calendars' name.
+        """The hours of a calendar by its name: see :func:`fintrack_tasks.sessions.calendar_name`.
 
         :raises fintrack_tasks.errors.ConfigurationError: when it is unknown or cannot be computed.
         """

@@ -31,18 +31,18 @@ _ENOUGH: Final = 10
 _MOST_OF_A_SESSION: Final = 0.75
 
 
-def check_hours(rows: Stamps, stamps: Stamps, hours: Hours, interval: Interval, early: timedelta) -> list[Finding]:
+def check_hours(rows: Stamps, stamps: Stamps, hours: Hours, interval: Interval, margin: timedelta) -> list[Finding]:
     """The findings of ``shifted_zone`` and ``outside_session`` on bars; silent beyond what the calendar knows.
 
     :param rows: the positions that findings name, one for each stamp; ``stamps`` need not ascend.
-    :param early: how long before a part of a session's start a bar may lie.
+    :param margin: how long before a part of a session, and how long after it, an intraday bar may lie.
     """
     if not len(hours.starts):
         return []
     if interval is Interval.D1:
         return _daily(rows, stamps, hours)
     if interval.delta < timedelta(days=1):
-        return _intraday(rows, stamps, hours, interval.delta // _MICROSECOND, early // _MICROSECOND)
+        return _intraday(rows, stamps, hours, interval.delta // _MICROSECOND, margin // _MICROSECOND)
     return []
 
 
@@ -68,11 +68,12 @@ def _daily(rows: Stamps, stamps: Stamps, hours: Hours) -> list[Finding]:
     ]
 
 
-def _intraday(rows: Stamps, stamps: Stamps, hours: Hours, step: int, early: int) -> list[Finding]:
+def _intraday(rows: Stamps, stamps: Stamps, hours: Hours, step: int, margin: int) -> list[Finding]:
     known = (stamps >= hours.starts[0]) & (stamps < hours.ends[-1])
     # The first part that is not over at the stamp: the bar touches it when it ends after that part's start.
     place = np.minimum(np.searchsorted(hours.ends, stamps, "right"), len(hours.ends) - 1)
-    outside = known & (stamps + step + early <= hours.starts[place])
+    over = hours.ends[np.maximum(place - 1, 0)]
+    outside = known & (stamps + step + margin <= hours.starts[place]) & (stamps >= over + margin)
     if not outside.any():
         return []
     moved = _moved_runs(stamps, outside, hours, step)

@@ -110,7 +110,7 @@ RULES: Final = {
             REJECT,
             "a daily bar's date is a session of the instrument's calendar; an intraday bar's span touches one",
             needs="hours",
-            thresholds=("early",),
+            thresholds=("margin",),
         ),
         Rule(
             "duplicates",
@@ -192,7 +192,8 @@ CHECKS: Final = ("required_columns", "data_types", "value_ranges", "timestamps",
 class Thresholds:
     """What is usual for an asset class.
 
-    :param early: how long before its session's open a bar may lie: currencies trade from Sunday evening.
+    :param margin: how far from its session an intraday bar may lie. Currencies have no bell: some feeds begin
+        before 17:00 in New York on Sunday, or go on after it on Friday, by the clocks of London.
     :param stale_after: the time of trading after which a quote is stale.
     :param jump: how many times the usual return a return may be.
     :param quote_jump: how far a quote may lie from its previous close, as a log return.
@@ -201,7 +202,7 @@ class Thresholds:
     :param disagreement: how far two providers' closes may lie apart, as a fraction.
     """
 
-    early: timedelta = timedelta(0)
+    margin: timedelta = timedelta(0)
     stale_after: timedelta = timedelta(hours=1)
     jump: float = 4.5
     quote_jump: float = 0.25
@@ -217,7 +218,7 @@ _BY_CLASS: Final = {
         stale_after=timedelta(minutes=15), jump=6.0, quote_jump=0.4, volume=20.0, disagreement=0.01
     ),
     AssetClass.FOREX: Thresholds(
-        early=timedelta(hours=4), jump=6.0, quote_jump=0.05, volume=inf, volume_intraday=inf, disagreement=0.003
+        margin=timedelta(hours=2), jump=6.0, quote_jump=0.05, volume=inf, volume_intraday=inf, disagreement=0.003
     ),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -165,6 +166,72 @@ def test_aggregate_prints_the_weeks(
     assert (refused.returncode, refused.stdout) == (2, "")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--max-age", "1e9"), "no date lies 1e+09 days (--max-age) before 2"),
+        (("--max-age", "1000000"), "no date lies 1e+06 days (--max-age) before 2"),
+        (("--max-age", "inf"), "no date lies inf days"),
+        (("--at", "0001-01-01"), "no date lies 6 days (--max-age) before 0001-01-01"),
+        (("--at", "0001-01-01T00:00+14:00"), "--at is no time"),
+    ],
+)
+def test_a_rate_from_before_all_dates_is_refused_in_one_line(
+    tmp_path: Path, where: dict[str, str], words: tuple[str, ...], said: str
+) -> None:
+    refused = fintrack(tmp_path, "fx", "show", "EUR/USD", *words, check=False, environment=where)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert len(refused.stderr.splitlines()) == 1
+    assert said in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("pair", "said"),
+    [
+        ("GBX/GBP", "5 GBX = 0.05 GBP, by definition"),
+        ("KWF/KWD", "5 KWF = 0.005 KWD, by definition"),
+        ("EUR/EUR", "5 EUR = 5 EUR, by definition"),
+    ],
+)
+def test_a_minor_unit_needs_no_rate_and_is_told_in_one_line(
+    tmp_path: Path, where: dict[str, str], database: Database, pair: str, said: str
+) -> None:
+    assert fintrack(tmp_path, "fx", "show", pair, "--amount", "5", environment=where).stdout.splitlines() == [said]
+
+
+def test_where_no_bars_are_stored_aggregate_says_which(
+    tmp_path: Path, where: dict[str, str], database: Database, database_settings: Settings
+) -> None:
+    ingest(database, database_settings, chart(DAYS), NOW)
+    for words, missing in (
+        (("--to", "1h"), "no 15m bars of OCDO.L are stored; fetch them with: fintrack run historical"),
+        (("--to", "1w", "--start", "2031-01-01"), "no 1d bars of OCDO.L are stored in that time; fetch them"),
+    ):
+        refused = fintrack(tmp_path, "aggregate", "OCDO.L", *words, check=False, environment=where)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert missing in " ".join(refused.stderr.split())
+
+
+def test_aggregate_says_how_many_bars_open_in_no_session(
+    tmp_path: Path, where: dict[str, str], database: Database, database_settings: Settings, conn: psycopg.Connection
+) -> None:
+    """Friday, 26 April 2024, closed at 17:00 in New York, 21:00 UTC."""
+    _, [item] = make_run(conn, ["EURUSD=X"], Kind.BARS)
+    late = datetime(2024, 4, 26, 20, tzinfo=UTC)
+    item = replace(item, interval=Interval.H1, window=Window(late, late + timedelta(hours=2)))
+    stamps = [to_micros(late), to_micros(late + timedelta(hours=1))]
+    columns: dict[str, list[Any]] = {name: ["1.07", "1.08"] for name in ("open", "high", "low", "close")}
+    batch = Batch(
+        Kind.BARS, "EURUSD=X", "x", {"timestamp": stamps, **columns, "volume": [None] * 2}, "USD", Interval.H1
+    )
+    pipeline.load(item, batch, database=database, settings=database_settings, now=NOW)
+    found = told(tmp_path, where, "aggregate", "EURUSD=X", "--to", "1d")
+    [day] = found["bars"]
+    assert (day["parts"], day["missing"], found["outside"]) == (1, 23, 1)
+    shown = fintrack(tmp_path, "aggregate", "EURUSD=X", "--to", "1d", environment=where).stderr
+    assert "1 of the stored bars opens in no session" in " ".join(shown.split())
+
+
 def test_rates_are_updated_and_shown_as_of_a_time(tmp_path: Path, where: dict[str, str]) -> None:
     first = told(tmp_path, where, "fx", "update")
     assert first["changed"] == first["rates"] > 80_000
@@ -182,4 +249,6 @@ def test_rates_are_updated_and_shown_as_of_a_time(tmp_path: Path, where: dict[st
     assert told(tmp_path, where, "fx", "show", "EUR/USD", "--at", "1998-12-31", code=3)["rate"] is None
     for wrong in (("fx", "show", "EURUSD"), ("fx", "show", "EUR/USD", "--amount", "much")):
         assert fintrack(tmp_path, *wrong, check=False, environment=where).returncode == 2
+    shown = fintrack(tmp_path, "fx", "show", "EUR/USD", "--max-age", "36500", environment=where).stdout
+    assert re.search(r"^ *as of \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00 *$", shown, re.MULTILINE)
     assert datetime.fromisoformat(first["newest"]) < datetime.now(tz=UTC)

@@ -117,6 +117,19 @@ def test_the_three_jobs_load_real_prices_value_by_value_and_tell_kafka_once_each
         assert abs(indices[position]["sma_20"] - mean) < Decimal("1e-6") * mean
 
 
+def test_what_trades_elsewhere_is_loaded_whole_by_its_own_sessions(pipeline: Pipeline) -> None:
+    """Tokyo and Hong Kong rest at noon, pairs at the weekend; Johannesburg's and London's prices come in hundredths."""
+    symbols = {"7203.T": "JPY", "0700.HK": "HKD", "NPN.JO": "ZAR", "VOD.L": "GBP"}
+    result = pipeline.run("historical", "--symbols", ",".join([*symbols, "USDMXN=X"]), "--intervals", "1d,1h")
+    counts = result["jobs"]["fetch_historical_market_data"]
+    assert counts["items"] == counts["loaded"] > 0
+    assert counts["quarantined_rows"] == 0
+    stored = pipeline.query(
+        "SELECT DISTINCT symbol, currency FROM historical_market_data WHERE symbol = ANY(%s)", list(symbols)
+    )
+    assert {row["symbol"]: row["currency"] for row in stored} == symbols
+
+
 def test_every_event_equals_the_rows_it_tells_of(pipeline: Pipeline) -> None:
     pipeline.run("historical", "--symbols", "AAPL", "--start", "2009-11-01", "--end", "2009-12-01")
     pipeline.run("market-data", "--symbols", "MSFT,ETH-USD")

@@ -8,7 +8,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from fintrack_tasks import sessions
+from fintrack_tasks.domain import Instrument, Interval, Window, to_micros
 from fintrack_tasks.sandbox.market import Bar, Market, UnknownError
+from fintrack_tasks.sessions import expected_bars
 
 DAY = timedelta(days=1)
 
@@ -39,9 +42,9 @@ def joined(parts: list[Bar]) -> tuple[float, float, float, float, int]:
         ("AAPL", "America/New_York", time(9, 30)),
         ("^GSPC", "America/New_York", time(9, 30)),
         ("XYZ", "America/New_York", time(9, 30)),
-        ("EURUSD=X", "Europe/London", time()),
-        ("USDMXN=X", "Europe/London", time()),
         ("BTC-USD", "UTC", time()),
+        ("VOD.L", "Europe/London", time(8)),
+        ("NPN.JO", "Africa/Johannesburg", time(9)),
     ],
 )
 def test_every_length_of_bar_tells_the_same_story(symbol: str, zone: str, opens: time, day: date) -> None:
@@ -58,6 +61,92 @@ def test_every_length_of_bar_tells_the_same_story(symbol: str, zone: str, opens:
             assert all(a.close == b.open and b.start > a.start for a, b in pairwise(inside))
         parts = found
     assert len(parts) == 1
+
+
+@pytest.mark.parametrize("symbol", ["EURUSD=X", "USDMXN=X"])
+def test_a_pairs_hours_are_those_of_its_trading_day_and_its_day_is_stamped_in_london(symbol: str) -> None:
+    """Friday, 6 July 2012: in New York from Thursday 17:00, 21:00 UTC; its midnight in London was 23:00 UTC."""
+    now = "2026-11-24T16:20"
+    hours = bars(now, symbol, 3_600, "2012-07-05T21:00", "2012-07-06T21:00")
+    assert [hour.start for hour in hours] == [at("2012-07-05T21:00") + timedelta(hours=n) for n in range(24)]
+    [day] = bars(now, symbol, 86_400, "2012-07-05T22:00", "2012-07-06T22:00")
+    assert (day.start, joined(hours)) == (at("2012-07-05T23:00"), (day.open, day.high, day.low, day.close, day.volume))
+    weekend = bars(now, symbol, 900, "2012-07-06T20:45", "2012-07-08T21:15")
+    assert [quarter.start for quarter in weekend] == [at("2012-07-06T20:45"), at("2012-07-08T21:00")]
+
+
+def test_the_hours_of_a_pairs_monday_grow_from_sunday_evening_on() -> None:
+    """Sunday, 22 November 2026, 17:00 in New York is 22:00 UTC."""
+    seen = bars("2026-11-22T23:30", "USDMXN=X", 3_600, "2026-11-20T20:00", "2026-11-24T00:00")
+    assert [(bar.start, bar.live) for bar in seen] == [
+        (at("2026-11-20T20:00"), False), (at("2026-11-20T21:00"), False),
+        (at("2026-11-22T22:00"), False), (at("2026-11-22T23:00"), True),
+    ]  # fmt: skip
+    final = {bar.start: bar for bar in bars("2026-11-25T00:00", "USDMXN=X", 3_600, "2026-11-20", "2026-11-24")}
+    assert seen[:-1] == [final[bar.start] for bar in seen[:-1]]
+    assert seen[-1].close == market("2026-11-22T23:30").tick(market("2026-11-22").listing("USDMXN=X")).price
+
+
+@pytest.mark.parametrize(
+    "symbol", ["7203.T", "0700.HK", "NPN.JO", "VOD.L", "BHP.AX", "CEZ.PR", "RYA.IR", "^N225", "EURUSD=X", "AAPL"]
+)
+@pytest.mark.parametrize("interval", list(Interval))
+def test_a_symbol_has_the_bars_that_its_own_exchange_is_expected_to_give(symbol: str, interval: Interval) -> None:
+    """Lunch breaks, holidays, short days and changes of the clocks included; before the euro's own holidays of 2012."""
+    window = Window(at("2012-03-05"), at("2012-04-05"))
+    there = market("2026-11-24T16:20")
+    listing, step = there.listing(symbol), int(interval.delta.total_seconds())
+    found = there.bars(listing, step, window.start - DAY, window.end + DAY)
+    stamps = [to_micros(bar.start) for bar in found]
+    if interval is Interval.D1:
+        local = [bar.start.astimezone(listing.zone).date() for bar in found]
+        stamps = [to_micros(datetime(day.year, day.month, day.day, tzinfo=UTC)) for day in local]
+    inside = [stamp for stamp in stamps if to_micros(window.start) <= stamp < to_micros(window.end)]
+    assert inside == expected_bars(Instrument.of(symbol), interval, window)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "zone", "currency"),
+    [
+        ("7203.T", "Asia/Tokyo", "JPY"),
+        ("0700.HK", "Asia/Hong_Kong", "HKD"),
+        ("VOD.L", "Europe/London", "GBp"),
+        ("NPN.JO", "Africa/Johannesburg", "ZAc"),
+        ("TEVA.TA", "Asia/Jerusalem", "ILA"),
+        ("OPAP.AT", "Europe/Athens", "EUR"),
+        ("SAP.DE", "Europe/Berlin", "EUR"),
+        ("^FTSE", "Europe/London", "GBP"),
+        ("XYZ", "America/New_York", "USD"),
+        ("BRK.B", "America/New_York", "USD"),
+    ],
+)
+def test_a_symbol_has_its_exchanges_zone_and_the_unit_that_a_provider_gives_its_prices_in(
+    symbol: str, zone: str, currency: str
+) -> None:
+    listing = market("2026-11-24T16:20").listing(symbol)
+    assert (str(listing.zone), listing.currency) == (zone, currency)
+
+
+def test_every_exchange_that_a_symbol_may_name_has_a_price_and_days() -> None:
+    there = market("2026-11-24T16:20")
+    for suffix in sessions._SUFFIXES:
+        listing = there.listing(f"ABC.{suffix}")
+        assert len(listing.currency) == 3
+        assert there.tick(listing).price > 0
+        assert there.bars(listing, 86_400, at("2026-11-09"), at("2026-11-24"))
+        assert there.bars(listing, 86_400, at("1990-01-01"), at("2026-11-24"))[0].close > 0
+
+
+def test_during_a_lunch_break_the_price_is_that_of_before_it() -> None:
+    """Hong Kong rests from 12:00 to 13:00, 04:00 to 05:00 UTC."""
+    resting = bars("2026-11-24T04:30", "0700.HK", 3_600, "2026-11-24", "2026-11-25")
+    assert [(bar.start.hour, bar.start.minute, bar.live) for bar in resting] == [
+        (1, 30, False), (2, 30, False), (3, 30, False)
+    ]  # fmt: skip
+    there = market("2026-11-24T04:30")
+    assert abs(there.tick(there.listing("0700.HK")).price / resting[-1].close - 1) < 0.0011
+    [day] = bars("2026-11-24T04:30", "0700.HK", 86_400, "2026-11-24", "2026-11-25")
+    assert (day.live, day.volume) == (True, sum(bar.volume for bar in resting))
 
 
 def test_a_short_session_has_fewer_bars() -> None:
@@ -156,4 +245,5 @@ def test_a_day_opens_at_half_past_nine_in_new_york_summer_and_winter() -> None:
     there = market("2026-11-24T16:20")
     stock, euro = there.listing("AAPL"), there.listing("EURUSD=X")
     assert [there.session(stock, date(2012, month, 9))[0].hour for month in (1, 7)] == [14, 13]
-    assert [there.session(euro, date(2012, month, 9))[0] for month in (1, 7)] == [at("2012-01-09"), at("2012-07-08T23")]
+    assert [there.session(euro, date(2012, m, 9))[0] for m in (1, 7)] == [at("2012-01-08T22"), at("2012-07-08T21")]
+    assert [there.stamp(euro, date(2012, month, 9)) for month in (1, 7)] == [at("2012-01-09"), at("2012-07-08T23")]

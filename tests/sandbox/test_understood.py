@@ -9,11 +9,13 @@ from types import ModuleType
 import pytest
 import requests
 
-from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, Window, from_micros
+from fintrack_tasks.domain import AssetClass, Batch, Instrument, Interval, Kind, Window, from_micros
 from fintrack_tasks.errors import EmptyError, UnknownSymbolError
 from fintrack_tasks.fetch.providers import coinbase, yahoo_finance
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.sandbox import Running
+from fintrack_tasks.sessions import calendar_name, expected_bars
+from fintrack_tasks.validate import Context, Hours, check_batch
 
 Understand = Callable[..., Batch]
 
@@ -89,3 +91,24 @@ def test_the_unknown_and_the_empty_are_told_apart(module: ModuleType, understand
     early = Window(datetime(2001, 1, 1, tzinfo=UTC), datetime(2001, 2, 1, tzinfo=UTC))
     with pytest.raises(EmptyError):
         understand(module, "BTC-USD", Interval.D1, early)
+
+
+@pytest.mark.parametrize("interval", list(Interval))
+@pytest.mark.parametrize(
+    ("symbol", "currency"),
+    [("7203.T", "JPY"), ("0700.HK", "HKD"), ("NPN.JO", "ZAc"), ("VOD.L", "GBp"), ("^N225", "JPY"), ("EURUSD=X", "USD")],
+)
+def test_what_trades_elsewhere_has_its_own_sessions_and_its_providers_unit(
+    symbol: str, currency: str, interval: Interval, understand: Understand, now: datetime
+) -> None:
+    """Nothing for quarantine, and as many bars as a window is planned for: lunch breaks and holidays are none."""
+    instrument = Instrument.of(symbol)
+    window = Window(now - timedelta(days=40), now - timedelta(days=1))
+    if instrument.asset_class is AssetClass.FOREX:  # its days end with the bundled rates
+        window = Window(datetime(2026, 10, 22, tzinfo=UTC), datetime(2026, 10, 30, 21, tzinfo=UTC))
+    batch = understand(yahoo_finance, symbol, interval, window)
+    assert batch.currency == currency
+    assert batch.columns["timestamp"] == expected_bars(instrument, interval, window)
+    context = Context(instrument.asset_class, Hours.of(calendar_name(instrument)))
+    rules = {one.rule for one in check_batch(batch, now, context=context)}
+    assert not rules & {"outside_session", "shifted_zone"}

@@ -27,7 +27,6 @@ from fintrack_tasks.transform.resample import (
     aggregate,
     aggregate_batch,
     aggregate_columns,
-    forex_sessions,
     group,
 )
 
@@ -47,6 +46,13 @@ def said(stamps: Any, form: str = "%Y-%m-%d %H:%M") -> list[str]:
 
 def sessions(symbol: str) -> Sessions:
     return Sessions(*segments(Instrument.of(symbol)))
+
+
+def between(first: date, last: date) -> Sessions:
+    """A pair's trading days that bear these dates and those between them."""
+    whole = sessions("EURUSD=X")
+    low, high = np.searchsorted(whole.dates, [at(first.isoformat()), at(last.isoformat()) + 1])
+    return Sessions(whole.starts[low:high], whole.ends[low:high], whole.dates[low:high])
 
 
 def numbered(stamps: list[int]) -> dict[str, list[Any]]:
@@ -222,7 +228,7 @@ def test_a_trading_day_of_currencies_ends_at_five_in_new_york() -> None:
             ["10-31 21:00", "11-01 21:00", "11-04 22:00", "11-05 22:00"],
         ),
     ):  # fmt: skip
-        days = forex_sessions(first, last)
+        days = between(first, last)
         assert said(days.starts, "%m-%d %H:%M") == opens
         assert said(days.ends, "%m-%d %H:%M") == closes
         assert [stamp % 86_400_000_000 for stamp in days.dates.tolist()] == [0, 0, 0, 0]
@@ -249,14 +255,12 @@ def test_hours_of_a_pair_fall_into_their_trading_day_on_both_sides_of_a_change_o
     """Hours as a live pair has them: until 17:00 in New York on Friday, again from 17:00 there on Sunday."""
     friday = at(first) + 24 * 3_600_000_000
     hours = [*range(at(first), friday, 3_600_000_000), *range(at(opens), at(last), 3_600_000_000)]
-    made = aggregate_columns(
-        numbered(hours), Length.H1, Length.D1, forex_sessions(date(2024, 3, 1), date(2024, 11, 30)), until=at(last)
-    )
+    made = aggregate_columns(numbered(hours), Length.H1, Length.D1, sessions("EURUSD=X"), until=at(last))
     assert said(made["timestamp"], "%Y-%m-%d") == days
     assert made["parts"] == counts
     assert list(zip(made["open"], made["close"], strict=True)) == edges
     assert made["is_final"] == [True, True, False]
-    week = aggregate_columns(made, Length.D1, Length.W1, forex_sessions(date(2024, 3, 1), date(2024, 11, 30)), until=0)
+    week = aggregate_columns(made, Length.D1, Length.W1, sessions("EURUSD=X"), until=0)
     assert [week["open"], week["close"]] == [["1", "25"], ["25", edges[-1][1]]]
 
 

@@ -119,6 +119,12 @@ def test_currencies_trade_from_sunday_evening_to_friday_evening() -> None:
     assert found("EURUSD=X", Interval.H1, times) == [("outside_session", 1)]
 
 
+def test_feeds_of_currencies_may_begin_and_end_by_the_clocks_of_london() -> None:
+    """Between the two cities' changes of the clocks, 22:00 in London is 18:00 in New York, 22:00 UTC."""
+    times = days("2024-03-15T22:00", "2024-03-15T23:00", "2024-03-17T17:00", "2024-03-17T19:00", "2024-03-17T22:00")
+    assert found("EURUSD=X", Interval.H1, times) == [("outside_session", 1), ("outside_session", 2)]
+
+
 def test_beyond_what_the_calendar_knows_nothing_is_outside() -> None:
     assert found("AAPL", Interval.D1, days("1950-01-07")) == []
     assert found("AAPL", Interval.H1, days("1950-01-07T12:00")) == []

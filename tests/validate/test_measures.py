@@ -100,6 +100,14 @@ def test_a_quote_of_fridays_close_is_on_time_until_mondays_trading() -> None:
     assert of_quote(AAPL, at(6, 14, 5), loaded=True, newest=close).late == 1  # 13:30 to 13:45, and 20 minutes
 
 
+def test_a_pairs_quote_of_fridays_close_in_new_york_is_on_time_until_sunday_evening() -> None:
+    """Friday the 3rd of May ends at 21:00 UTC, Monday begins on Sunday at 21:00."""
+    pair, close = Instrument.of("EURUSD=X"), to_micros(at(3, 20, 59))
+    for moment in (at(3, 22), at(4, 12), at(5, 21, 15)):
+        assert of_quote(pair, moment, loaded=True, newest=close).late == 0
+    assert of_quote(pair, at(5, 21, 16), loaded=True, newest=close).late == 1
+
+
 def test_a_quote_that_came_after_the_runs_moment_is_on_time() -> None:
     assert of_quote(AAPL, at(8, 16), loaded=True, newest=to_micros(at(8, 17))).late == 0
 

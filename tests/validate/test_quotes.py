@@ -73,6 +73,22 @@ def test_a_quote_is_stale_after_an_hour_of_trading_not_of_time(at: str, now: str
     assert found(batch, moment, hours=None) == []
 
 
+@pytest.mark.parametrize(
+    ("now", "stale"),
+    [
+        ("2024-03-08T22:59", False),
+        ("2024-03-09T12:00", False),
+        ("2024-03-10T21:58", False),  # trading goes on at 21:00 UTC, New York having changed its clocks that morning
+        ("2024-03-10T22:00", True),
+    ],
+)
+def test_a_quote_of_a_pair_from_fridays_close_is_fresh_all_weekend(now: str, stale: bool) -> None:
+    moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
+    hours = Hours(*segments(Instrument.of("EURUSD=X")))
+    batch = quote(datetime(2024, 3, 8, 21, 59, tzinfo=UTC))
+    assert found(batch, moment, hours) == (["stale_quote"] if stale else [])
+
+
 def test_a_quote_from_the_future_is_not_stale() -> None:
     assert found(quote(MONDAY + timedelta(hours=2))) == ["timestamps"]
 

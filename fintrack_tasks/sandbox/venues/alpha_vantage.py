@@ -146,7 +146,7 @@ def _global_quote(market: Market, _function: str, params: Mapping[str, str]) -> 
         ("low", _decimal(min(tick.price, before), 4)),
         ("price", _decimal(tick.price, 4)),
         ("volume", str(tick.volume)),
-        ("latest trading day", f"{_latest_day(market.now())}"),
+        ("latest trading day", f"{_latest_day(listing, market.now())}"),
         ("previous close", _decimal(before, 4)),
         ("change", f"{change:.4f}"),
         ("change percent", f"{100 * change / before:.4f}%"),
@@ -154,8 +154,10 @@ def _global_quote(market: Market, _function: str, params: Mapping[str, str]) -> 
     return {"Global Quote": {**_numbered(fields, 2), "fintrack": listing.statement}}
 
 
-def _latest_day(now: datetime) -> date:
+def _latest_day(listing: Listing, now: datetime) -> date:
     local = now.astimezone(NEW_YORK)
+    if listing.exchange is not None:
+        return listing.exchange.last(local.date())  # no date is later than New York's
     day = local.date() if local.time() >= time(9, 30) else local.date() - timedelta(days=1)
     while not is_trading_day(day):
         day -= timedelta(days=1)
@@ -297,8 +299,9 @@ def _rows(
     bars: Iterable[Bar], seconds: int, listing: Listing, places: int, more: Callable[[Bar], list[tuple[str, str]]]
 ) -> dict[str, dict[str, str]]:
     """By wall-clock time, newest first: dates of the listing's own zone, times of New York for stocks, else of UTC."""
-    own = seconds == 86_400 or listing.asset_class is AssetClass.STOCK
-    zone, form = listing.zone if own else UTC, "%Y-%m-%d" if seconds == 86_400 else "%Y-%m-%d %H:%M:%S"
+    zone, form = (NEW_YORK if listing.asset_class is AssetClass.STOCK else UTC), "%Y-%m-%d %H:%M:%S"
+    if seconds == 86_400:
+        zone, form = listing.zone, "%Y-%m-%d"
     return {
         bar.start.astimezone(zone).strftime(form): _numbered(
             [*((name, _decimal(getattr(bar, name), places)) for name in ("open", "high", "low", "close")), *more(bar)]

@@ -175,7 +175,7 @@ def _rate(market: Market, listing: Listing, params: Mapping[str, str]) -> dict[s
 
 def _quote(market: Market, listing: Listing, params: Mapping[str, str]) -> dict[str, Any]:
     tick = market.tick(listing)
-    today = tick.at.astimezone(listing.zone).date()
+    today = market.today(listing)
     opens, closes = market.session(listing, today)
     change = tick.price - tick.previous_close
     low, high = sorted((tick.price, tick.previous_close))

@@ -191,6 +191,12 @@ def _columns(bars: Sequence[Bar], tick: Tick, *, daily: bool) -> dict[str, Any]:
     return {"timestamp": stamps, "indicators": indicators}
 
 
+def _type(listing: Listing) -> tuple[str, str, str]:
+    """What it is, and its exchange: outside New York by the calendar's name, for want of Yahoo's own."""
+    kind, exchange, full = _TYPES[listing.asset_class]
+    return (kind, exchange, full) if listing.exchange is None else (kind, listing.exchange.name, listing.exchange.name)
+
+
 def _offset(listing: Listing, now: datetime) -> tuple[int, str]:
     local = now.astimezone(listing.zone)
     shift = local.utcoffset() or timedelta(0)
@@ -198,16 +204,20 @@ def _offset(listing: Listing, now: datetime) -> tuple[int, str]:
 
 
 def _first_trade(market: Market, listing: Listing) -> int:
-    return int(market.session(listing, listing.first_day)[0].timestamp())
+    return int(market.stamp(listing, listing.first_day).timestamp())
 
 
 def _meta(market: Market, listing: Listing, tick: Tick, interval: str, wanted: str) -> dict[str, Any]:
-    kind, exchange, full = _TYPES[listing.asset_class]
+    kind, exchange, full = _type(listing)
     now = market.now()
     offset, short = _offset(listing, now)
-    opens, closes = market.session(listing, now.astimezone(listing.zone).date())
-    hours = [opens, opens, closes, closes]  # pre-market and post-market, for stocks alone
-    if listing.asset_class is AssetClass.STOCK:
+    today = now.astimezone(listing.zone).date()
+    opens, closes = market.session(listing, today)
+    if listing.asset_class is AssetClass.FOREX:  # its days are London's, by the stamps
+        opens, closes = (market.stamp(listing, day) for day in (today, today + timedelta(days=1)))
+    hours = [opens, opens, closes, closes]  # pre-market and post-market, for New York's stocks alone
+    extended = listing.asset_class is AssetClass.STOCK and listing.exchange is None
+    if extended:
         hours = [opens - timedelta(hours=5, minutes=30), opens, closes, closes + timedelta(hours=4)]
     marks = [int(moment.timestamp()) for moment in hours]
     periods = {
@@ -222,7 +232,7 @@ def _meta(market: Market, listing: Listing, tick: Tick, interval: str, wanted: s
         "instrumentType": kind,
         "firstTradeDate": _first_trade(market, listing),
         "regularMarketTime": int(tick.at.timestamp()),
-        "hasPrePostMarketData": listing.asset_class is AssetClass.STOCK,
+        "hasPrePostMarketData": extended,
         "gmtoffset": offset,
         "timezone": short,
         "exchangeTimezoneName": str(listing.zone),
@@ -255,7 +265,7 @@ def _quotes(market: Market, symbols: str) -> Reply:
 
 def _quote(market: Market, listing: Listing) -> dict[str, Any]:
     tick = market.tick(listing)
-    kind, exchange, full = _TYPES[listing.asset_class]
+    kind, exchange, full = _type(listing)
     offset, short = _offset(listing, market.now())
     change = tick.price - tick.previous_close
     return {
@@ -269,7 +279,7 @@ def _quote(market: Market, listing: Listing) -> dict[str, Any]:
         "exchangeTimezoneName": str(listing.zone),
         "exchangeTimezoneShortName": short,
         "gmtOffSetMilliseconds": offset * 1000,
-        "market": _MARKETS[listing.asset_class],
+        "market": f"{exchange.lower()}_market" if listing.exchange else _MARKETS[listing.asset_class],
         "marketState": "REGULAR",
         "esgPopulated": False,
         "triggerable": True,

@@ -215,7 +215,7 @@ def test_other_paths_are_not_there(get: Get) -> None:
 # --- what is understood
 
 
-@pytest.mark.parametrize("symbol", ["AAPL", "XYZ", "BTC-USD", "ETH-BTC", "EURUSD=X", "USDMXN=X"])
+@pytest.mark.parametrize("symbol", ["AAPL", "XYZ", "7203.T", "BTC-USD", "ETH-BTC", "EURUSD=X", "USDMXN=X"])
 def test_a_quote_is_understood(symbol: str, understand: Understand, now: datetime) -> None:
     batch = understand(symbol)
     [stamp] = batch.columns["timestamp"]
@@ -241,7 +241,8 @@ def test_bars_up_to_now_are_understood_the_open_one_included(
     ("symbol", "other", "interval"),
     [("BTC-USD", coinbase.PROVIDER, each) for each in Interval]
     + [("XYZ", yahoo_finance.PROVIDER, each) for each in Interval]
-    + [("USDMXN=X", yahoo_finance.PROVIDER, Interval.H1)],
+    + [("7203.T", yahoo_finance.PROVIDER, each) for each in Interval]
+    + [("VOD.L", yahoo_finance.PROVIDER, Interval.D1), ("USDMXN=X", yahoo_finance.PROVIDER, Interval.H1)],
 )
 def test_it_tells_of_the_same_market_as_the_others(
     symbol: str, other: Provider, interval: Interval, understand: Understand

@@ -1,0 +1,103 @@
+"""The exchanges outside New York: their sessions, zones and currencies, by a symbol's suffix or an index' name.
+
+Sessions are those of :mod:`fintrack_tasks.sessions`, which bring pandas. They are computed when a symbol is first asked
+for, once for each calendar; New York's own days need none of it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from fintrack_tasks.domain import AssetClass, Instrument, from_micros
+from fintrack_tasks.sessions import calendar_name, segments, zone
+
+__all__ = ["Exchange", "Hours", "exchange_of"]
+
+Hours = tuple[tuple[datetime, datetime], ...]
+"""When the parts of a session begin and end, aware UTC; a lunch break makes two."""
+
+_NEW_YORK: Final = "XNYS"
+_FIRST: Final = date(1990, 1, 1)
+_LAST: Final = date(2039, 12, 31)
+_CURRENCIES: Final = {
+    "24/5": "EUR", "24/7": "ILS", "BVMF": "BRL", "XASX": "AUD", "XBKK": "THB", "XBOM": "INR", "XBUD": "HUF",
+    "XBUE": "ARS", "XCSE": "DKK", "XHKG": "HKD", "XICE": "ISK", "XIDX": "IDR", "XIST": "TRY", "XJSE": "ZAR",
+    "XKLS": "MYR", "XKRX": "KRW", "XLIM": "PEN", "XLON": "GBP", "XMEX": "MXN", "XMOS": "RUB", "XNZE": "NZD",
+    "XOSL": "NOK", "XPRA": "CZK", "XSAU": "SAR", "XSES": "SGD", "XSGO": "CLP", "XSHG": "CNY", "XSTO": "SEK",
+    "XSWX": "CHF", "XTAI": "TWD", "XTKS": "JPY", "XTSE": "CAD", "XWAR": "PLN",
+}  # fmt: skip
+"""By calendar, where it is not the euro."""
+_UNITS: Final = {"L": "GBp", "JO": "ZAc", "TA": "ILA", "IL": "USD"}
+"""Of stocks by suffix, where prices are in a hundredth of the currency, or in a foreign one."""
+_UNCOMPUTED: Final = {"AT": "Europe/Athens", "TA": "Asia/Jerusalem"}
+"""Exchanges whose calendar cannot be computed: here they trade from 10:00 to 17:00, Monday to Friday."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exchange:
+    """:param sessions: date to the hours of its session, ascending, none before 1990."""
+
+    name: str
+    zone: ZoneInfo
+    sessions: Mapping[date, Hours]
+    dates: tuple[date, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dates", tuple(self.sessions))
+
+    @property
+    def first(self) -> date:
+        """The first day of trade that has another one before it."""
+        return self.dates[1]
+
+    def trades(self, day: date) -> bool:
+        return day in self.sessions
+
+    def hours(self, day: date) -> Hours:
+        """The session of a day; of one without trade the last one before it."""
+        return self.sessions[self.last(day)]
+
+    def last(self, day: date) -> date:
+        """The newest day of trade that is not after this one, or the first of all."""
+        return self.dates[max(bisect_right(self.dates, day) - 1, 0)]
+
+
+def exchange_of(symbol: str, asset_class: AssetClass) -> tuple[Exchange, str] | None:
+    """The exchange of a stock or an index, and the unit of its prices; ``None`` for New York's and for all else."""
+    if asset_class not in (AssetClass.STOCK, AssetClass.INDEX):
+        return None
+    name, suffix = calendar_name(Instrument(symbol, asset_class)), symbol.rpartition(".")[2]
+    if name == _NEW_YORK:
+        return None
+    stock = asset_class is AssetClass.STOCK
+    found = _uncomputed(suffix) if stock and suffix in _UNCOMPUTED else _computed(name)
+    unit = _CURRENCIES.get(name, "EUR")
+    return found, _UNITS.get(suffix, unit) if stock else unit
+
+
+@lru_cache(maxsize=64)
+def _computed(name: str) -> Exchange:
+    there = Instrument(name, AssetClass.STOCK, calendar=name)
+    sessions: dict[date, Hours] = {}
+    for start, end, midnight in zip(*(column.tolist() for column in segments(there)), strict=True):
+        day = from_micros(midnight).date()
+        if day >= _FIRST:
+            sessions[day] = (*sessions.get(day, ()), (from_micros(start), from_micros(end)))
+    return Exchange(name, zone(there), sessions)
+
+
+@lru_cache(maxsize=8)
+def _uncomputed(suffix: str) -> Exchange:
+    local = ZoneInfo(_UNCOMPUTED[suffix])
+
+    def at(day: date, hour: int) -> datetime:
+        return datetime.combine(day, time(hour), local).astimezone(UTC)
+
+    days = (_FIRST + timedelta(days=n) for n in range((_LAST - _FIRST).days + 1))
+    return Exchange(suffix, local, {day: ((at(day, 10), at(day, 17)),) for day in days if day.weekday() < 5})
