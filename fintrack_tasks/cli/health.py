@@ -13,7 +13,6 @@ from fintrack_tasks.errors import OutageError
 from fintrack_tasks.fetch import providers, quota, route
 from fintrack_tasks.fetch.gate import Gate
 from fintrack_tasks.fetch.providers.base import Facts
-from fintrack_tasks.observability import HealthChecker
 from fintrack_tasks.settings import Settings, load_settings, redact_url
 
 __all__ = ["register"]
@@ -30,6 +29,8 @@ def register(app: typer.Typer) -> None:
 def health(as_json: AsJson = False) -> None:
     """Ask every server, the workers of every queue and beat whether they are well; exit code 4 when one is not."""
     checks = {"workers": check_workers, "beat": check_beat}
+    from fintrack_tasks.observability import HealthChecker  # noqa: PLC0415  every server's client, for this alone
+
     status = HealthChecker(settings=load_settings(), checks=checks).check_system_health()
     if as_json:
         print_json({"healthy": status.healthy, "checks": status.checks, "timestamp": status.timestamp})

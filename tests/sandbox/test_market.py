@@ -127,9 +127,16 @@ def test_a_symbol_has_its_exchanges_zone_and_the_unit_that_a_provider_gives_its_
     assert (str(listing.zone), listing.currency) == (zone, currency)
 
 
-def test_every_exchange_that_a_symbol_may_name_has_a_price_and_days() -> None:
+@pytest.mark.parametrize(
+    "suffixes",
+    [
+        pytest.param(["AT", "HK", "L", "TA"], id="some"),
+        pytest.param(sorted(sessions._SUFFIXES), id="all", marks=pytest.mark.soak),  # fifty calendars take a while
+    ],
+)
+def test_every_exchange_that_a_symbol_may_name_has_a_price_and_days(suffixes: list[str]) -> None:
     there = market("2026-11-24T16:20")
-    for suffix in sessions._SUFFIXES:
+    for suffix in suffixes:
         listing = there.listing(f"ABC.{suffix}")
         assert len(listing.currency) == 3
         assert there.tick(listing).price > 0
