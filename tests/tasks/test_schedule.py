@@ -145,6 +145,7 @@ def until(condition: Callable[[], object], seconds: float) -> bool:
     return False
 
 
+@pytest.mark.chaos
 def test_the_schedule_survives_a_killed_server_and_says_so_once(server: Server, beat: Callable[[], Beat]) -> None:
     one = beat()
     assert until(server.sent, 20)
@@ -206,6 +207,7 @@ def test_what_is_due_once_an_hour_keeps_its_time_through_an_outage(server: Serve
     assert server.client.zscore(ENTRIES, "fintrack:redbeat:hourly") == pytest.approx(due, abs=1)
 
 
+@pytest.mark.chaos
 def test_a_second_beat_stands_by_and_takes_over(server: Server, beat: Callable[[], Beat]) -> None:
     first = beat()
     assert until(server.sent, 20)
@@ -240,6 +242,7 @@ def test_a_second_beat_stands_by_and_takes_over(server: Server, beat: Callable[[
     assert senders(3) == {third.pid}
 
 
+@pytest.mark.chaos
 def test_a_beat_that_slept_past_its_lock_does_not_tick_beside_its_successor(
     server: Server, beat: Callable[[], Beat]
 ) -> None:
