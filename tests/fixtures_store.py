@@ -55,6 +55,18 @@ def database_settings(stack: dict[str, str], template: str) -> Iterator[Settings
 
 
 @pytest.fixture
+def database_variables(database_settings: Settings) -> dict[str, str]:
+    """The variables that point a process at the test's own database."""
+    return {
+        "DB_HOST": database_settings.db_host,
+        "DB_PORT": str(database_settings.db_port),
+        "DB_NAME": database_settings.db_name,
+        "DB_USER": database_settings.db_user,
+        "DB_PASSWORD": database_settings.db_password.get_secret_value(),
+    }
+
+
+@pytest.fixture
 def database(database_settings: Settings) -> Iterator[Database]:
     made = Database(database_settings, pool_size=4)
     try:

@@ -28,9 +28,9 @@ def register(app: typer.Typer) -> None:
 
 def health(as_json: AsJson = False) -> None:
     """Ask every server, the workers of every queue and beat whether they are well; exit code 4 when one is not."""
-    checks = {"workers": check_workers, "beat": check_beat}
     from fintrack_tasks.observability import HealthChecker  # noqa: PLC0415  every server's client, for this alone
 
+    checks = {"workers": check_workers, "beat": check_beat}
     status = HealthChecker(settings=load_settings(), checks=checks).check_system_health()
     if as_json:
         print_json({"healthy": status.healthy, "checks": status.checks, "timestamp": status.timestamp})

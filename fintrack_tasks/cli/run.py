@@ -25,8 +25,8 @@ __all__ = ["enqueue_job", "events", "follow_run", "listed", "register"]
 
 
 NOTHING: Final = (
-    "nothing was to be fetched: no bar is missing between FINTRACK_HISTORY_START and FINTRACK_HISTORY_END (hours reach"
-    " 720 days back, quarters of an hour 58), or no instrument is registered; --start and --end ask for other days"
+    "nothing was to be fetched: no bar is missing between FINTRACK_HISTORY_START and FINTRACK_HISTORY_END, as far back"
+    " as intraday bars are asked for, or no instrument is registered; --start and --end ask for other days"
 )
 
 

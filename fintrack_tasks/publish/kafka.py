@@ -96,7 +96,7 @@ def _await_topics(admin: AdminClient, bootstrap: str, topics: set[str], timeout:
         while topics - {name for name, found in admin.list_topics(timeout=timeout).topics.items() if found.partitions}:
             if time.monotonic() > deadline:
                 raise OutageError("Kafka", bootstrap)
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(_PAUSE_SECONDS)  # a broker tells nobody that a topic is ready: it is asked
     except KafkaException as error:
         raise OutageError("Kafka", bootstrap) from error
 
@@ -136,7 +136,7 @@ def _marks(consumer: Consumer, partition: TopicPartition, deadline: float) -> tu
         except KafkaException as error:
             if error.args[0].code() not in _NO_LEADER or time.monotonic() > deadline:
                 raise
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(_PAUSE_SECONDS)  # nor that it has chosen a leader
         else:
             if found is None:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT))

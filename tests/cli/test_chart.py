@@ -26,18 +26,12 @@ FIRST = NOW - timedelta(days=400)
 
 
 @pytest.fixture
-def where(database_settings: Settings, conn: psycopg.Connection) -> dict[str, str]:
+def where(database_variables: dict[str, str], conn: psycopg.Connection) -> dict[str, str]:
     """The variables of the test's own database, which holds 300 bars of IBM."""
     _, [item] = make_run(conn, ["IBM"], Kind.BARS)
     batch = bars(item, [repr(day.close) for day in real_daily()["IBM"][:300]], first=FIRST)
     load.load_bars(conn, item, batch, event(item), NOW, [True] * 299 + [False])
-    return {
-        "DB_HOST": database_settings.db_host,
-        "DB_PORT": str(database_settings.db_port),
-        "DB_NAME": database_settings.db_name,
-        "DB_USER": database_settings.db_user,
-        "DB_PASSWORD": database_settings.db_password.get_secret_value(),
-    }
+    return database_variables
 
 
 @pytest.mark.integration

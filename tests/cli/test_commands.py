@@ -13,7 +13,6 @@ import pytest
 import typer
 
 from fintrack_tasks.cli import app
-from fintrack_tasks.settings import Settings
 from fintrack_tasks.store.migrate import head
 from tests.e2e.harness import fintrack
 
@@ -110,15 +109,9 @@ def test_providers_are_listed_without_any_server(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def where(database_settings: Settings) -> dict[str, str]:
+def where(database_variables: dict[str, str]) -> dict[str, str]:
     """The variables of the test's own database."""
-    return {
-        "DB_HOST": database_settings.db_host,
-        "DB_PORT": str(database_settings.db_port),
-        "DB_NAME": database_settings.db_name,
-        "DB_USER": database_settings.db_user,
-        "DB_PASSWORD": database_settings.db_password.get_secret_value(),
-    }
+    return database_variables
 
 
 @pytest.mark.integration

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from fintrack_tasks.sandbox import Running, running
-from fintrack_tasks.settings import Settings
 from tests.e2e.harness import fintrack
 
 NOWHERE = {"DB_HOST": "127.0.0.1", "DB_PORT": "1", "WIKIPEDIA_BASE_URL": "http://127.0.0.1:1"}
@@ -23,14 +22,10 @@ def sandbox() -> Iterator[Running]:
 
 
 @pytest.fixture
-def where(database_settings: Settings, sandbox: Running) -> dict[str, str]:
+def where(database_variables: dict[str, str], sandbox: Running) -> dict[str, str]:
     """The variables of the test's own database and sandbox."""
     return {
-        "DB_HOST": database_settings.db_host,
-        "DB_PORT": str(database_settings.db_port),
-        "DB_NAME": database_settings.db_name,
-        "DB_USER": database_settings.db_user,
-        "DB_PASSWORD": database_settings.db_password.get_secret_value(),
+        **database_variables,
         **sandbox.environment,
     }
 

@@ -13,7 +13,6 @@ import pytest
 
 from fintrack_tasks.cli.quality import sparkline, summaries
 from fintrack_tasks.domain import Instrument, uuid7
-from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import instruments, quality
 from tests.e2e.harness import fintrack
 
@@ -79,7 +78,7 @@ def test_a_trend_is_drawn_between_its_lowest_and_one() -> None:
 
 
 @pytest.fixture
-def where(database_settings: Settings, conn: psycopg.Connection) -> Mapping[str, str]:
+def where(database_variables: dict[str, str], conn: psycopg.Connection) -> Mapping[str, str]:
     """The variables of a database with two instruments that were measured on two days."""
     known = instruments.ensure(conn, [Instrument.of("AAPL"), Instrument.of("BTC-USD")])
     for ago, shares in ((5, (0.95, 1.0)), (0, (0.99, 1.0))):
@@ -97,13 +96,7 @@ def where(database_settings: Settings, conn: psycopg.Connection) -> Mapping[str,
             for metric in ("completeness", "timeliness")
         ]
         quality.save(conn, run, moment.date(), rows, moment)
-    return {
-        "DB_HOST": database_settings.db_host,
-        "DB_PORT": str(database_settings.db_port),
-        "DB_NAME": database_settings.db_name,
-        "DB_USER": database_settings.db_user,
-        "DB_PASSWORD": database_settings.db_password.get_secret_value(),
-    }
+    return database_variables
 
 
 @pytest.mark.integration

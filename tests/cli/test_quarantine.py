@@ -10,20 +10,15 @@ import psycopg
 import pytest
 
 from fintrack_tasks.domain import Finding, Kind
-from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import flags, quarantine
 from tests.e2e.harness import fintrack
 from tests.store.items import NOW, bars, make_run
 
 
 @pytest.fixture
-def where(database_settings: Settings) -> dict[str, str]:
+def where(database_variables: dict[str, str]) -> dict[str, str]:
     return {
-        "DB_HOST": database_settings.db_host,
-        "DB_PORT": str(database_settings.db_port),
-        "DB_NAME": database_settings.db_name,
-        "DB_USER": database_settings.db_user,
-        "DB_PASSWORD": database_settings.db_password.get_secret_value(),
+        **database_variables,
         "REDIS_URL": "redis://127.0.0.1:1/0",  # away: the event waits in the outbox for the schedule's drain
     }
 
