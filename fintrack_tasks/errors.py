@@ -14,6 +14,7 @@
         ├── EntitlementError       not in this plan                      → reroute, never retry
         ├── KeyRejectedError       the key itself is refused             → reroute, set the key aside
         ├── UnknownSymbolError     the provider does not know it         → reroute, then fail
+        ├── UnavailableRangeError  it does not keep, or give, that range → reroute, the range counts as unavailable
         ├── EmptyError             a right answer without rows           → the item ends as empty
         └── MalformedError         not what the provider promises        → reroute, then fail
 
@@ -21,6 +22,8 @@ This module imports nothing of the project.
 """
 
 from __future__ import annotations
+
+from datetime import datetime
 
 __all__ = [
     "ConfigurationError",
@@ -35,6 +38,7 @@ __all__ = [
     "QuotaError",
     "StoreError",
     "TransientError",
+    "UnavailableRangeError",
     "UnknownSymbolError",
     "UsageError",
 ]
@@ -156,6 +160,28 @@ class UnknownSymbolError(ProviderError):
     """The provider does not know the symbol."""
 
     reason = "unknown_symbol"
+
+
+class UnavailableRangeError(ProviderError):
+    """The provider refuses the range: it begins before what is kept there, or is longer than what one request gives.
+
+    Nothing is said of the range itself: another provider may have bars there, and this one may have its later part.
+
+    :param earliest: aware UTC, the first moment that can safely be asked for, where the answer tells.
+    """
+
+    reason = "unavailable"
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        earliest: datetime | None = None,
+        retry_after: float | None = None,
+        asked: bool = True,
+    ) -> None:
+        super().__init__(detail, retry_after=retry_after, asked=asked)
+        self.earliest = earliest
 
 
 class EmptyError(ProviderError):

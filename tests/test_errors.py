@@ -63,6 +63,7 @@ def test_every_providers_error_has_a_reason_of_its_own() -> None:
         ("EntitlementError", False, True),
         ("KeyRejectedError", False, True),
         ("UnknownSymbolError", False, True),
+        ("UnavailableRangeError", False, True),
         ("EmptyError", False, False),
         ("MalformedError", False, True),
     ],

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from fintrack_tasks.domain import AssetClass, Batch, Instrument, Interval, Kind, Window, from_micros
-from fintrack_tasks.errors import EmptyError, UnknownSymbolError
+from fintrack_tasks.errors import EmptyError, ProviderError, UnavailableRangeError, UnknownSymbolError
 from fintrack_tasks.fetch.providers import coinbase, yahoo_finance
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.sandbox import Running
@@ -84,12 +84,14 @@ def test_real_days_arrive_with_the_files_own_digits(
         assert list(batch.columns[name]) == [row[name] for row in rows]
 
 
-@pytest.mark.parametrize("module", [yahoo_finance, coinbase])
-def test_the_unknown_and_the_empty_are_told_apart(module: ModuleType, understand: Understand) -> None:
+@pytest.mark.parametrize(("module", "nothing"), [(yahoo_finance, EmptyError), (coinbase, UnavailableRangeError)])
+def test_the_unknown_and_a_range_before_the_first_day_are_told_apart(
+    module: ModuleType, nothing: type[ProviderError], understand: Understand
+) -> None:
     with pytest.raises(UnknownSymbolError):
         understand(module, "UNKNOWN-USD")
     early = Window(datetime(2001, 1, 1, tzinfo=UTC), datetime(2001, 2, 1, tzinfo=UTC))
-    with pytest.raises(EmptyError):
+    with pytest.raises(nothing):
         understand(module, "BTC-USD", Interval.D1, early)
 
 

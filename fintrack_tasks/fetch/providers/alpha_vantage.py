@@ -33,6 +33,7 @@ from fintrack_tasks.errors import (
     MalformedError,
     ProviderError,
     QuotaError,
+    UnavailableRangeError,
     UnknownSymbolError,
 )
 from fintrack_tasks.fetch.providers.answers import json_body, number, raise_for_status
@@ -359,7 +360,8 @@ def _raise_if_cut(ask: Ask, rows: Mapping[int, Any], said: Mapping[str, Any]) ->
     """The newest rows alone say nothing of the days before them: these must not pass for days without a bar."""
     whole = ask.interval is Interval.D1 and str(said.get("output size")).lower().startswith("full")
     if ask.window and not whole and len(rows) >= _COMPACT and min(rows) > to_micros(ask.window.start):
-        raise MalformedError(f"an answer that reaches back to {from_micros(min(rows)):%Y-%m-%d} alone")
+        first = from_micros(min(rows))
+        raise UnavailableRangeError(f"an answer that reaches back to {first:%Y-%m-%d} alone", earliest=first)
 
 
 def _bar(row: object, said: Mapping[str, Any]) -> dict[str, str | None]:

@@ -17,6 +17,7 @@ from fintrack_tasks.errors import (
     KeyRejectedError,
     MalformedError,
     QuotaError,
+    UnavailableRangeError,
     UnknownSymbolError,
 )
 from fintrack_tasks.fetch.providers.answers import epoch_micros, json_body, number, raise_for_status
@@ -26,6 +27,7 @@ __all__ = ["PROVIDER", "Coinbase"]
 
 _SECONDS: Final = {Interval.D1: 86_400, Interval.H1: 3_600, Interval.M15: 900}
 _BAR: Final = ("open", "high", "low", "close", "volume")
+_NOT_KEPT: Final = ("end is too old", "start is too old", "granularity too small for the requested time range")
 _ALMOST_A_SECOND: Final = timedelta(seconds=1) - timedelta(microseconds=1)
 _FIRST_TRADE: Final = datetime(2009, 1, 1, tzinfo=UTC)  # an earlier time is a default such as 0001-01-01
 
@@ -85,8 +87,8 @@ def _raise(message: str, status: int) -> None:
         raise UnknownSymbolError(message)
     if "rate limit" in message.lower():
         raise QuotaError(message)  # also where the status is not 429
-    if message.lower() in ("end is too old", "start is too old"):
-        raise EmptyError(message)
+    if message.lower().startswith(_NOT_KEPT):
+        raise UnavailableRangeError(message)
     if status == 401:
         raise KeyRejectedError(message)
     if status == 403:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final
@@ -19,11 +20,13 @@ from fintrack_tasks.errors import (
     KeyRejectedError,
     MalformedError,
     QuotaError,
+    UnavailableRangeError,
     UnknownSymbolError,
 )
 from fintrack_tasks.fetch.providers.answers import (
     column,
     epoch_micros,
+    first_kept,
     json_body,
     number,
     positive,
@@ -38,6 +41,8 @@ __all__ = ["PROVIDER", "YahooFinance"]
 _GRANULARITY: Final = {Interval.D1: "1d", Interval.H1: "1h", Interval.M15: "15m"}
 _SAID: Final = {Interval.D1: {"1d"}, Interval.H1: {"1h", "60m"}, Interval.M15: {"15m"}}
 _NO_DATA: Final = b"Data doesn't exist for startDate"
+_NOT_KEPT: Final = re.compile(r"data not available for startTime|within the last [0-9]+ days|days worth of", re.ASCII)
+_KEPT_DAYS: Final = re.compile(r"must be within the last ([0-9]{1,5}) days", re.ASCII)
 _TOO_MANY: Final = b"Too Many Requests"
 _ENDPOINT: Final = "v8/finance/chart"
 _PRICES: Final = ("open", "high", "low", "close")
@@ -89,7 +94,7 @@ class YahooFinance:
         # Plain text, where it is easily taken for a crumb; "Edge: Too Many Requests" was seen as well.
         if response.body.lstrip()[:1] != b"{" and _TOO_MANY in response.body[:200]:
             raise QuotaError(f"Too Many Requests, under the status {response.status}")
-        if response.status == 400 and _NO_DATA in response.body:
+        if response.status in (400, 422) and _NO_DATA in response.body:
             raise EmptyError("no data for this range")
         root, result = _result(ask, response)
         if ask.kind is Kind.QUOTE:
@@ -115,7 +120,7 @@ def _result(ask: Ask, response: HttpResponse) -> tuple[str, Mapping[str, Any]]:
     if not isinstance(content, dict):
         raise MalformedError(f"{root!r:.20} holds no object")
     if error := content.get("error"):
-        _raise(error, response.status)
+        _raise(ask, error, response.status)
     results = content.get("result")
     if root == "quoteResponse" and isinstance(results, list):
         results = [each for each in results if _is_of(ask, each)]
@@ -130,7 +135,7 @@ def _result(ask: Ask, response: HttpResponse) -> tuple[str, Mapping[str, Any]]:
     return root, results[0]
 
 
-def _raise(error: object, status: int) -> None:
+def _raise(ask: Ask, error: object, status: int) -> None:
     code = error.get("code") if isinstance(error, dict) else None
     text = error.get("description") if isinstance(error, dict) else error
     said = " ".join(f"{code}: {text}".split())[:200]
@@ -140,8 +145,9 @@ def _raise(error: object, status: int) -> None:
         raise KeyRejectedError(said)
     if status == 403:
         raise EntitlementError(said)
-    if status == 422 or "not available" in str(text):
-        raise EmptyError(said)  # intraday bars of days that Yahoo no longer keeps
+    if ask.kind is not Kind.QUOTE and (status == 422 or _NOT_KEPT.search(said)):
+        kept = _KEPT_DAYS.search(said)
+        raise UnavailableRangeError(said, earliest=first_kept(ask.now, int(kept[1])) if kept else None)
     raise MalformedError(said)
 
 

@@ -17,6 +17,7 @@ from fintrack_tasks.errors import (
     MalformedError,
     ProviderError,
     QuotaError,
+    UnavailableRangeError,
     UnknownSymbolError,
 )
 from fintrack_tasks.fetch.providers.alpha_vantage import PROVIDER
@@ -416,8 +417,9 @@ def test_an_answer_of_the_newest_rows_is_no_proof_that_older_days_have_none() ->
     """Taken for an empty window, the older days would never be asked for again."""
     old = window((2024, 1, 1), (2024, 1, 9))
     for span in (old, window((2024, 1, 1), (2024, 7, 9))):
-        with pytest.raises(MalformedError, match="2024-04-02"):
+        with pytest.raises(UnavailableRangeError, match="2024-04-02") as caught:
             parse(series(days(100), size="Compact"), asked(interval=Interval.D1, span=span))
+        assert caught.value.earliest == datetime(2024, 4, 2, tzinfo=UTC)
     with pytest.raises(EmptyError):
         parse(series(days(100)), asked(interval=Interval.D1, span=old))
     with pytest.raises(EmptyError):

@@ -18,6 +18,7 @@ from fintrack_tasks.errors import (
     ProviderError,
     QuotaError,
     TransientError,
+    UnavailableRangeError,
     UnknownSymbolError,
 )
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse, KeyUse, Quota
@@ -288,8 +289,9 @@ def test_fractions_of_a_second_of_any_length_are_read(digits: str) -> None:
         (429, "Public rate limit exceeded", QuotaError),
         (200, "Public rate limit exceeded", QuotaError),
         (400, "Slow rate limit exceeded", QuotaError),
-        (400, "End is too old", EmptyError),
-        (400, "granularity too small for the requested time range", MalformedError),
+        (400, "End is too old", UnavailableRangeError),
+        (400, "Start is too old", UnavailableRangeError),
+        (400, "granularity too small for the requested time range. Count exceeds 300", UnavailableRangeError),
         (401, "Unauthorized", KeyRejectedError),
         (403, "Forbidden", EntitlementError),
         (500, "Internal server error", TransientError),

@@ -16,6 +16,7 @@ from fintrack_tasks.errors import (
     MalformedError,
     ProviderError,
     QuotaError,
+    UnavailableRangeError,
     UnknownSymbolError,
 )
 from fintrack_tasks.fetch.providers import provider
@@ -410,8 +411,8 @@ def test_tickers(name: str, symbol: str, row: tuple[Any, ...]) -> None:
     ("name", "interval", "error"),
     [
         ("candles-empty-200.json", Interval.D1, EmptyError),
-        ("error-400-too-many-candles.json", Interval.M15, MalformedError),
-        ("error-400-end-too-old.json", Interval.D1, EmptyError),
+        ("error-400-too-many-candles.json", Interval.M15, UnavailableRangeError),
+        ("error-400-end-too-old.json", Interval.D1, UnavailableRangeError),
         ("error-404-notfound.json", None, UnknownSymbolError),
         ("error-429-rate-limit.json", None, QuotaError),
         ("advanced-ws-ticker-ETH-USDT-sample.json", None, MalformedError),

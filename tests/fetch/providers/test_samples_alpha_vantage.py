@@ -16,6 +16,7 @@ from fintrack_tasks.errors import (
     MalformedError,
     ProviderError,
     QuotaError,
+    UnavailableRangeError,
     UnknownSymbolError,
 )
 from fintrack_tasks.fetch.providers import provider
@@ -214,8 +215,10 @@ def test_seven_days_of_bitcoin_in_australia() -> None:
     [("time-series-daily-MSFT-2018-08-16.json", "MSFT"), ("fx-daily-EURUSD-2018-08-22.json", "EURUSD=X")],
 )
 def test_a_compact_answer_is_none_to_a_window_that_began_earlier(name: str, symbol: str) -> None:
-    with pytest.raises(MalformedError, match="reaches back to 2018-0"):
+    with pytest.raises(UnavailableRangeError, match="reaches back to 2018-0") as caught:
         recorded(name, symbol, Interval.D1, date(2018, 3, 1))
+    assert caught.value.earliest is not None
+    assert f"{caught.value.earliest:%Y-%m-%d}" in str(caught.value)
 
 
 def quarters(name: str, root: str) -> bytes:

@@ -17,6 +17,7 @@ from fintrack_tasks.errors import (
     ProviderError,
     QuotaError,
     TransientError,
+    UnavailableRangeError,
     UnknownSymbolError,
 )
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
@@ -422,7 +423,6 @@ def error(root: str, code: str, text: str = "said so") -> dict[str, Any]:
         (401, "Unauthorized", KeyRejectedError),
         (200, "Unauthorized", KeyRejectedError),
         (403, "Forbidden", EntitlementError),
-        (422, "Unprocessable Entity", EmptyError),
         (400, "Bad Request", MalformedError),
         (500, "internal-error", TransientError),
         (429, "Too Many Requests", QuotaError),
@@ -436,14 +436,47 @@ def test_an_error_means_the_same_under_each_root(
             parse(error(root, code), status=status, kind=kind)
 
 
+NOT_KEPT = "{} data not available for startTime=1 and endTime=2. The requested range must be within the last {} days."
+
+
+@pytest.mark.parametrize(
+    ("interval", "said", "days", "first"),
+    [
+        (Interval.H1, "1h", 730, datetime(2022, 7, 12, tzinfo=UTC)),
+        (Interval.M15, "15m", 60, datetime(2024, 5, 12, tzinfo=UTC)),
+    ],
+)
+def test_bars_that_yahoo_no_longer_keeps_are_unavailable_before_its_first_day(
+    interval: Interval, said: str, days: int, first: datetime
+) -> None:
+    """A range that is refused is not one without bars. NOW is 2024-07-10: what is kept begins within the day before."""
+    for status in (200, 400, 422):
+        with pytest.raises(UnavailableRangeError) as caught:
+            parse(error("chart", "Unprocessable Entity", NOT_KEPT.format(said, days)), interval, status=status)
+        assert caught.value.earliest == first
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        "15m data not available for startTime=1 and endTime=2. The requested range must be within the last 60 days.",
-        "Data doesn't exist for startDate = 1577836800, endDate = 1578009600",
+        "1m data not available for startTime=1 and endTime=2. Only 8 days worth of 1m granularity data are allowed",
+        "Only 8 days worth of 1m granularity data are allowed",
+        "Unprocessable",
     ],
 )
-def test_bars_that_yahoo_does_not_keep_are_empty(text: str) -> None:
+def test_a_range_longer_than_a_request_gives_is_unavailable_and_tells_no_first_day(text: str) -> None:
+    with pytest.raises(UnavailableRangeError) as caught:
+        parse(error("chart", "Unprocessable Entity", text), status=422)
+    assert caught.value.earliest is None
+
+
+def test_a_quote_has_no_range_to_refuse() -> None:
+    with pytest.raises(MalformedError):
+        parse(error("chart", "Unprocessable Entity", NOT_KEPT.format("1d", 7)), status=422, kind=Kind.QUOTE)
+
+
+def test_a_range_without_bars_is_empty() -> None:
+    text = "Data doesn't exist for startDate = 1577836800, endDate = 1578009600"
     for status in (400, 422):
         with pytest.raises(EmptyError):
             parse(error("chart", "Bad Request", text), status=status)

@@ -13,7 +13,14 @@ import pytest
 import requests
 
 from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, Window, from_micros
-from fintrack_tasks.errors import EmptyError, KeyRejectedError, MalformedError, QuotaError, UnknownSymbolError
+from fintrack_tasks.errors import (
+    EmptyError,
+    KeyRejectedError,
+    MalformedError,
+    QuotaError,
+    UnavailableRangeError,
+    UnknownSymbolError,
+)
 from fintrack_tasks.fetch.providers import coinbase, yahoo_finance
 from fintrack_tasks.fetch.providers.alpha_vantage import PROVIDER
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse, Provider
@@ -267,7 +274,7 @@ def test_days_before_the_listing_are_empty_and_days_that_are_not_kept_are_no_ans
     with pytest.raises(EmptyError):
         understand("XYZ", Interval.D1, early)
     for symbol, interval in (("BTC-USD", Interval.D1), ("XYZ", Interval.H1), ("USDMXN=X", Interval.M15)):
-        with pytest.raises(MalformedError, match="reaches back"):
+        with pytest.raises(UnavailableRangeError, match="reaches back"):
             understand(symbol, interval, early)
 
 
