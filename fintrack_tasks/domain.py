@@ -331,10 +331,11 @@ class FxRate:
 
 @dataclass(frozen=True, slots=True)
 class CorporateAction:
-    """A split or a dividend of an instrument, from the opening of its ex-date on.
+    """A split, a dividend or a capital gain of an instrument, from the opening of its ex-date on.
 
-    ``kind`` is ``split``: ``numerator`` new shares for ``denominator`` old ones; or ``dividend``: ``amount`` a share,
-    in whole units of ``currency``.
+    ``kind`` is ``split``: ``numerator`` new shares for ``denominator`` old ones; or ``dividend`` or ``capital_gain``
+    (what a fund passes on of its gains): ``amount`` a share, in whole units of ``currency``; both unknown where a day's
+    payments are in several currencies.
 
     ``adjusted_to``: an amount that is already restated for every split up to this date; ``None``: as it was paid.
     """

@@ -35,8 +35,8 @@ def explain(
     - ``item``: the item and run that loaded them; ``payload``: the raw answer's hash, path and time, ``None`` when it
       is no longer kept; ``provider_row``: that row and its currency as they stand in the raw answer, in its own unit;
     - of a bar ``revisions``, what it was before, and ``adjusted``: its factors and adjusted values, with ``actions``:
-      each split and dividend of a later ex-date, its factor, and ``applied``, which is false for a split for which the
-      provider has restated the bar itself.
+      each split, dividend and capital gain of a later ex-date, its factor, and ``applied``, which is false for a split
+      for which the provider has restated the bar itself.
     """
     bars = [_bar(conn, instrument_id, instrument, row) for row in origins.bars(conn, instrument_id, at, interval)]
     quotes = [] if interval else [_told(conn, instrument, row) for row in origins.quotes(conn, instrument_id, at)]
@@ -52,7 +52,7 @@ def _bar(conn: psycopg.Connection, instrument_id: int, instrument: Instrument, r
         if (action["ex_date"] > at.date() if interval == Interval.D1 else action["effective_at"] > at)
     ]
     for action in later:
-        action["applied"] = action["kind"] == "dividend" or restated is None or action["ex_date"] > restated
+        action["applied"] = action["kind"] != "split" or restated is None or action["ex_date"] > restated
     return {
         **_told(conn, instrument, row),
         "revisions": origins.versions(conn, instrument_id, interval, at),

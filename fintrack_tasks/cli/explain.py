@@ -96,6 +96,7 @@ def _show_history(name: str, value: dict[str, Any]) -> None:
             "numerator",
             "denominator",
             "amount",
+            "currency",
             "split_factor",
             "dividend_factor",
             "applied",

@@ -1,4 +1,4 @@
-"""Splits and dividends: each known one once, whoever tells it and however often."""
+"""Splits, dividends and capital gains: each known one once, whoever tells it and however often."""
 
 from __future__ import annotations
 
@@ -25,6 +25,10 @@ WITH given AS (
         amount, currency, adjusted_to, source, item_id, first_seen, changed_at)
     SELECT instrument_id, ex_date, kind, effective_at, numerator, denominator, amount, currency, adjusted_to, source,
            %(item)s, %(now)s, %(now)s FROM given
+    -- Some tell a fund's dividend with its capital gains, some apart: of one day all is the first source's.
+    WHERE kind = 'split' OR NOT EXISTS (
+        SELECT FROM fintrack.corporate_actions o WHERE o.instrument_id = given.instrument_id
+        AND o.ex_date = given.ex_date AND o.kind NOT IN ('split', given.kind) AND o.source <> given.source)
     ON CONFLICT (instrument_id, ex_date, kind) DO UPDATE SET
         effective_at = excluded.effective_at, numerator = excluded.numerator, denominator = excluded.denominator,
         amount = excluded.amount, currency = excluded.currency, adjusted_to = excluded.adjusted_to,
@@ -50,7 +54,8 @@ def add(
     """Write actions down; returns one line for each split that another source has told otherwise.
 
     An action is known by its instrument, ex-date and kind. The same one again changes nothing; its own source may
-    correct it, unless what it said stems from before its last correction; of two sources the first one's word stands.
+    correct it, unless what it said stems from before its last correction; of two sources the first one's word stands,
+    and of what is paid on one day all comes from one source.
 
     :param now: when they were told.
     """

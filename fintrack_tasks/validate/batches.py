@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fintrack_tasks.domain import Batch, Finding, Kind, to_micros
 from fintrack_tasks.validate.context import Context
+from fintrack_tasks.validate.payments import check_payments
 from fintrack_tasks.validate.quotes import check_quotes
 from fintrack_tasks.validate.rows import check_row
 from fintrack_tasks.validate.rules import REJECT, SHAPES, Limits, finding
@@ -47,6 +48,8 @@ def check_batch(
     if context is not None and now is not None and batch.kind is Kind.QUOTE and not missing:
         by_row += check_quotes(batch, context, to_micros(now), limits)
         by_row.sort(key=_row)
+    if payments := check_payments(batch):
+        by_row = sorted([*by_row, *payments], key=_row)
     return found + by_row
 
 

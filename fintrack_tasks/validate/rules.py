@@ -89,6 +89,13 @@ RULES: Final = {
             thresholds=("ohlc_tolerance",),
         ),
         Rule(
+            "payment_currency",
+            Layer.CONSISTENCY,
+            FLAG,
+            "a dividend or capital gain is told in the currency of the prices beside it; one in another is kept in its"
+            " own and converted at the rate of its ex-date, and adjusts nothing where no rate is known",
+        ),
+        Rule(
             "timestamps",
             Layer.TIME,
             REJECT,

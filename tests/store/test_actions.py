@@ -14,12 +14,12 @@ import psycopg
 import pytest
 
 from fintrack_tasks import pipeline
-from fintrack_tasks.domain import Batch, Instrument, Interval, Item, Kind, Window, to_micros
+from fintrack_tasks.domain import Batch, FxRate, Instrument, Interval, Item, Kind, Window, to_micros
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.sandbox.prices import real_daily_bars, real_splits
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import Database, actions
+from fintrack_tasks.store import Database, actions, fx
 from fintrack_tasks.transform import clean_batch
 from tests.store.items import NOW, make_run
 
@@ -239,6 +239,44 @@ def test_a_dividend_in_pence_is_compared_with_the_close_in_pounds(store: Store) 
     told = [[opens("2024-01-03"), "25"]]
     store.load(bars({"2024-01-02": "1250", "2024-01-03": "1225"}, currency="GBp", dividends=told))
     assert store.adjusted("close, currency, dividend_factor")["2024-01-02"] == (Decimal("12.5"), "GBP", Decimal("0.98"))
+
+
+def test_a_dividend_in_another_currency_is_converted_at_the_rate_of_its_ex_date(store: Store) -> None:
+    """yfinance#2270, by hand: 0.25 dollars at 0.8 pounds are 20 pence of a close of 1250: 1 - 20 / 1250 = 0.984."""
+    told = [[opens("2024-01-03"), "0.25", "USD"]]
+    store.load(bars({"2024-01-02": "1250", "2024-01-03": "1225"}, currency="GBp", dividends=told))
+    assert store.adjusted("dividend_factor, total_close")["2024-01-02"] == (None, None)  # no rate: nothing is guessed
+    rates = [(datetime(2024, 1, 2, tzinfo=UTC), "0.8"), (datetime(2024, 1, 5, tzinfo=UTC), "0.5")]
+    fx.add(store.conn, [FxRate("USD", "GBP", day, Decimal(rate), "ecb") for day, rate in rates], NOW)
+    assert store.adjusted("dividend_factor, total_close")["2024-01-02"] == (Decimal("0.984"), Decimal("12.3"))
+    paid = store.conn.execute("SELECT amount, currency FROM corporate_action_factors").fetchall()
+    assert paid == [(Decimal("0.25"), "USD")]
+
+
+def test_a_dividend_and_a_capital_gain_of_one_day_take_their_sum_from_the_close_before(store: Store) -> None:
+    """yfinance#926, by hand: 1 - (2 + 6) / 40 = 0.8, where two factors of the whole close would make 0.8075."""
+    told = {"dividends": [[opens("2024-01-03"), "2"]], "capital_gains": [[opens("2024-01-03"), "6"]]}
+    store.load(bars({"2024-01-02": "40", "2024-01-03": "32"}, **told))
+    assert store.adjusted("dividend_factor, total_close")["2024-01-02"] == (Decimal("0.8"), Decimal(32))
+    known = store.conn.execute("SELECT kind, amount FROM corporate_action_factors ORDER BY kind").fetchall()
+    assert known == [("capital_gain", Decimal(6)), ("dividend", Decimal(2))]
+
+
+def test_a_capital_gain_alone_has_the_factor_of_a_dividend(store: Store) -> None:
+    store.load(bars({"2024-01-02": "40", "2024-01-03": "30"}, capital_gains=[[opens("2024-01-03"), "10"]]))
+    assert store.adjusted("dividend_factor, total_close")["2024-01-02"] == (Decimal("0.75"), Decimal(30))
+
+
+@pytest.mark.parametrize("first", ["apart", "together"])
+def test_what_one_source_tells_apart_and_another_as_one_sum_is_not_counted_twice(store: Store, first: str) -> None:
+    """Yahoo tells a fund's dividend and gains apart, Alpha Vantage their sum."""
+    told = {
+        "apart": ("yahoo_finance", {"capital_gains": [[opens("2024-01-03"), "10"]]}),
+        "together": ("alpha_vantage", {"dividends": [[opens("2024-01-03"), "10"]]}),
+    }
+    for source, said in (told.pop(first), *told.values()):
+        store.load(bars({"2024-01-02": "40", "2024-01-03": "30"}, source=source, **said))
+    assert store.adjusted("dividend_factor")["2024-01-02"] == (Decimal("0.75"),)
 
 
 def test_an_hour_before_the_opening_of_an_ex_date_is_adjusted_and_one_after_it_is_not(store: Store) -> None:

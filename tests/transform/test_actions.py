@@ -49,6 +49,46 @@ def test_dividends_in_pence_are_pounds_as_the_prices_are() -> None:
         assert (dividend.amount, dividend.currency) == (Decimal("0.1275"), "GBP")
 
 
+@pytest.mark.parametrize(
+    ("told", "amount", "currency"),
+    [
+        (["0.25", "USD"], "0.25", "USD"),
+        (["0.10", "GBP"], "0.10", "GBP"),  # ten pence, told in pounds
+        (["10", "GBp"], "0.10", "GBP"),
+        (["350", "ZAc"], "3.50", "ZAR"),
+        (["10"], "0.10", "GBP"),
+    ],
+)
+@pytest.mark.parametrize(("name", "kind"), [("dividends", "dividend"), ("capital_gains", "capital_gain")])
+def test_what_is_paid_is_in_its_own_currency_and_else_in_that_of_the_prices(
+    name: str, kind: str, told: list[str], amount: str, currency: str
+) -> None:
+    """yfinance#2270: prices in pence, the dividend in dollars."""
+    paid = batch("GBp", zone="Europe/London", **{name: [[STAMP, *told]]})
+    for each in (paid, clean_batch(paid), clean_batch(clean_batch(paid))):
+        [action] = actions_of(each)
+        assert (action.kind, action.amount, action.currency) == (kind, Decimal(amount), currency)
+
+
+def test_the_same_dividend_told_in_pounds_and_in_pence_counts_once() -> None:
+    [dividend] = actions_of(batch("GBp", dividends=[[STAMP, "0.10", "GBP"], [STAMP, "10"], [STAMP, "10.0", "GBp"]]))
+    assert (dividend.amount, dividend.currency) == (Decimal("0.10"), "GBP")
+
+
+def test_a_days_dividends_in_two_currencies_have_no_sum_that_could_be_told() -> None:
+    [dividend] = actions_of(batch(dividends=[[STAMP, "0.10", "GBP"], [STAMP, "0.10", "USD"]]))
+    assert (dividend.kind, dividend.amount, dividend.currency) == ("dividend", None, None)
+
+
+def test_a_funds_capital_gain_is_an_action_beside_its_dividend() -> None:
+    """yfinance#926."""
+    told = batch(zone="America/New_York", dividends=[[STAMP, "1.437"]], capital_gains=[[STAMP, "6.42"]])
+    assert [(each.kind, each.ex_date, each.amount) for each in actions_of(told)] == [
+        ("capital_gain", date(2005, 2, 28), Decimal("6.42")),
+        ("dividend", date(2005, 2, 28), Decimal("1.437")),
+    ]
+
+
 def test_up_to_which_date_a_provider_has_restated_is_kept_with_a_dividend() -> None:
     told = batch(dividends=[[STAMP, "0.1"]], adjusted_to="2024-05-06")
     assert actions_of(told)[0].adjusted_to == adjusted_to(told) == date(2024, 5, 6)

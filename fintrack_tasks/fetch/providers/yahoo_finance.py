@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final
 from urllib.parse import quote as quote_url
@@ -17,9 +17,9 @@ from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Batch, Interval, Kind
 from fintrack_tasks.errors import (
     EmptyError,
     EntitlementError,
-    KeyRejectedError,
     MalformedError,
     QuotaError,
+    TransientError,
     UnavailableRangeError,
     UnknownSymbolError,
 )
@@ -46,6 +46,13 @@ _KEPT_DAYS: Final = re.compile(r"must be within the last ([0-9]{1,5}) days", re.
 _TOO_MANY: Final = b"Too Many Requests"
 _ENDPOINT: Final = "v8/finance/chart"
 _PRICES: Final = ("open", "high", "low", "close")
+_PAID: Final = ("amount",)
+_EVENTS: Final = (
+    ("splits", "splits", ("numerator", "denominator")),
+    ("dividends", "dividends", _PAID),
+    ("capitalGains", "capital_gains", _PAID),
+)
+"""Yahoo's name of a group of events, the name in ``meta``, and the numbers that make an event."""
 # A plain client's User-Agent is often answered 429.
 _BROWSER: Final = (
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
@@ -71,7 +78,7 @@ class YahooFinance:
     )
 
     def request(self, ask: Ask) -> HttpRequest:
-        """A chart: one day for a quote, the window's bars with splits and dividends otherwise."""
+        """A chart: one day for a quote, the window's bars with splits, dividends and capital gains otherwise."""
         path = f"/{_ENDPOINT}/{quote_url(ask.instrument.symbol, safe='')}"
         if ask.kind is Kind.QUOTE or ask.window is None or ask.interval is None:
             return HttpRequest(path, {"interval": "1d", "range": "1d"}, endpoint=_ENDPOINT)
@@ -83,7 +90,7 @@ class YahooFinance:
                 "interval": _GRANULARITY[ask.interval],
                 "period1": str(_seconds(ask.window.start - margin)),
                 "period2": str(_seconds(ask.window.end + margin)),
-                "events": "div,splits",
+                "events": "div,splits,capitalGains",
             },
             endpoint=_ENDPOINT,
         )
@@ -96,6 +103,9 @@ class YahooFinance:
             raise QuotaError(f"Too Many Requests, under the status {response.status}")
         if response.status in (400, 422) and _NO_DATA in response.body:
             raise EmptyError("no data for this range")
+        if response.status == 401:
+            # There is no key that could be wrong: a crumb that ran out, an address in disfavour. It passes.
+            raise TransientError(f"401 without a key: {response.body[:120].decode('ascii', errors='replace')!r}")
         root, result = _result(ask, response)
         if ask.kind is Kind.QUOTE:
             return _quote(ask, result if root == "quoteResponse" else _member(result, "meta"))
@@ -141,8 +151,8 @@ def _raise(ask: Ask, error: object, status: int) -> None:
     said = " ".join(f"{code}: {text}".split())[:200]
     if code == "Not Found" or status == 404:
         raise UnknownSymbolError(said)
-    if code == "Unauthorized" or status == 401:
-        raise KeyRejectedError(said)
+    if code == "Unauthorized":
+        raise TransientError(said)
     if status == 403:
         raise EntitlementError(said)
     if ask.kind is not Kind.QUOTE and (status == 422 or _NOT_KEPT.search(said)):
@@ -333,25 +343,28 @@ def _same_symbol(ask: Ask, meta: Mapping[str, Any]) -> None:
 
 
 def _events(events: object, belongs: Callable[[int], bool]) -> dict[str, list[list[Any]]]:
-    """Splits as ``[time, numerator, denominator]``, dividends as ``[time, amount]``; ``events`` may be null.
+    """Splits as ``[time, numerator, denominator]``; dividends and capital gains as ``[time, amount]``, followed by the
+    currency where the event names one of its own. ``events`` may be null.
 
     An event without its numbers says nothing and is left out; so is one of a day that was asked for as a margin alone.
     """
     if not isinstance(events, dict):
         return {}
     found: dict[str, list[list[Any]]] = {}
-    for name, fields in (("splits", ("numerator", "denominator")), ("dividends", ("amount",))):
+    for name, told_as, fields in _EVENTS:
         group = events.get(name)
         if not isinstance(group, dict):
             continue
-        rows: list[list[Any]] = [
-            [epoch_micros(each.get("date"), f"{name}.date"), *(number(each.get(f), f) for f in fields)]
-            for each in group.values()
-            if isinstance(each, dict)
-        ]
+        rows = [_event(each, name, fields) for each in group.values() if isinstance(each, dict)]
         if complete := [row for row in rows if None not in row and belongs(row[0])]:
-            found[name] = sorted(complete)
+            found[told_as] = sorted(complete)
     return found
+
+
+def _event(event: Mapping[str, Any], name: str, fields: Sequence[str]) -> list[Any]:
+    currency = text(event.get("currency"), f"{name}.currency") if fields == _PAID else None
+    numbers = [number(event.get(field), field) for field in fields]
+    return [epoch_micros(event.get("date"), f"{name}.date"), *numbers, *([currency] if currency else [])]
 
 
 def _adjusted(

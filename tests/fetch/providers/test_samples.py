@@ -12,10 +12,10 @@ import pytest
 from fintrack_tasks.domain import AssetClass, Batch, Instrument, Interval, Kind, Window, from_micros, to_micros
 from fintrack_tasks.errors import (
     EmptyError,
-    KeyRejectedError,
     MalformedError,
     ProviderError,
     QuotaError,
+    TransientError,
     UnavailableRangeError,
     UnknownSymbolError,
 )
@@ -319,7 +319,7 @@ def test_a_zero_beside_a_price_means_none() -> None:
         ("error-404-unknown-symbol.json", Kind.BARS, UnknownSymbolError),
         ("error-404-unknown-symbol.json", Kind.QUOTE, UnknownSymbolError),
         ("error-429-too-many-requests.txt", Kind.BARS, QuotaError),
-        ("error-401-invalid-crumb.json", Kind.QUOTE, KeyRejectedError),
+        ("error-401-invalid-crumb.json", Kind.QUOTE, TransientError),
         ("error-400-spark-too-many-symbols.json", Kind.QUOTE, MalformedError),
         ("error-400-no-data-for-range-BFLY.txt", Kind.BARS, EmptyError),
         ("quote-NONEXIST-200.json", Kind.QUOTE, UnknownSymbolError),

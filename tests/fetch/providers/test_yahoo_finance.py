@@ -12,7 +12,6 @@ from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Batch, Instrument, In
 from fintrack_tasks.errors import (
     EmptyError,
     EntitlementError,
-    KeyRejectedError,
     MalformedError,
     ProviderError,
     QuotaError,
@@ -77,7 +76,7 @@ def test_bars_are_asked_for_by_epoch_seconds_with_their_events() -> None:
         "interval": "1h",
         "period1": "1704153600",
         "period2": "1704412800",
-        "events": "div,splits",
+        "events": "div,splits,capitalGains",
     }
 
 
@@ -305,6 +304,44 @@ def test_splits_and_dividends_are_told_with_their_own_digits() -> None:
     assert meta["dividends"] == [[stamp * 1_000_000, "0.000956"], [(stamp + 86_400) * 1_000_000, "0.01"]]
 
 
+def test_a_dividend_with_a_currency_of_its_own_is_told_in_that() -> None:
+    """yfinance#2270: the prices are in pence."""
+    stamp = seconds(2024, 6, 10, 8)
+    body = chart([stamp], currency="GBp")
+    body["chart"]["result"][0]["events"] = {
+        "dividends": {
+            "a": {"date": stamp, "amount": 0.25, "currency": "USD"},
+            "b": {"date": stamp + 60, "amount": 12.5, "currency": None},
+        }
+    }
+    assert parse(body).meta["dividends"] == [
+        [stamp * 1_000_000, "0.25", "USD"],
+        [(stamp + 60) * 1_000_000, "12.5"],
+    ]
+
+
+def test_capital_gains_of_funds_are_told_beside_dividends() -> None:
+    """yfinance#926: the day's gains of VWILX, apart from its dividend."""
+    stamp = seconds(2025, 12, 17, 14, 30)
+    body = chart([stamp])
+    body["chart"]["result"][0]["events"] = {
+        "dividends": {str(stamp): {"date": stamp, "amount": 1.437}},
+        "capitalGains": {str(stamp): {"date": stamp, "amount": 6.42}},
+    }
+    meta = parse(body, window=Window(datetime(2025, 12, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))).meta
+    assert (meta["dividends"], meta["capital_gains"]) == ([[stamp * 1_000_000, "1.437"]], [[stamp * 1_000_000, "6.42"]])
+
+
+@pytest.mark.parametrize(
+    "body", [b"Invalid Crumb", b"<html>Unauthorized</html>", b"", b'{"finance": {"error": "Invalid Crumb"}}']
+)
+def test_a_401_passes_whatever_its_body_for_there_is_no_key_that_could_be_wrong(body: bytes) -> None:
+    """yahoofinance-api#206."""
+    for kind in (Kind.QUOTE, Kind.BARS):
+        with pytest.raises(TransientError):
+            parse(body, status=401, kind=kind)
+
+
 def test_events_of_the_margin_belong_to_another_window() -> None:
     """A day to either side is asked for; the split of the ninth would be told twice."""
     opens = {day: seconds(2024, 7, day, 13, 30) for day in (8, 9, 10)}
@@ -420,8 +457,8 @@ def error(root: str, code: str, text: str = "said so") -> dict[str, Any]:
     [
         (404, "Not Found", UnknownSymbolError),
         (200, "Not Found", UnknownSymbolError),
-        (401, "Unauthorized", KeyRejectedError),
-        (200, "Unauthorized", KeyRejectedError),
+        (401, "Unauthorized", TransientError),
+        (200, "Unauthorized", TransientError),
         (403, "Forbidden", EntitlementError),
         (400, "Bad Request", MalformedError),
         (500, "internal-error", TransientError),

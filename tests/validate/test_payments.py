@@ -1,0 +1,42 @@
+"""Dividends and capital gains in another currency than the prices beside them are marked, once each."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from fintrack_tasks.domain import Batch, Interval, Kind, to_micros
+from fintrack_tasks.validate import check_batch
+from fintrack_tasks.validate.payments import check_payments
+
+DAYS = [datetime(2026, 3, day, tzinfo=UTC) for day in (11, 12, 13)]
+OPENS = to_micros(DAYS[1] + timedelta(hours=8))
+
+
+def bars(currency: str | None = "GBp", days: int = 3, **meta: Any) -> Batch:
+    stamps = [to_micros(day) for day in DAYS[:days]]
+    prices = {name: ["900"] * days for name in ("open", "high", "low", "close")}
+    columns: dict[str, list[Any]] = {"timestamp": stamps, **prices, "volume": ["1"] * days}
+    return Batch(Kind.BARS, "HSBA.L", "yahoo_finance", columns, currency, Interval.D1, meta)
+
+
+@pytest.mark.parametrize("name", ["dividends", "capital_gains"])
+@pytest.mark.parametrize(("currency", "told"), [("GBp", "USD"), ("GBp", "GBP"), ("USD", "CAD"), (None, "USD")])
+def test_a_payment_in_another_currency_flags_the_row_of_its_ex_date(name: str, currency: str | None, told: str) -> None:
+    """yfinance#2270."""
+    batch = bars(currency, **{name: [[OPENS, "0.25", told]]})
+    [found] = [each for each in check_batch(batch, DAYS[2]) if each.rule == "payment_currency"]
+    assert (found.severity, found.row) == ("flag", 1)
+    assert f"0.25 {told}" in found.detail
+
+
+def test_payments_in_the_currency_of_the_prices_are_no_matter() -> None:
+    assert check_payments(bars(dividends=[[OPENS, "10"], [OPENS, "10", "GBp"]])) == []
+    assert check_payments(bars(days=0, dividends=[[OPENS, "0.25", "USD"]])) == []
+
+
+def test_one_row_alone_is_marked_too() -> None:
+    batch = bars(days=1, dividends=[[OPENS, "0.25", "USD"]])
+    assert [(each.rule, each.row) for each in check_batch(batch, DAYS[2])] == [("payment_currency", 0)]
