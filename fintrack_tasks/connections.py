@@ -1,22 +1,25 @@
 """The connections of one process, opened when first used.
 
 A prefork child must not use what its parent opened: it calls :meth:`Connections.forget` right after the fork and
-opens its own.
+opens its own. Each server's client is imported with its first connection: a command that only reads PostgreSQL starts
+in half the time.
 """
 
 from __future__ import annotations
 
 import threading
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import redis
-
-from fintrack_tasks.fetch.client import HttpClient
-from fintrack_tasks.fetch.gate import Gate
-from fintrack_tasks.fetch.keys import KeyRing
-from fintrack_tasks.publish.producer import Producer
 from fintrack_tasks.settings import Settings, load_settings
 from fintrack_tasks.store.connection import Database
+
+if TYPE_CHECKING:
+    import redis
+
+    from fintrack_tasks.fetch.client import HttpClient
+    from fintrack_tasks.fetch.gate import Gate
+    from fintrack_tasks.publish.producer import Producer
 
 __all__ = ["Connections"]
 
@@ -35,6 +38,8 @@ class Connections:
 
     @cached_property
     def http(self) -> HttpClient:
+        from fintrack_tasks.fetch.client import HttpClient  # noqa: PLC0415  see the module
+
         with self._lock:
             return HttpClient(
                 base_urls=self.settings.provider_base_urls, timeout=self.settings.fintrack_http_timeout_seconds
@@ -42,16 +47,23 @@ class Connections:
 
     @cached_property
     def gate(self) -> Gate:
+        from fintrack_tasks.fetch.gate import Gate  # noqa: PLC0415  see the module
+        from fintrack_tasks.fetch.keys import KeyRing  # noqa: PLC0415  see the module
+
         with self._lock:
             return Gate(self.redis, self.settings, KeyRing(self.settings, load_settings))
 
     @cached_property
     def producer(self) -> Producer:
+        from fintrack_tasks.publish.producer import Producer  # noqa: PLC0415  see the module
+
         with self._lock:
             return Producer(self.settings.kafka_bootstrap_servers, batch_messages=self.settings.kafka_batch_messages)
 
     @cached_property
     def redis(self) -> redis.Redis:
+        import redis  # noqa: PLC0415  see the module
+
         with self._lock:
             return redis.Redis.from_url(
                 self.settings.redis_url.get_secret_value(), socket_timeout=5, socket_connect_timeout=5

@@ -2,61 +2,121 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from typing import Annotated, Any, Final
 
 import typer
 
-from fintrack_tasks.cli.aggregate import aggregate
-from fintrack_tasks.cli.backfill import app as backfill
-from fintrack_tasks.cli.chart import chart
-from fintrack_tasks.cli.database import app as database
-from fintrack_tasks.cli.demo import demo
-from fintrack_tasks.cli.describe import describe
-from fintrack_tasks.cli.explain import explain
-from fintrack_tasks.cli.fx import app as fx
-from fintrack_tasks.cli.health import register as register_health
-from fintrack_tasks.cli.instruments import app as instruments
-from fintrack_tasks.cli.output import errors
-from fintrack_tasks.cli.quality import quality
-from fintrack_tasks.cli.quarantine import app as quarantine
-from fintrack_tasks.cli.run import register as register_run
-from fintrack_tasks.cli.runs import app as runs
-from fintrack_tasks.cli.stack import register as register_stack
+from fintrack_tasks.cli.groups import SETTINGS, Commands, LazyGroup
 from fintrack_tasks.errors import FinTrackError
 
-__all__ = ["app", "main"]
+__all__ = ["COMMANDS", "app", "main"]
 
-app = typer.Typer(
+COMMANDS: Final = {
+    "demo": ("demo:demo", "Start everything, run the three jobs once, show what came of it, stop everything."),
+    "up": ("stack:up", "Start the servers, the workers, beat and Flower, and keep the pipeline on schedule."),
+    "down": ("stack:down", "Stop everything that belongs to the local stack; the data stays."),
+    "env": ("stack:env", 'Print export NAME=value lines: eval "$(fintrack env)" points a shell at the running stack.'),
+    "run": ("run:run", "Run a job once on the running workers and wait for it."),
+    "health": (
+        "health:health",
+        "Ask servers, workers and beat whether they are well; exit code 4 when one is not.",
+    ),
+    "providers": (
+        "health:list_providers",
+        "Who serves what, routes, keys, what is used and left of the quotas, what bars them.",
+    ),
+    "runs": ("runs:app", "Runs and their items."),
+    "backfill": ("backfill:app", "Deep history, within what the quotas leave."),
+    "instruments": ("instruments:app", "Registered instruments."),
+    "quality": ("quality:quality", "The newest quality metrics of each instrument and their trend, worst first."),
+    "quarantine": ("quarantine:app", "Rows that a check kept out, and the marks on those it let in."),
+    "chart": ("chart:chart", "Write stored bars as candles with their volume; more than 500 as a line of closes."),
+    "aggregate": (
+        "aggregate:aggregate",
+        "Put stored bars together, each class by its own days: sessions, UTC, 17:00 New York.",
+    ),
+    "explain": ("explain:explain", "Where a stored value is from, what it was before, and the actions that adjust it."),
+    "fx": ("fx:app", "Exchange rates."),
+    "db": ("database:app", "The database's schema."),
+    "sandbox": ("stack:sandbox", "Serve the local market alone, until Ctrl-C: it answers as the providers do."),
+}
+"""Each command: where it is, and its line in the list, which is the first of its own help."""
+
+
+class _Root(LazyGroup):
+    """All commands, each imported when it is called."""
+
+    places = {name: place for name, (place, _) in COMMANDS.items()}  # noqa: RUF012  never changed
+    lines = {name: line for name, (_, line) in COMMANDS.items()}  # noqa: RUF012  never changed
+
+
+app = Commands(
     name="fintrack",
     help="Market-data ETL on Celery workers.",
+    cls=_Root,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=SETTINGS,
 )
-app.command("demo")(demo)
-register_stack(app)
-register_run(app)
-register_health(app)
-app.command("quality")(quality)
-app.add_typer(backfill, name="backfill")
-app.add_typer(runs, name="runs")
-app.add_typer(quarantine, name="quarantine")
-app.command("chart")(chart)
-instruments.command("describe")(describe)
-app.add_typer(instruments, name="instruments")
-app.add_typer(database, name="db")
-app.add_typer(fx, name="fx")
-app.command("aggregate")(aggregate)
-app.command("explain")(explain)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415  for this alone
+
+        sys.stdout.write(f"fintrack {version('fintrack-tasks')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options of ``fintrack`` itself; the help is the application's."""
+
+
+UsageProblem: Final[type[Exception]] = typer.BadParameter.__mro__[2]
+"""What Typer raises about a command line (its ClickException), whether it brings its own Click along or not."""
 
 
 def main() -> None:
-    """Run a command; an error of ours is one line on stderr and an exit code, never a stack trace."""
+    """Run a command; what goes wrong is one line on stderr and an exit code, never a stack trace."""
     try:
-        app()
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as the entry point left it
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        code = app(prog_name="fintrack", standalone_mode=False)
     except FinTrackError as error:
-        errors.print(f"fintrack: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        errors.print("fintrack: interrupted", markup=False)
-        sys.exit(130)
+        _complain(str(error))
+        code = error.exit_code
+    except UsageProblem as error:
+        code = _misused(error)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:
+        _complain("interrupted")
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+_INTERRUPTED: Final = 130
+"""The exit code of a command that Ctrl-C ended, as a shell has it."""
+
+
+def _misused(error: Any) -> int:
+    """A command line that cannot be run; a group that was called without a command shows its help."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+    else:
+        where = error.ctx.command_path if getattr(error, "ctx", None) else "fintrack"
+        text = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".?")
+        _complain(f"{text[:1].lower()}{text[1:]}; see: {where} --help")
+    return int(error.exit_code)
+
+
+def _complain(text: str) -> None:
+    from fintrack_tasks.cli.output import errors  # noqa: PLC0415  the console's libraries, for a complaint alone
+
+    errors.print(f"fintrack: {text}", style="red", markup=False, highlight=False, soft_wrap=True)

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from fintrack_tasks.aggregation import Adjust, Aggregated, aggregate_bars
+from fintrack_tasks.cli import completing
 from fintrack_tasks.cli.arguments import AsJson, known, moment, nothing_stored
-from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.context import opened, utc_now
 from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.domain import Interval, from_micros
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.store import report
-from fintrack_tasks.tasks.base import utc_now
 
 __all__ = ["aggregate"]
 
@@ -31,7 +31,7 @@ class To(StrEnum):
 
 
 def aggregate(
-    symbol: Annotated[str, typer.Argument(help="Such as AAPL.")],
+    symbol: Annotated[str, typer.Argument(help="Such as AAPL.", autocompletion=completing.instrument)],
     to: Annotated[To, typer.Option("--to", help="The length of the longer bars.")],
     source: Annotated[
         Interval | None, typer.Option("--from", help="The stored bars to make them of; default 15m for 1h, 1h for 1d.")
@@ -41,7 +41,7 @@ def aggregate(
     adjust: Annotated[Adjust, typer.Option(help="Apply splits, or all: splits and dividends.")] = Adjust.NONE,
     as_json: AsJson = False,
 ) -> None:
-    """Put stored bars together: by the sessions' own hours, crypto by UTC day, currencies by their trading day."""
+    """Put stored bars together, each class by its own days: sessions, UTC, 17:00 New York."""
     from fintrack_tasks.transform.resample import Length  # noqa: PLC0415  numpy, for this command alone
 
     first, last = (moment(name, text) if text else None for name, text in (("--start", start), ("--end", end)))

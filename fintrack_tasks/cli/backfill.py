@@ -8,27 +8,30 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli import completing
+from fintrack_tasks.cli.context import opened, utc_now
+from fintrack_tasks.cli.groups import group
 from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.cli.run import NAMES, Job, follow_run, listed
 from fintrack_tasks.cli.watch import counts
 from fintrack_tasks.connections import Connections
-from fintrack_tasks.domain import Budget, Item
+from fintrack_tasks.domain import AssetClass, Budget, Item
 from fintrack_tasks.fetch import providers, quota, route
 from fintrack_tasks.planning import Arguments, check_arguments
 from fintrack_tasks.planning import plan as make_plan
 from fintrack_tasks.settings import Settings, load_settings
 from fintrack_tasks.store import ledger, report
-from fintrack_tasks.tasks.base import utc_now
 
-app = typer.Typer(help="Deep history, within what the quotas leave.", no_args_is_help=True)
+app = group("Deep history, within what the quotas leave.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
-Symbols = Annotated[str | None, typer.Option(help="Such as AAPL,BTC-USD; default: all registered.")]
-Intervals = Annotated[str | None, typer.Option(help="Of 1d,1h,15m; default 1d.")]
+Symbols = Annotated[
+    str | None, typer.Option(help="Such as AAPL,BTC-USD; default: all registered.", autocompletion=completing.symbols)
+]
+Intervals = Annotated[str | None, typer.Option(help="Of 1d,1h,15m; default 1d.", autocompletion=completing.intervals)]
 Start = Annotated[str | None, typer.Option(help="First date, such as 2010-01-31.")]
 End = Annotated[str | None, typer.Option(help="The date after the last one.")]
-Class = Annotated[str | None, typer.Option("--asset-class", help="stock, crypto, forex or index.")]
+Class = Annotated[AssetClass | None, typer.Option("--asset-class", help="Overrules what the symbols' form says.")]
 
 _JOB: Final = NAMES[Job.HISTORICAL]
 _BUDGET: Final = Budget.DEEP_BACKFILL.name.lower()

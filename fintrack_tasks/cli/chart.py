@@ -11,6 +11,7 @@ import psycopg
 import typer
 
 from fintrack_tasks.aggregation import Adjust
+from fintrack_tasks.cli import completing
 from fintrack_tasks.cli.arguments import nothing_stored
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, errors, print_json
@@ -34,8 +35,8 @@ _SHOWN: Final = (
 
 
 def chart(
-    symbol: Annotated[str, typer.Argument(help="Such as ^GSPC or AAPL.")],
-    interval: Annotated[str, typer.Option(help="Of 1d, 1h, 15m.")] = "1d",
+    symbol: Annotated[str, typer.Argument(help="Such as ^GSPC or AAPL.", autocompletion=completing.instrument)],
+    interval: Annotated[Interval, typer.Option(help="The length of a bar.")] = Interval.D1,
     start: Annotated[
         str | None, typer.Option(help="First date, such as 2024-01-31; default: the last 250 bars.")
     ] = None,
@@ -51,7 +52,7 @@ def chart(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
 ) -> None:
-    """Write stored bars as candles with their volume; more than 500 of them as a line of closes."""
+    """Write stored bars as candles with their volume; more than 500 as a line of closes."""
     arguments = check_arguments(
         "fetch_historical_market_data", [symbol], intervals=[interval], start=start, end=end
     )  # the same symbols, intervals and dates, refused with the same words

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-
-import kombu.exceptions
-import redis.exceptions
+from datetime import UTC, datetime
 
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.errors import OutageError
 from fintrack_tasks.settings import Settings, load_settings, redact_url
 
-__all__ = ["opened", "redis_outage"]
+__all__ = ["opened", "redis_outage", "utc_now"]
 
 
 @contextmanager
@@ -34,8 +33,20 @@ def redis_outage(settings: Settings) -> Iterator[None]:
     """Name Redis and its address where its client only says that a connection failed."""
     try:
         yield
-    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, kombu.exceptions.OperationalError):
+    except _lost():
         raise OutageError("Redis", redact_url(settings.redis_url.get_secret_value())) from None
+
+
+def _lost() -> tuple[type[Exception], ...]:
+    """What the clients of Redis raise when a connection fails; one that was not imported raised nothing."""
+    named = (("redis.exceptions", ("ConnectionError", "TimeoutError")), ("kombu.exceptions", ("OperationalError",)))
+    imported = [(sys.modules[module], names) for module, names in named if module in sys.modules]
+    return tuple(getattr(module, name) for module, names in imported for name in names)
+
+
+def utc_now() -> datetime:
+    """The commands' clock: below them, time is an argument."""
+    return datetime.now(tz=UTC)
 
 
 def as_environment(values: Mapping[str, str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.groups import group
 from fintrack_tasks.cli.output import console, print_json
 from fintrack_tasks.domain import Instrument
 from fintrack_tasks.planning import DEFAULT_INSTRUMENTS
@@ -15,12 +16,7 @@ from fintrack_tasks.store import instruments
 
 __all__ = ["app", "prepare"]
 
-app = typer.Typer(help="The database's schema.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    """The database's schema."""
+app = group("The database's schema.")
 
 
 @app.command("upgrade")

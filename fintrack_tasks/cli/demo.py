@@ -18,7 +18,6 @@ from fintrack_tasks.cli.watch import Followed, counts, follow
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.embedded import Stack
 from fintrack_tasks.errors import FinTrackError
-from fintrack_tasks.sandbox import real_daily_bars
 from fintrack_tasks.settings import Settings, load_settings
 from fintrack_tasks.store import report
 
@@ -42,7 +41,7 @@ def demo(
     timeout: Annotated[float, typer.Option(help="Seconds for the three jobs.", min=1)] = 240.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
 ) -> None:
-    """Start everything, run the three jobs once, show what is in PostgreSQL and Kafka, stop everything."""
+    """Start everything, run the three jobs once, show what came of it, stop everything."""
     began = time.monotonic()
     stack = Stack(load_settings().fintrack_home)
     ours = not any(server.running for server in stack.health().values())
@@ -95,6 +94,8 @@ def _details(connections: Connections, *, live: bool) -> dict[str, Any]:
 
 def _compare(conn: Any) -> tuple[int, int]:
     """How many stored daily bars have a bundled real price, and how many of these differ from it in any field."""
+    from fintrack_tasks.sandbox import real_daily_bars  # noqa: PLC0415  the local market, when all is done
+
     compared = different = 0
     for symbol, bars in real_daily_bars().items():
         for stored in report.daily_bars(conn, symbol):

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from rich.progress import track
 
-from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli import completing
+from fintrack_tasks.cli.context import opened, utc_now
 from fintrack_tasks.cli.output import console, errors, print_json, table
-from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import AssetClass, Budget, Instrument
 from fintrack_tasks.errors import MissingKeyError, ProviderError, UsageError
 from fintrack_tasks.fetch import providers, route
-from fintrack_tasks.fetch.exchange import exchange
-from fintrack_tasks.fetch.gate import Place
 from fintrack_tasks.fetch.providers.base import Profiling, Provider
 from fintrack_tasks.store import instruments
-from fintrack_tasks.tasks.base import utc_now
+
+if TYPE_CHECKING:
+    from fintrack_tasks.connections import Connections
 
 __all__ = ["describe"]
 
@@ -26,7 +25,10 @@ _LONGEST: Final = 120.0
 
 
 def describe(
-    symbols: Annotated[list[str] | None, typer.Argument(help="Such as AAPL; default: all registered stocks.")] = None,
+    symbols: Annotated[
+        list[str] | None,
+        typer.Argument(help="Such as AAPL; default: all registered stocks.", autocompletion=completing.instrument),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
 ) -> None:
     """Ask a provider for the names and currencies of stocks, and keep them; exit code 3 when some are not known."""
@@ -75,6 +77,8 @@ def _profiles(
     connections: Connections, provider: Any, chosen: list[Instrument]
 ) -> tuple[list[Instrument], dict[str, str]]:
     """The described instruments, and symbol to reason for the others."""
+    from rich.progress import track  # noqa: PLC0415  for those alone who wait
+
     found, missing = [], {}
     for instrument in track(chosen, "asking", console=errors, disable=not errors.is_terminal):
         try:
@@ -86,6 +90,9 @@ def _profiles(
 
 def _profile(connections: Connections, provider: Any, instrument: Instrument) -> Instrument:
     """One profile, after as long a wait for the quota as one window of it takes."""
+    from fintrack_tasks.fetch.exchange import exchange  # noqa: PLC0415  the HTTP client, for this command alone
+    from fintrack_tasks.fetch.gate import Place  # noqa: PLC0415  see above
+
     request, ticket = provider.request_profile(instrument), None
     while isinstance(
         answer := exchange(

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import psycopg
 import typer
 
+from fintrack_tasks.cli import completing
 from fintrack_tasks.cli.arguments import AsJson, known, moment
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, print_json, table
@@ -22,12 +23,12 @@ _PRICES: Final = ("price", "open", "high", "low", "close", "adj_close", "volume"
 
 
 def explain(
-    symbol: Annotated[str, typer.Argument(help="Such as AAPL.")],
+    symbol: Annotated[str, typer.Argument(help="Such as AAPL.", autocompletion=completing.instrument)],
     timestamp: Annotated[str, typer.Argument(help="A bar's or quote's time: 2005-02-25, 2024-05-06T15:00:00Z.")],
     interval: Annotated[Interval | None, typer.Option(help="Only the bar of this length.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Provider, raw answer, item and run of a stored value, what it was before, and the actions that adjust it."""
+    """Where a stored value is from, what it was before, and the actions that adjust it."""
     at = moment("the timestamp", timestamp)
     with opened() as connections, connections.database.connection() as conn:
         report.require_schema(conn)

@@ -6,23 +6,24 @@ import re
 import time
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from fintrack_tasks.cli.arguments import AsJson, moment
-from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.context import opened, utc_now
+from fintrack_tasks.cli.groups import group
 from fintrack_tasks.cli.output import console, errors, print_json, table
-from fintrack_tasks.connections import Connections
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.fetch.gate import Place
-from fintrack_tasks.rates import Updated, update_rates
 from fintrack_tasks.store import fx as stored
 from fintrack_tasks.store import report
-from fintrack_tasks.tasks.base import utc_now
 from fintrack_tasks.transform.currency import BASES, MAX_AGE, Conversion, convert, main_unit
 
-app = typer.Typer(help="Exchange rates.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from fintrack_tasks.connections import Connections
+    from fintrack_tasks.rates import Updated
+
+app = group("Exchange rates.")
 
 _PAIR: Final = re.compile(r"([A-Za-z]{3})/([A-Za-z]{3})")
 _LONGEST: Final = 120.0
@@ -45,6 +46,9 @@ def update(as_json: AsJson = False) -> None:
 
 def _updated(connections: Connections) -> Updated:
     """After as long a wait for the quota as one window of it takes."""
+    from fintrack_tasks.fetch.gate import Place  # noqa: PLC0415  the HTTP client, for this command alone
+    from fintrack_tasks.rates import update_rates  # noqa: PLC0415  see above
+
     ticket = None
     while isinstance(
         outcome := update_rates(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,23 +11,19 @@ from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.cli.workers import check_beat, check_workers
 from fintrack_tasks.errors import OutageError
 from fintrack_tasks.fetch import providers, quota, route
-from fintrack_tasks.fetch.gate import Gate
 from fintrack_tasks.fetch.providers.base import Facts
 from fintrack_tasks.settings import Settings, load_settings, redact_url
 
-__all__ = ["register"]
+if TYPE_CHECKING:
+    from fintrack_tasks.fetch.gate import Gate
+
+__all__ = ["health", "list_providers"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("health")(health)
-    app.command("providers")(list_providers)
-
-
 def health(as_json: AsJson = False) -> None:
-    """Ask every server, the workers of every queue and beat whether they are well; exit code 4 when one is not."""
+    """Ask servers, workers and beat whether they are well; exit code 4 when one is not."""
     from fintrack_tasks.observability import HealthChecker  # noqa: PLC0415  every server's client, for this alone
 
     checks = {"workers": check_workers, "beat": check_beat}
@@ -42,7 +38,7 @@ def health(as_json: AsJson = False) -> None:
 
 
 def list_providers(as_json: AsJson = False) -> None:
-    """The providers: what they serve, their routes, what of their quotas is used and left, and what bars them."""
+    """Who serves what, routes, keys, what is used and left of the quotas, what bars them."""
     settings = load_settings()
     with opened(settings) as connections:
         rows = [_facts(name, settings, connections.gate) for name in providers.names()]

@@ -6,21 +6,27 @@ import csv
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import psycopg
 import typer
 
 from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.describe import describe
+from fintrack_tasks.cli.groups import group
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.domain import AssetClass, Instrument
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.fetch import constituents
-from fintrack_tasks.fetch.client import HttpClient
 from fintrack_tasks.store import instruments
 
-app = typer.Typer(help="Registered instruments.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from fintrack_tasks.fetch.client import HttpClient
+
+app = group("Registered instruments.")
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
+app.command("describe")(describe)
+
 Class = Annotated[AssetClass | None, typer.Option("--asset-class", help="Overrules what the symbol's form says.")]
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from fintrack_tasks.cli import completing
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.domain import Instrument
@@ -26,7 +27,10 @@ _BLOCKS: Final = 20
 
 
 def quality(
-    symbol: Annotated[str | None, typer.Argument(help="One instrument, metric by metric; default: all.")] = None,
+    symbol: Annotated[
+        str | None,
+        typer.Argument(help="One instrument, metric by metric; default: all.", autocompletion=completing.instrument),
+    ] = None,
     days: Annotated[int, typer.Option(help="So many days back.", min=1, max=3650)] = 30,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
 ) -> None:

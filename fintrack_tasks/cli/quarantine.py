@@ -6,26 +6,27 @@ import getpass
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from fintrack_tasks import review
-from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli import completing
+from fintrack_tasks.cli.context import opened, utc_now
+from fintrack_tasks.cli.groups import group
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import from_micros
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.review import Decision
 from fintrack_tasks.store import flags, quarantine
 from fintrack_tasks.store.quarantine import Row
-from fintrack_tasks.tasks.base import utc_now
-from fintrack_tasks.tasks.publish import publish_soon
 from fintrack_tasks.validate import RULES
+
+if TYPE_CHECKING:
+    from fintrack_tasks.review import Decision
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Rows that a check kept out, and the marks on those it let in.", no_args_is_help=True)
+app = group("Rows that a check kept out, and the marks on those it let in.")
 
 
 class Status(StrEnum):
@@ -37,12 +38,18 @@ class Status(StrEnum):
     ALL = "all"
 
 
+_REFUSED: Final = "refused"
+"""As :data:`fintrack_tasks.review.REFUSED`, held equal by a test."""
+
 _APART: Final = ("rules", "details", "content", "meta")
 """What ``show`` tells in tables of its own, or in JSON alone."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
-Symbol = Annotated[str | None, typer.Option(help="Only of this instrument.")]
-RuleName = Annotated[str | None, typer.Option("--rule", help="Only what this rule found; docs/rules.md lists them.")]
+Symbol = Annotated[str | None, typer.Option(help="Only of this instrument.", autocompletion=completing.instrument)]
+RuleName = Annotated[
+    str | None,
+    typer.Option("--rule", help="Only what this rule found; docs/rules.md lists them.", autocompletion=completing.rule),
+]
 Limit = Annotated[int, typer.Option(help="How many, newest first.", min=1, max=10_000)]
 Numbers = Annotated[list[int], typer.Argument(help="Numbers of the list of held rows.", metavar="ID...", min=1)]
 Actor = Annotated[str | None, typer.Option("--by", help="Who decides, for the audit log; default: your user name.")]
@@ -94,6 +101,7 @@ def show(
 @app.command("release")
 def release(numbers: Numbers, actor: Actor = None, as_json: AsJson = False) -> None:
     """Load rows after all: what you vouch for. They keep their source and item, and are marked as released by you."""
+    from fintrack_tasks import review  # noqa: PLC0415  the pipeline, for a decision alone
 
     def decide(connections: Connections, number: int, who: str) -> Decision:
         settings = connections.settings
@@ -101,6 +109,8 @@ def release(numbers: Numbers, actor: Actor = None, as_json: AsJson = False) -> N
 
     decisions = _decided(numbers, actor, decide)
     if any(one.outcome == quarantine.RELEASED for one in decisions):
+        from fintrack_tasks.tasks.publish import publish_soon  # noqa: PLC0415  Celery, for a release alone
+
         publish_soon()
     _show(decisions, as_json)
 
@@ -108,6 +118,7 @@ def release(numbers: Numbers, actor: Actor = None, as_json: AsJson = False) -> N
 @app.command("discard")
 def discard(numbers: Numbers, actor: Actor = None, as_json: AsJson = False) -> None:
     """Keep rows out for good."""
+    from fintrack_tasks import review  # noqa: PLC0415  see release
 
     def decide(connections: Connections, number: int, who: str) -> Decision:
         return review.discard(number, actor=who, database=connections.database, now=utc_now())
@@ -155,7 +166,7 @@ def _show(decisions: Sequence[Decision], as_json: bool) -> None:
     else:
         for one in decisions:
             console.print(f"{one.id}: {one.outcome}: {one.detail}", markup=False, highlight=False, soft_wrap=True)
-    if any(one.outcome == review.REFUSED for one in decisions):
+    if any(one.outcome == _REFUSED for one in decisions):
         raise typer.Exit(3)
 
 

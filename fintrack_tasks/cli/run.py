@@ -9,19 +9,19 @@ from uuid import UUID
 
 import typer
 
+from fintrack_tasks.cli import completing
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.cli.watch import counts, follow
 from fintrack_tasks.cli.workers import require_workers
 from fintrack_tasks.connections import Connections
-from fintrack_tasks.domain import uuid7
+from fintrack_tasks.domain import AssetClass, uuid7
 from fintrack_tasks.errors import OutageError, UsageError
 from fintrack_tasks.planning import check_arguments
-from fintrack_tasks.publish.kafka import count_messages
 from fintrack_tasks.store import ledger, report
 from fintrack_tasks.store.ledger import RunSummary
 
-__all__ = ["enqueue_job", "events", "follow_run", "listed", "register"]
+__all__ = ["enqueue_job", "events", "follow_run", "listed", "run"]
 
 
 NOTHING: Final = (
@@ -45,18 +45,19 @@ NAMES: Final = {
 }
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("run")(run)
-
-
 def run(
     job: Annotated[Job, typer.Argument(help="Which job.")],
-    symbols: Annotated[str | None, typer.Option(help="Such as AAPL,BTC-USD; default: all registered.")] = None,
-    intervals: Annotated[str | None, typer.Option(help="historical, index-data: of 1d,1h,15m; default 1d.")] = None,
+    symbols: Annotated[
+        str | None,
+        typer.Option(help="Such as AAPL,BTC-USD; default: all registered.", autocompletion=completing.symbols),
+    ] = None,
+    intervals: Annotated[
+        str | None,
+        typer.Option(help="historical, index-data: of 1d,1h,15m; default 1d.", autocompletion=completing.intervals),
+    ] = None,
     start: Annotated[str | None, typer.Option(help="historical, index-data: first date, such as 2024-01-31.")] = None,
     end: Annotated[str | None, typer.Option(help="historical, index-data: the date after the last one.")] = None,
-    asset_class: Annotated[str | None, typer.Option(help="stock, crypto, forex or index.")] = None,
+    asset_class: Annotated[AssetClass | None, typer.Option(help="Overrules what the symbols' form says.")] = None,
     consensus: Annotated[
         int | None, typer.Option(help="market-data: ask so many providers and store the median.", min=2)
     ] = None,
@@ -128,6 +129,8 @@ def enqueue_job(name: str, **named: Any) -> UUID:
 
 def events(connections: Connections) -> dict[str, int]:
     """How many messages each topic of ours holds now."""
+    from fintrack_tasks.publish.kafka import count_messages  # noqa: PLC0415  Kafka's client, for the demo alone
+
     settings = connections.settings
     topics = (settings.kafka_topic_market_data, settings.kafka_topic_notifications)
     return {topic: count_messages(settings.kafka_bootstrap_servers, topic) for topic in topics}

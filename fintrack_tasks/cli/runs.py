@@ -7,14 +7,16 @@ from uuid import UUID
 
 import typer
 
+from fintrack_tasks.cli import completing
 from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.groups import group
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.cli.watch import counts
 from fintrack_tasks.domain import ItemState
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.store import ledger
 
-app = typer.Typer(help="Runs and their items.", no_args_is_help=True)
+app = group("Runs and their items.")
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
 
 
@@ -54,7 +56,7 @@ def list_runs(
 
 @app.command("show")
 def show(
-    run: Annotated[str, typer.Argument(help="The run's id.")],
+    run: Annotated[str, typer.Argument(help="The run's id.", autocompletion=completing.run_id)],
     state: Annotated[ItemState | None, typer.Option(help="Only items in this state.")] = None,
     as_json: AsJson = False,
 ) -> None:

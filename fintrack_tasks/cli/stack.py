@@ -17,7 +17,6 @@ from typing import Annotated, Any, Final
 import psutil
 import typer
 
-from fintrack_tasks.app import app as celery
 from fintrack_tasks.cli.context import as_environment
 from fintrack_tasks.cli.database import prepare
 from fintrack_tasks.cli.output import console, errors, print_json
@@ -25,11 +24,9 @@ from fintrack_tasks.embedded import Stack
 from fintrack_tasks.embedded.state import locked
 from fintrack_tasks.errors import OutageError, UsageError
 from fintrack_tasks.fetch import providers
-from fintrack_tasks.publish.kafka import ensure_topics
-from fintrack_tasks.sandbox import base_urls
 from fintrack_tasks.settings import Settings, load_settings
 
-__all__ = ["boot", "register", "start_workers"]
+__all__ = ["boot", "down", "env", "sandbox", "start_workers", "up"]
 
 SANDBOX_HISTORY: Final = {"FINTRACK_HISTORY_START": "2010-01-01", "FINTRACK_HISTORY_END": "2019-01-01"}
 """The bundled prices end in 2013 (stocks) and 2018 (indices): asking for later days would only find them absent."""
@@ -41,14 +38,6 @@ SANDBOX_QUOTA: Final = "200/s"
 
 _FETCH_THREADS: Final = 8
 _WATCH_SECONDS: Final = 2.0
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("up")(up)
-    app.command("down")(down)
-    app.command("env")(env)
-    app.command("sandbox")(sandbox)
 
 
 def up(
@@ -130,6 +119,8 @@ def boot(stack: Stack, *, live: bool, seed: int, quiet: bool = False) -> dict[st
     settings = Settings.from_mapping({**os.environ, **environment})
     tell("migrating the database")
     prepare(settings)
+    from fintrack_tasks.publish.kafka import ensure_topics  # noqa: PLC0415  see _use
+
     ensure_topics(
         settings.kafka_bootstrap_servers, (settings.kafka_topic_market_data, settings.kafka_topic_notifications)
     )
@@ -139,11 +130,15 @@ def boot(stack: Stack, *, live: bool, seed: int, quiet: bool = False) -> dict[st
 
 def _use(environment: Mapping[str, str]) -> None:
     """Point this process at the stack: Celery's configuration and the settings are read after this."""
+    from fintrack_tasks.app import app as celery  # noqa: PLC0415  Celery, for those alone who start something
+
     os.environ.update(environment)
     celery.conf.update(broker_url=environment["REDIS_URL"], result_backend=environment["REDIS_URL"])
 
 
 def _start_sandbox(stack: Stack, seed: int) -> dict[str, str]:
+    from fintrack_tasks.sandbox import base_urls  # noqa: PLC0415  see _use
+
     known = stack.environment()
     if any(p.name == "sandbox" and p.running for p in stack.processes()) and any(
         n.endswith("_BASE_URL") for n in known
@@ -243,6 +238,8 @@ def wait_for_workers(stack: Stack, timeout: float = 60.0) -> None:
 
     :raises OutageError: names the log of the one that does not.
     """
+    from fintrack_tasks.app import app as celery  # noqa: PLC0415  see _use
+
     wanted = {p.name for p in stack.processes() if p.name.startswith(("fetch", "etl", "ops"))}
     deadline = time.monotonic() + timeout
     while True:
@@ -270,7 +267,7 @@ def down(
 
 
 def env() -> None:
-    """Print lines of the form export NAME=value: eval "$(fintrack env)" points any program at the running stack."""
+    """Print export NAME=value lines: eval "$(fintrack env)" points a shell at the running stack."""
     stack = Stack(load_settings().fintrack_home)
     environment = stack.environment()
     if not environment:

@@ -14,7 +14,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fintrack_tasks.cli.output import errors
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.errors import OutageError
-from fintrack_tasks.publish.kafka import ensure_topics
 from fintrack_tasks.store import ledger, report
 from fintrack_tasks.store.connection import Database
 from fintrack_tasks.store.ledger import RunSummary
@@ -131,6 +130,8 @@ def _look(database: Database, runs: Sequence[UUID]) -> Followed:
 
 def _outage(address: str, seen: Followed, *, stands: bool) -> OutageError | None:
     """Why events stay in the outbox; nothing as long as Kafka answers and something moves."""
+    from fintrack_tasks.publish.kafka import ensure_topics  # noqa: PLC0415  Kafka's client, where it is in doubt
+
     one = seen.waiting == 1
     waits = "1 event waits in the outbox" if one else f"{seen.waiting} events wait in the outbox"
     try:

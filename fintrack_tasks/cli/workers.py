@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from fintrack_tasks.app import app as celery
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.errors import OutageError
@@ -63,6 +62,7 @@ def _crew(connections: Connections) -> set[str]:
 
 def _serving(connections: Connections, queues: list[str]) -> dict[str, set[str]]:
     """For each queue the workers that have said of late that they serve it, and answer now."""
+    from fintrack_tasks.app import app as celery  # noqa: PLC0415  Celery, for those alone who ask the workers
     from fintrack_tasks.tasks import fleet  # noqa: PLC0415  registers every task; the other commands do not need them
 
     claimed = fleet.living(connections.redis, queues)
@@ -81,6 +81,7 @@ def check_beat() -> str:
 
     :raises OutageError: when none holds it, or the one that holds it does not tick.
     """
+    from fintrack_tasks.app import app as celery  # noqa: PLC0415  see _serving
     from fintrack_tasks.tasks.schedule import schedule_of  # noqa: PLC0415  RedBeat is slow to import
 
     conf = schedule_of(celery)

@@ -12,16 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from types import MappingProxyType
-from typing import Final
-
-from bs4 import BeautifulSoup, Tag
-from bs4.exceptions import ParserRejectedMarkup
-from bs4.filter import SoupStrainer
+from typing import TYPE_CHECKING, Final
 
 from fintrack_tasks.domain import AssetClass
 from fintrack_tasks.errors import EntitlementError, MalformedError, UsageError
 from fintrack_tasks.fetch.providers.answers import raise_for_status
 from fintrack_tasks.fetch.providers.base import Facts, HttpRequest, HttpResponse, Quota
+
+if TYPE_CHECKING:
+    from bs4 import Tag
 
 __all__ = ["FACTS", "INDICES", "Constituent", "parse", "request"]
 
@@ -120,6 +119,10 @@ def _known(index: str) -> _Index:
 
 def _table(page: bytes, name: str) -> tuple[list[str], list[list[str]]]:
     """The headers, and the cells of each row of members, as plain text."""
+    from bs4 import BeautifulSoup, Tag  # noqa: PLC0415  the names of the indices are asked for without it
+    from bs4.exceptions import ParserRejectedMarkup  # noqa: PLC0415  see above
+    from bs4.filter import SoupStrainer  # noqa: PLC0415  see above
+
     try:
         soup = BeautifulSoup(page, "lxml", parse_only=SoupStrainer("table", id=name), from_encoding="utf-8")
     except ParserRejectedMarkup:

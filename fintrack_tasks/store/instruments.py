@@ -8,7 +8,7 @@ import psycopg
 
 from fintrack_tasks.domain import AssetClass, Instrument
 
-__all__ = ["active", "add", "deactivate", "describe", "ensure", "find"]
+__all__ = ["active", "add", "beginning_with", "deactivate", "describe", "ensure", "find"]
 
 _COLUMNS = "id, symbol, asset_class, currency, calendar, name"
 
@@ -88,3 +88,12 @@ def active(conn: psycopg.Connection, classes: Sequence[AssetClass] | None = None
 def deactivate(conn: psycopg.Connection, symbol: str) -> int:
     """Take an instrument out of the schedule; its data stays. Returns how many rows carried the symbol."""
     return conn.execute("UPDATE fintrack.instruments SET is_active = false WHERE symbol = %s", (symbol,)).rowcount
+
+
+def beginning_with(conn: psycopg.Connection, prefix: str, limit: int) -> list[str]:
+    """The symbols that begin so, in order."""
+    rows = conn.execute(
+        "SELECT DISTINCT symbol FROM fintrack.instruments WHERE starts_with(symbol, %s) ORDER BY symbol LIMIT %s",
+        (prefix, limit),
+    ).fetchall()
+    return [symbol for (symbol,) in rows]

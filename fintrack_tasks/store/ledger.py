@@ -32,6 +32,7 @@ __all__ = [
     "finish_runs",
     "item",
     "items",
+    "newest",
     "overdue",
     "run_summary",
     "running_run",
@@ -322,6 +323,13 @@ def runs(conn: psycopg.Connection, limit: int, budget: str | None = None) -> lis
         return cursor.execute(
             f"{_SUMMARY} {newest} GROUP BY r.id ORDER BY r.created_at DESC", {"limit": limit, "budget": budget}
         ).fetchall()
+
+
+def newest(conn: psycopg.Connection, limit: int) -> list[tuple[UUID, str, datetime]]:
+    """The newest runs: id, job, and when each was planned."""
+    return conn.execute(
+        "SELECT id, job, created_at FROM fintrack.runs ORDER BY created_at DESC LIMIT %s", (limit,)
+    ).fetchall()
 
 
 def item(conn: psycopg.Connection, item_id: UUID) -> Item | None:
