@@ -36,7 +36,7 @@ _SHOWN: Final = (
 
 def chart(
     symbol: Annotated[str, typer.Argument(help="Such as ^GSPC or AAPL.", autocompletion=completing.instrument)],
-    interval: Annotated[Interval, typer.Option(help="The length of a bar.")] = Interval.D1,
+    interval: Annotated[str, typer.Option(help="Of 1d, 1h, 15m.", autocompletion=completing.intervals)] = "1d",
     start: Annotated[
         str | None, typer.Option(help="First date, such as 2024-01-31; default: the last 250 bars.")
     ] = None,

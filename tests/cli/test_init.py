@@ -100,7 +100,7 @@ def test_a_flag_is_shown_without_a_type(words: list[str]) -> None:
         (["run"], "missing argument 'job'"),
         (["run", "nonsense"], "'nonsense' is not one of 'market-data', 'historical', 'index-data'"),
         (["run", "historical", "--asset-class", "bond"], "'bond' is not one of 'stock', 'crypto', 'forex', 'index'"),
-        (["chart", "AAPL", "--interval", "3d"], "'3d' is not one of"),
+        (["chart", "AAPL", "--interval", "3d"], "no interval '3d'; there are 1d, 1h, 15m"),
         (["runs", "list", "--limit", "0"], "--limit"),
         (["runs", "list", "--colour"], "no such option: --colour"),
         (["chrt"], "no such command 'chrt'. Did you mean 'chart'"),
