@@ -29,6 +29,8 @@ broker_transport_options = {
 }
 task_default_priority = 5
 result_backend = broker_url
+# With rediss:// all clients of Redis verify the server in the same way: Celery's two, RedBeat's and Flower's.
+broker_use_ssl = redis_backend_use_ssl = redbeat_redis_use_ssl = _settings.redis_tls
 result_backend_transport_options = {
     "visibility_timeout": _VISIBILITY_SECONDS,
     "global_keyprefix": "fintrack:",

@@ -7,10 +7,11 @@ from typing import Any
 from celery import Celery, signals
 
 from fintrack_tasks.observability.logging import configure_logging
-from fintrack_tasks.settings import settings
+from fintrack_tasks.settings import drop_injected_ports, settings
 
 __all__ = ["app"]
 
+drop_injected_ports()
 app = Celery("fintrack_tasks", include=["fintrack_tasks.tasks"])
 app.config_from_object("celeryconfig")
 

@@ -55,10 +55,11 @@ class Connections:
 
     @cached_property
     def producer(self) -> Producer:
+        from fintrack_tasks.publish.kafka import Cluster  # noqa: PLC0415  see the module
         from fintrack_tasks.publish.producer import Producer  # noqa: PLC0415  see the module
 
         with self._lock:
-            return Producer(self.settings.kafka_bootstrap_servers, batch_messages=self.settings.kafka_batch_messages)
+            return Producer(Cluster.of(self.settings), batch_messages=self.settings.kafka_batch_messages)
 
     @cached_property
     def redis(self) -> redis.Redis:
@@ -66,7 +67,10 @@ class Connections:
 
         with self._lock:
             return redis.Redis.from_url(
-                self.settings.redis_url.get_secret_value(), socket_timeout=5, socket_connect_timeout=5
+                self.settings.redis_url.get_secret_value(),
+                socket_timeout=5,
+                socket_connect_timeout=5,
+                **self.settings.redis_tls or {},
             )
 
     def forget(self) -> None:

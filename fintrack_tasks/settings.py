@@ -12,19 +12,20 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import quote, urlsplit, urlunsplit
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from fintrack_tasks.errors import ConfigurationError
 
-__all__ = ["SECRET_NAMES", "Settings", "environment", "load_settings", "redact_url", "settings"]
+__all__ = ["SECRET_NAMES", "Settings", "drop_injected_ports", "environment", "load_settings", "redact_url", "settings"]
 
 SECRET_NAMES = (
     "DB_PASSWORD",
     "REDIS_URL",
+    "KAFKA_SASL_PASSWORD",
     "API_KEY_ALPHA_VANTAGE",
     "API_KEY_FINNHUB",
     "API_KEY_TWELVE_DATA",
@@ -38,18 +39,90 @@ _PROVIDER_QUOTA = re.compile(r"([A-Z][A-Z0-9_]*)_QUOTA")
 _ROUTE = re.compile(r"FINTRACK_ROUTE_([A-Z]+(?:_[A-Z]+)?)")
 
 
+_REDIS_URL: Final = re.compile(
+    r"(?P<scheme>rediss?)://(?:(?P<user>[^\s:/?#@]*)(?::(?P<password>[^\s/?#@]*))?@)?"
+    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/?#@\[\]]+)(?::(?P<port>\d{1,5}))?/?(?P<db>\d{1,5})?"
+)
+_BROKERS: Final = re.compile(r"(?:[^\s,:/@\[\]]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
+_INJECTED_PORT: Final = re.compile(r"(?:tcp|udp|sctp)://.*")
+"""Kubernetes and Docker links set NAME_PORT=tcp://10.0.0.1:5555 for a service called NAME: no setting of ours."""
+_TLS_FILES: Final = (
+    "db_sslcert",
+    "db_sslkey",
+    "redis_ca_file",
+    "redis_cert_file",
+    "redis_key_file",
+    "kafka_ca_file",
+    "kafka_cert_file",
+    "kafka_key_file",
+)
+_MALFORMED: Final = "a malformed URL"
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
+
+
 def redact_url(url: str) -> str:
-    """The URL without user, password, query and fragment, fit for a log line."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+    """The URL without user, password, query and fragment, fit for a log line; nothing of what is no URL.
+
+    An unencoded sign in a password makes an URL that ends within it: all before the last ``@`` is left out.
+    """
+    scheme, separator, rest = url.partition("://")
+    try:
+        parts = urlsplit(f"{scheme}://{rest.rpartition('@')[2]}")
+        if not separator or not parts.hostname or (parts.port is None and parts.netloc.endswith(":")):
+            return _MALFORMED
+    except ValueError:
+        return _MALFORMED
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
+
+
+def is_injected_port(name: str, value: str) -> bool:
+    """Whether a variable is not a setting but what Kubernetes or Docker says of a service of that name."""
+    return name.endswith("_PORT") and _INJECTED_PORT.fullmatch(value) is not None
+
+
+def drop_injected_ports() -> None:
+    """Take such variables out of this process' environment: Flower reads ``FLOWER_PORT`` by itself, and would end."""
+    for name in [name for name, value in os.environ.items() if is_injected_port(name, value)]:
+        if name.lower() in Settings.model_fields:
+            del os.environ[name]
 
 
 def _blank_to_none(value: object) -> object:
     return None if value == "" else value
 
 
+def _checked_redis_url(url: SecretStr) -> SecretStr:
+    """The URL in the one form that every client of it reads alike: user and password percent-encoded, no query.
+
+    The clients of Redis (redis-py, kombu, RedBeat, Flower) read a URL with an unencoded ``/``, ``?`` or ``#`` in its
+    password each in its own way, and quote parts of it in their errors. So it is read here, before any of them.
+
+    :raises ValueError: says what is wrong without a part of the URL.
+    """
+    found = _REDIS_URL.fullmatch(url.get_secret_value())
+    if found is None:
+        raise ValueError(
+            "not of the form redis://[user:password@]host[:port][/number], or rediss:// for TLS; in user and password"
+            " write / ? # @ : % and blanks percent-encoded (%2F %3F %23 %40 %3A %25 %20); it takes no ?options"
+        )
+    if found["port"] and not 1 <= int(found["port"]) <= 65535:
+        raise ValueError("its port is not between 1 and 65535")
+    user, password = (quote(unquote(found[part] or ""), safe="") for part in ("user", "password"))
+    who = f"{user}:{password}@" if password else f"{user}@" if user else ""
+    return SecretStr(f"{found['scheme']}://{who}{found['host']}:{found['port'] or 6379}/{int(found['db'] or 0)}")
+
+
+def _checked_brokers(text: str) -> str:
+    """:raises ValueError: when it is not ``host:port``, several with commas."""
+    brokers = [part.strip() for part in text.split(",") if part.strip()]
+    if not brokers or not all(_BROKERS.fullmatch(broker) for broker in brokers):
+        raise ValueError("not of the form host:port, several with commas")
+    return ",".join(brokers)
+
+
 OptionalPath = Annotated[Path | None, BeforeValidator(_blank_to_none)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_checked_redis_url)]
+Brokers = Annotated[str, AfterValidator(_checked_brokers)]
 
 
 class Settings(BaseModel):
@@ -65,11 +138,28 @@ class Settings(BaseModel):
     db_user: str = "admin"
     db_password: SecretStr = SecretStr("")
     db_sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
+    db_sslrootcert: str = ""
+    """File of the certificate authorities that may vouch for PostgreSQL; ``system`` for this machine's own."""
+    db_sslcert: OptionalPath = None
+    db_sslkey: OptionalPath = None
     db_pool_size: int = Field(16, ge=1)
 
-    redis_url: SecretStr = SecretStr("redis://localhost:6379/0")
+    redis_url: RedisUrl = SecretStr("redis://localhost:6379/0")
+    """``rediss://`` asks for TLS: the server's certificate and name are always verified."""
+    redis_ca_file: OptionalPath = None
+    """The authorities that may vouch for Redis; this machine's own where none is named."""
+    redis_cert_file: OptionalPath = None
+    redis_key_file: OptionalPath = None
 
-    kafka_bootstrap_servers: str = "localhost:9092"
+    kafka_bootstrap_servers: Brokers = "localhost:9092"
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_ca_file: OptionalPath = None
+    """The authorities that may vouch for Kafka's brokers; this machine's own where none is named."""
+    kafka_cert_file: OptionalPath = None
+    kafka_key_file: OptionalPath = None
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_sasl_username: str = ""
+    kafka_sasl_password: SecretStr = SecretStr("")
     kafka_batch_messages: int = Field(10_000, ge=1)
     """The most messages of one batch; 1 for the embedded broker, whose watermark miscounts a first batch."""
     kafka_topic_market_data: str = "market-data"
@@ -122,7 +212,9 @@ class Settings(BaseModel):
         :raises ConfigurationError: names the variable that is wrong; never shows a secret's value.
         """
         fields: dict[str, Any] = {
-            name.lower(): value for name, value in values.items() if name.lower() in cls.model_fields
+            name.lower(): value
+            for name, value in values.items()
+            if name.lower() in cls.model_fields and not is_injected_port(name, value)
         }
         for name in SECRET_NAMES:
             if path := values.get(f"{name}_FILE"):
@@ -130,18 +222,57 @@ class Settings(BaseModel):
         fields["provider_base_urls"] = _by_provider(_PROVIDER_URL, values)
         fields["provider_quotas"] = _by_provider(_PROVIDER_QUOTA, values)
         fields["routes"] = _by_provider(_ROUTE, values)
-        for name in ("log_level",):
+        for name in ("log_level", "kafka_security_protocol", "kafka_sasl_mechanism"):
             if name in fields:
                 fields[name] = str(fields[name]).upper()
         for name in ("log_format", "environment"):
             if name in fields:
                 fields[name] = str(fields[name]).lower()
         try:
-            return cls.model_validate(fields)
+            settings = cls.model_validate(fields)
         except ValidationError as error:
             problem = error.errors(include_input=False, include_url=False)[0]
             variable = str(problem["loc"][0]).upper()
-            raise ConfigurationError(f"{variable}: {problem['msg']}; mend it in the environment or in .env") from None
+            what = problem["msg"].removeprefix("Value error, ")
+            raise ConfigurationError(f"{variable}: {what}; mend it in the environment or in .env") from None
+        settings._check_transport()
+        return settings
+
+    def _check_transport(self) -> None:
+        """:raises ConfigurationError: when the settings of TLS and SASL do not go together or name no file."""
+        for name in _TLS_FILES:
+            path = getattr(self, name)
+            if path is not None and not path.is_file():
+                raise ConfigurationError(f"{name.upper()}: there is no file {path}")
+        if self.db_sslrootcert not in ("", "system") and not Path(self.db_sslrootcert).is_file():
+            raise ConfigurationError(f"DB_SSLROOTCERT: there is no file {self.db_sslrootcert}; or write system")
+        for prefix in ("db_ssl", "redis_", "kafka_"):
+            cert, key = (
+                (f"{prefix}cert", f"{prefix}key") if prefix == "db_ssl" else (f"{prefix}cert_file", f"{prefix}key_file")
+            )
+            if (getattr(self, cert) is None) != (getattr(self, key) is None):
+                raise ConfigurationError(f"{cert.upper()} and {key.upper()} belong together: set both, or neither")
+        self._check_sasl()
+
+    def _check_sasl(self) -> None:
+        """:raises ConfigurationError: when a part of Kafka's login is missing or would be sent in clear."""
+        if not self.kafka_security_protocol.startswith("SASL_"):
+            return
+        if not self.kafka_sasl_username or not self.kafka_sasl_password.get_secret_value():
+            raise ConfigurationError(
+                f"KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} needs KAFKA_SASL_USERNAME and"
+                " KAFKA_SASL_PASSWORD (or KAFKA_SASL_PASSWORD_FILE)"
+            )
+        hosts = {broker.rpartition(":")[0] for broker in self.kafka_bootstrap_servers.split(",")}
+        if (
+            self.kafka_security_protocol == "SASL_PLAINTEXT"
+            and self.kafka_sasl_mechanism == "PLAIN"
+            and not hosts <= set(_LOOPBACK)
+        ):
+            raise ConfigurationError(
+                "KAFKA_SASL_MECHANISM=PLAIN would send the password in clear: set KAFKA_SECURITY_PROTOCOL=SASL_SSL, or"
+                " a SCRAM mechanism"
+            )
 
     @property
     def conninfo(self) -> dict[str, Any]:
@@ -152,7 +283,7 @@ class Settings(BaseModel):
             "dbname": self.db_name,
             "user": self.db_user,
             "password": self.db_password.get_secret_value() or None,
-            "sslmode": self.db_sslmode,
+            **self._database_tls,
             "connect_timeout": 5,
             "application_name": "fintrack",
         }
@@ -163,7 +294,45 @@ class Settings(BaseModel):
         password = quote(self.db_password.get_secret_value(), safe="")
         user = quote(self.db_user, safe="") + (f":{password}" if password else "")
         host = quote(self.db_host, safe="") if self.db_host.startswith("/") else self.db_host
-        return f"postgresql+psycopg://{user}@{host}:{self.db_port}/{self.db_name}?sslmode={self.db_sslmode}"
+        options = urlencode(self._database_tls)
+        return f"postgresql+psycopg://{user}@{host}:{self.db_port}/{self.db_name}?{options}"
+
+    @property
+    def _database_tls(self) -> dict[str, str]:
+        files = {"sslrootcert": self.db_sslrootcert, "sslcert": self.db_sslcert, "sslkey": self.db_sslkey}
+        return {"sslmode": self.db_sslmode, **{name: str(value) for name, value in files.items() if value}}
+
+    @property
+    def redis_tls(self) -> dict[str, Any] | None:
+        """What redis-py, kombu, Celery's results, RedBeat and Flower are told where ``rediss://`` asks for TLS."""
+        if not self.redis_url.get_secret_value().startswith("rediss://"):
+            return None
+        files = {
+            "ssl_ca_certs": self.redis_ca_file,
+            "ssl_certfile": self.redis_cert_file,
+            "ssl_keyfile": self.redis_key_file,
+        }
+        named = {name: str(path) for name, path in files.items() if path}
+        return {"ssl_cert_reqs": "required", "ssl_check_hostname": True, **named}
+
+    @property
+    def kafka_security(self) -> dict[str, str]:
+        """What a client of librdkafka is told of TLS and SASL. Holds the password: never log it."""
+        files = {
+            "ssl.ca.location": self.kafka_ca_file,
+            "ssl.certificate.location": self.kafka_cert_file,
+            "ssl.key.location": self.kafka_key_file,
+        }
+        told = {"security.protocol": self.kafka_security_protocol}
+        if self.kafka_security_protocol.endswith("SSL"):
+            told |= {name: str(path) for name, path in files.items() if path}
+        if self.kafka_security_protocol.startswith("SASL_"):
+            told |= {
+                "sasl.mechanism": self.kafka_sasl_mechanism,
+                "sasl.username": self.kafka_sasl_username,
+                "sasl.password": self.kafka_sasl_password.get_secret_value(),
+            }
+        return told
 
     def api_keys(self, variable: str) -> tuple[SecretStr, ...]:
         """The keys of a variable such as ``API_KEY_FINNHUB``: several are separated by commas."""

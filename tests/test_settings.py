@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kombu.utils.url import url_to_parts
+from redis.connection import parse_url
 from sqlalchemy.engine import make_url
 
 from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.settings import SECRET_NAMES, Settings, environment, load_settings, redact_url
 
 SECRET = "s3cr3t/with@odd:signs"
+SECRET_IN_A_URL = "redis://:s3cr3t%2Fwith%40odd%3Asigns@redis:6379/0"
+
+
+def secret_of(name: str) -> str:
+    """A value that the secret setting of that name takes, and that holds the secret."""
+    return SECRET_IN_A_URL if name == "REDIS_URL" else SECRET
+
+
+SECRETS = {name: secret_of(name) for name in SECRET_NAMES}
 
 
 def test_nothing_set_gives_the_documented_defaults() -> None:
@@ -23,9 +37,9 @@ def test_nothing_set_gives_the_documented_defaults() -> None:
 @pytest.mark.parametrize("name", SECRET_NAMES)
 def test_a_secret_is_read_from_the_file_that_its_file_variable_names(name: str, tmp_path: Path) -> None:
     path = tmp_path / "secret"
-    path.write_text(f"{SECRET}\n", encoding="utf-8")
+    path.write_text(f"{secret_of(name)}\n", encoding="utf-8")
     settings = Settings.from_mapping({f"{name}_FILE": str(path)})
-    assert getattr(settings, name.lower()).get_secret_value() == SECRET
+    assert getattr(settings, name.lower()).get_secret_value() == secret_of(name)
 
 
 @pytest.mark.parametrize("name", SECRET_NAMES)
@@ -38,7 +52,7 @@ def test_a_secrets_file_that_cannot_be_read_is_named_with_its_variable(name: str
 
 
 def test_no_secret_shows_in_text() -> None:
-    settings = Settings.from_mapping(dict.fromkeys(SECRET_NAMES, SECRET))
+    settings = Settings.from_mapping(SECRETS)
     for text in (repr(settings), str(settings), settings.model_dump_json(), repr(settings.api_keys("API_KEY_FINNHUB"))):
         assert SECRET not in text
 
@@ -64,7 +78,7 @@ def test_every_setting_that_holds_a_secret_is_among_the_secret_names() -> None:
 )
 def test_a_wrong_value_is_an_error_of_one_line_that_names_its_variable_and_no_secret(name: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"^{name}: ") as caught:
-        Settings.from_mapping({**dict.fromkeys(SECRET_NAMES, SECRET), name: value})
+        Settings.from_mapping({**SECRETS, name: value})
     assert SECRET not in str(caught.value)
     assert "\n" not in str(caught.value)
     # Neither may a traceback show it: pydantic's own error quotes its input.
@@ -117,6 +131,153 @@ def test_the_sqlalchemy_url_gives_the_parts_back_whatever_signs_the_password_has
 def test_a_redacted_url_has_no_user_password_query_or_fragment() -> None:
     assert redact_url("redis://user:pass@127.0.0.1:6379/0?key=x#y") == "redis://127.0.0.1:6379/0"
     assert redact_url("https://host/path?token=abc") == "https://host/path"
+
+
+WORD = "pass-4711-word"
+"""A password in broken addresses: no error may show any part of it."""
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"redis://:{WORD}/x@redis:6379/0",
+        f"redis://:{WORD}?x@redis:6379/0",
+        f"redis://:{WORD}#x@redis:6379/0",
+        f"redis://:x@{WORD}@redis:6379/0",
+        f"redis://us:er:{WORD}@redis:6379/0/x",
+        f"redis:/:{WORD}@redis:6379/0",
+        f"redis:{WORD}@redis",
+        f":{WORD}@redis:6379",
+        WORD,
+        "",
+        f"http://:{WORD}@redis:6379/0",
+        f"redis://redis:6379/0?password={WORD}",
+        f"redis://:{WORD}@redis:{WORD}/0",
+        f"redis://:{WORD}@redis:99999/0",
+        f"redis://:{WORD}@redis:6379/zero",
+        f"redis://:{WORD} x@redis:6379/0",
+        f"redis://:{WORD}@[::1:6379/0",
+    ],
+)
+def test_an_address_of_redis_that_its_clients_would_read_differently_is_refused_and_nothing_of_it_shown(
+    url: str,
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"^REDIS_URL: ") as caught:
+        Settings.from_mapping({"REDIS_URL": url})
+    assert not {url, WORD, "4711"} & {part for part in (url, WORD, "4711") if part and part in str(caught.value)}
+    assert caught.value.__cause__ is None
+    assert redact_url(url).find(WORD) == -1
+
+
+@given(
+    user=st.none() | st.text(st.characters(codec="utf-8"), min_size=1, max_size=12),
+    password=st.text(st.characters(codec="utf-8"), min_size=1, max_size=24),
+    port=st.integers(1, 65535),
+    number=st.integers(0, 15),
+)
+def test_a_password_of_any_signs_reaches_every_client_of_redis_as_it_is(
+    user: str | None, password: str, port: int, number: int
+) -> None:
+    written = f"rediss://{quote(user or '', safe='')}:{quote(password, safe='')}@redis.example:{port}/{number}"
+    settings = Settings.from_mapping({"REDIS_URL": written})
+    url = settings.redis_url.get_secret_value()
+    of_redis = parse_url(url)
+    assert (of_redis.get("username"), of_redis["password"]) == (user, password)
+    assert (of_redis["host"], of_redis["port"], of_redis["db"]) == ("redis.example", port, number)
+    of_kombu = url_to_parts(url)
+    assert (of_kombu.username, of_kombu.password, of_kombu.hostname) == (user, password, "redis.example")
+    assert (of_kombu.port, of_kombu.path) == (port, str(number))
+    assert password not in repr(settings) or len(password) < 3
+
+
+@pytest.mark.parametrize(
+    ("given_url", "kept"),
+    [
+        ("redis://localhost", "redis://localhost:6379/0"),
+        ("redis://:word@10.0.0.1:7000", "redis://:word@10.0.0.1:7000/0"),
+        ("rediss://worker:w%2Frd@[::1]:6380/3", "rediss://worker:w%2Frd@[::1]:6380/3"),
+    ],
+)
+def test_an_address_of_redis_is_kept_in_one_form(given_url: str, kept: str) -> None:
+    assert Settings.from_mapping({"REDIS_URL": given_url}).redis_url.get_secret_value() == kept
+
+
+def test_tls_is_asked_of_redis_with_rediss_alone_and_always_verifies(tmp_path: Path) -> None:
+    assert Settings.from_mapping({"REDIS_URL": "redis://redis"}).redis_tls is None
+    (tmp_path / "ca.pem").touch()
+    told = Settings.from_mapping({"REDIS_URL": "rediss://redis", "REDIS_CA_FILE": str(tmp_path / "ca.pem")}).redis_tls
+    assert told == {
+        "ssl_cert_reqs": "required",
+        "ssl_check_hostname": True,
+        "ssl_ca_certs": str(tmp_path / "ca.pem"),
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DB_SSLROOTCERT",
+        "DB_SSLCERT",
+        "DB_SSLKEY",
+        "REDIS_CA_FILE",
+        "REDIS_CERT_FILE",
+        "REDIS_KEY_FILE",
+        "KAFKA_CA_FILE",
+        "KAFKA_CERT_FILE",
+        "KAFKA_KEY_FILE",
+    ],
+)
+def test_a_certificate_that_is_not_there_is_named_with_its_variable(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{name}: there is no file /nowhere.pem"):
+        Settings.from_mapping({name: "/nowhere.pem"})
+
+
+@pytest.mark.parametrize("prefix", ["DB_SSL", "REDIS_", "KAFKA_"])
+def test_a_certificate_without_its_key_is_refused(prefix: str, tmp_path: Path) -> None:
+    (tmp_path / "own.pem").touch()
+    name = f"{prefix}CERT" if prefix == "DB_SSL" else f"{prefix}CERT_FILE"
+    with pytest.raises(ConfigurationError, match=rf"^{name} and .* belong together"):
+        Settings.from_mapping({name: str(tmp_path / "own.pem")})
+
+
+def test_the_authorities_of_this_machine_are_named_system_for_postgresql() -> None:
+    settings = Settings.from_mapping({"DB_SSLMODE": "verify-full", "DB_SSLROOTCERT": "system"})
+    assert settings.conninfo["sslrootcert"] == "system"
+    assert "sslmode=verify-full&sslrootcert=system" in settings.sqlalchemy_url
+
+
+def test_a_login_at_kafka_needs_a_name_and_a_password() -> None:
+    with pytest.raises(ConfigurationError, match="needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"):
+        Settings.from_mapping({"KAFKA_SECURITY_PROTOCOL": "sasl_ssl", "KAFKA_SASL_USERNAME": "fintrack"})
+
+
+def test_a_password_does_not_go_to_kafka_in_clear_but_on_this_machine() -> None:
+    variables = {
+        "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+        "KAFKA_SASL_MECHANISM": "plain",
+        "KAFKA_SASL_USERNAME": "fintrack",
+        "KAFKA_SASL_PASSWORD": WORD,
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092,kafka:9092",
+    }
+    with pytest.raises(ConfigurationError, match="in clear") as caught:
+        Settings.from_mapping(variables)
+    assert WORD not in str(caught.value)
+    at_home = Settings.from_mapping({**variables, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092"})
+    assert at_home.kafka_security["sasl.password"] == WORD
+
+
+@pytest.mark.parametrize(
+    "brokers", ["", "kafka", "kafka:9092/x", "tcp://10.0.0.1:9092", "user:pw@kafka:9092", "a:1,,b"]
+)
+def test_brokers_are_hosts_with_ports(brokers: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^KAFKA_BOOTSTRAP_SERVERS: not of the form host:port"):
+        Settings.from_mapping({"KAFKA_BOOTSTRAP_SERVERS": brokers})
+
+
+@pytest.mark.parametrize("name", ["DB_PORT", "FLOWER_PORT"])
+@pytest.mark.parametrize("value", ["tcp://10.0.0.1:5555", "udp://10.0.0.1:53"])
+def test_a_port_that_kubernetes_injects_for_a_service_of_that_name_is_no_setting(name: str, value: str) -> None:
+    assert Settings.from_mapping({name: value}) == Settings.from_mapping({})
 
 
 def test_every_setting_is_in_the_example_environment() -> None:

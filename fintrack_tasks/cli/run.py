@@ -129,11 +129,11 @@ def enqueue_job(name: str, **named: Any) -> UUID:
 
 def events(connections: Connections) -> dict[str, int]:
     """How many messages each topic of ours holds now."""
-    from fintrack_tasks.publish.kafka import count_messages  # noqa: PLC0415  Kafka's client, for the demo alone
+    from fintrack_tasks.publish.kafka import Cluster, count_messages  # noqa: PLC0415  Kafka's client, for the demo alone
 
     settings = connections.settings
     topics = (settings.kafka_topic_market_data, settings.kafka_topic_notifications)
-    return {topic: count_messages(settings.kafka_bootstrap_servers, topic) for topic in topics}
+    return {topic: count_messages(Cluster.of(settings), topic) for topic in topics}
 
 
 def _show(

@@ -119,11 +119,9 @@ def boot(stack: Stack, *, live: bool, seed: int, quiet: bool = False) -> dict[st
     settings = Settings.from_mapping({**os.environ, **environment})
     tell("migrating the database")
     prepare(settings)
-    from fintrack_tasks.publish.kafka import ensure_topics  # noqa: PLC0415  see _use
+    from fintrack_tasks.publish.kafka import Cluster, ensure_topics  # noqa: PLC0415  see _use
 
-    ensure_topics(
-        settings.kafka_bootstrap_servers, (settings.kafka_topic_market_data, settings.kafka_topic_notifications)
-    )
+    ensure_topics(Cluster.of(settings), (settings.kafka_topic_market_data, settings.kafka_topic_notifications))
     _use(environment)
     return environment
 

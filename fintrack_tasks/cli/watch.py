@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fintrack_tasks.cli.output import errors
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.errors import OutageError
+from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import ledger, report
 from fintrack_tasks.store.connection import Database
 from fintrack_tasks.store.ledger import RunSummary
@@ -115,7 +116,7 @@ def follow(
             stands = patience.is_over(seen, clock, datetime.now(tz=UTC))
             over = stands or clock - began > timeout
             if patience.doubts_kafka(seen, clock) or (over and seen.ended):
-                seen = replace(seen, outage=_outage(settings.kafka_bootstrap_servers, seen, stands=stands))
+                seen = replace(seen, outage=_outage(settings, seen, stands=stands))
             if over or seen.outage:
                 return seen
             time.sleep(_POLL_SECONDS)  # the ledger is polled: a person watches, nothing waits on this
@@ -128,17 +129,17 @@ def _look(database: Database, runs: Sequence[UUID]) -> Followed:
         return Followed(len(runs), found, waiting, oldest, report.next_deadline(conn, runs))
 
 
-def _outage(address: str, seen: Followed, *, stands: bool) -> OutageError | None:
+def _outage(settings: Settings, seen: Followed, *, stands: bool) -> OutageError | None:
     """Why events stay in the outbox; nothing as long as Kafka answers and something moves."""
-    from fintrack_tasks.publish.kafka import ensure_topics  # noqa: PLC0415  Kafka's client, where it is in doubt
+    from fintrack_tasks.publish.kafka import Cluster, ensure_topics  # noqa: PLC0415  Kafka's client, where it is in doubt
 
     one = seen.waiting == 1
     waits = "1 event waits in the outbox" if one else f"{seen.waiting} events wait in the outbox"
     try:
-        ensure_topics(address, (), timeout=_ASK_SECONDS)
+        ensure_topics(Cluster.of(settings), (), timeout=_ASK_SECONDS)
     except OutageError as error:
         remedy = f"{waits} and {'goes' if one else 'go'} out when it is back; {error.remedy}"
-        return OutageError("Kafka", address, remedy)
+        return OutageError("Kafka", settings.kafka_bootstrap_servers, remedy)
     remedy = f"{waits}; see: fintrack health"
     return OutageError("a Celery worker", "the queue ops", remedy) if stands else None
 

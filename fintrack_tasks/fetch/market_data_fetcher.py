@@ -58,7 +58,8 @@ class RoutedClient:
 
     def _open_gate(self) -> Gate | LocalGate:
         keys, url = KeyRing(self._settings), self._settings.redis_url.get_secret_value()
-        client = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=2)
+        tls = self._settings.redis_tls or {}
+        client = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=2, **tls)
         try:
             client.ping()
         except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):

@@ -77,7 +77,9 @@ class HealthChecker:
 
     def _check_redis_connection(self) -> str:
         url = self._settings.redis_url.get_secret_value()
-        client = redis.Redis.from_url(url, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS)
+        client = redis.Redis.from_url(
+            url, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS, **self._settings.redis_tls or {}
+        )
         try:
             client.ping()
         except redis.exceptions.RedisError:
@@ -89,6 +91,7 @@ class HealthChecker:
     def _check_kafka_connection(self) -> str:
         address = self._settings.kafka_bootstrap_servers
         quiet: dict[str, Any] = {"bootstrap.servers": address, "log_level": 0, "error_cb": lambda _: None}
+        quiet |= self._settings.kafka_security
         try:
             brokers = AdminClient(quiet).list_topics(timeout=_SECONDS).brokers
         except KafkaException:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
+import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +19,10 @@ from fintrack_tasks.settings import Settings
 
 __all__ = ["configure_logging"]
 
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What moves a terminal's cursor, ends a line or turns the direction of writing: a text from outside that holds it
+could forge a line. Tracebacks keep their line breaks, but every line of theirs is indented."""
+_TRACES: Final = ("exception", "stack")
 _FILE_BYTES: Final = 20_000_000
 _FILES: Final = 5
 
@@ -43,9 +49,10 @@ def configure_logging(settings: Settings) -> None:
         if settings.log_format == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty() and settings.log_file is None)
     )
+    one_line: list[Processor] = [] if settings.log_format == "json" else [_on_one_line]  # JSON has escapes of its own
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, mask, renderer],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, mask, *one_line, renderer],
     )
     structlog.configure(
         processors=[
@@ -71,11 +78,40 @@ def configure_logging(settings: Settings) -> None:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
+def _on_one_line(_: Any, __: str, event: EventDict) -> EventDict:
+    """Every control character spelled out, and tracebacks indented: no text can pass for a line of its own."""
+    for name, value in event.items():
+        if isinstance(value, str) and not name.startswith("_"):
+            indented = name in _TRACES
+            lines = [_CONTROL.sub(_spelled, line) for line in (value.split("\n") if indented else [value])]
+            event[name] = "\n".join(f"    {line}" for line in lines) if indented else lines[0]
+    return event
+
+
+def _spelled(control: re.Match[str]) -> str:
+    return control[0].encode("unicode_escape").decode("ascii")
+
+
+class _PrivateFileHandler(logging.handlers.RotatingFileHandler):
+    """Files that nobody else on the machine can read: they name symbols, hosts and what went wrong."""
+
+    def _open(self) -> Any:
+        file = open(self.baseFilename, self.mode, encoding=self.encoding, opener=_private)  # noqa: SIM115  kept open
+        mode = os.fstat(file.fileno()).st_mode
+        if mode & 0o007:  # an operator may let a group read what an earlier version left; the rest of the world not
+            os.fchmod(file.fileno(), mode & 0o770)
+        return file
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 def _handler(path: Path | None) -> logging.Handler:
     if path is None:
         return logging.StreamHandler(sys.stderr)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return logging.handlers.RotatingFileHandler(path, maxBytes=_FILE_BYTES, backupCount=_FILES, encoding="utf-8")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return _PrivateFileHandler(path, maxBytes=_FILE_BYTES, backupCount=_FILES, encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"LOG_FILE: cannot write {path}: {error.strerror}") from None

@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
 
 import orjson
 import structlog
@@ -18,8 +19,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from fintrack_tasks.errors import ConfigurationError, OutageError
+from fintrack_tasks.settings import Settings
 
-__all__ = ["client_config", "count_messages", "end_offsets", "ensure_topics", "read_all"]
+__all__ = ["Cluster", "client_config", "count_messages", "end_offsets", "ensure_topics", "read_all"]
 
 log = structlog.get_logger("fintrack.kafka")
 
@@ -44,10 +46,33 @@ def _ignore(_: KafkaError) -> None:
     """A lost connection comes here dozens of times a second; the client mends it, or the call ends in OutageError."""
 
 
-def client_config(bootstrap: str) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A Kafka cluster as a client reaches it; its text is its address alone.
+
+    Where only an address is known, :class:`str` does: it stands for a cluster that demands neither TLS nor a login.
+
+    :param bootstrap: ``host:port``, several with commas.
+    :param security: librdkafka's settings of TLS and SASL. Holds the password, and is not shown.
+    """
+
+    bootstrap: str
+    security: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The cluster that the settings name."""
+        return cls(settings.kafka_bootstrap_servers, settings.kafka_security)
+
+    def __str__(self) -> str:
+        return self.bootstrap
+
+
+def client_config(bootstrap: str | Cluster) -> dict[str, Any]:
     """What every client of ours is told."""
     return {
-        "bootstrap.servers": bootstrap,
+        **(bootstrap.security if isinstance(bootstrap, Cluster) else {}),
+        "bootstrap.servers": str(bootstrap),
         "client.id": "fintrack",
         "log_level": 0,
         "error_cb": _ignore,
@@ -58,7 +83,7 @@ def client_config(bootstrap: str) -> dict[str, Any]:
 
 
 def ensure_topics(
-    bootstrap: str, topics: Sequence[str], partitions: int = _PARTITIONS, timeout: float = _ASK_SECONDS
+    bootstrap: str | Cluster, topics: Sequence[str], partitions: int = _PARTITIONS, timeout: float = _ASK_SECONDS
 ) -> None:
     """Create the topics that are not there; those that are stay as they are. All can be asked for when this returns.
 
@@ -70,7 +95,7 @@ def ensure_topics(
     try:
         known = admin.list_topics(timeout=timeout).topics
     except KafkaException as error:
-        raise OutageError("Kafka", bootstrap) from error
+        raise OutageError("Kafka", str(bootstrap)) from error
     missing = [NewTopic(topic, partitions, 1) for topic in dict.fromkeys(topics) if topic not in known]
     if not missing:
         return
@@ -82,27 +107,27 @@ def ensure_topics(
             if said.code() == KafkaError.TOPIC_ALREADY_EXISTS:  # somebody else made it in the same moment
                 continue
             if said.code() in _PASSING or said.code() < 0:  # below zero: the client's own errors, of time and transport
-                raise OutageError("Kafka", bootstrap) from error
+                raise OutageError("Kafka", str(bootstrap)) from error
             raise ConfigurationError(f"Kafka at {bootstrap} does not create the topic {topic}: {said.str()}") from error
         except TimeoutError as error:
-            raise OutageError("Kafka", bootstrap) from error
+            raise OutageError("Kafka", str(bootstrap)) from error
     _await_topics(admin, bootstrap, {topic.topic for topic in missing}, timeout)
 
 
-def _await_topics(admin: AdminClient, bootstrap: str, topics: set[str], timeout: float) -> None:
+def _await_topics(admin: AdminClient, bootstrap: str | Cluster, topics: set[str], timeout: float) -> None:
     """Wait until the broker tells of topics that it has made: Kafka does a moment after it says so."""
     deadline = time.monotonic() + timeout
     try:
         while topics - {name for name, found in admin.list_topics(timeout=timeout).topics.items() if found.partitions}:
             if time.monotonic() > deadline:
-                raise OutageError("Kafka", bootstrap)
+                raise OutageError("Kafka", str(bootstrap))
             time.sleep(_PAUSE_SECONDS)  # a broker tells nobody that a topic is ready: it is asked
     except KafkaException as error:
-        raise OutageError("Kafka", bootstrap) from error
+        raise OutageError("Kafka", str(bootstrap)) from error
 
 
 @contextmanager
-def _consumer(bootstrap: str) -> Iterator[Consumer]:
+def _consumer(bootstrap: str | Cluster) -> Iterator[Consumer]:
     look: dict[str, Any] = {"group.id": "fintrack-look", "enable.auto.commit": False, "enable.partition.eof": True}
     look["fetch.wait.max.ms"] = 50
     consumer = Consumer({**client_config(bootstrap), **look})
@@ -112,7 +137,7 @@ def _consumer(bootstrap: str) -> Iterator[Consumer]:
         consumer.close()
 
 
-def _watermarks(consumer: Consumer, bootstrap: str, topic: str, timeout: float) -> dict[int, tuple[int, int]]:
+def _watermarks(consumer: Consumer, bootstrap: str | Cluster, topic: str, timeout: float) -> dict[int, tuple[int, int]]:
     """Partition to its first and its next offset; nothing for a topic that is not there."""
     deadline = time.monotonic() + timeout
     try:
@@ -123,7 +148,7 @@ def _watermarks(consumer: Consumer, bootstrap: str, topic: str, timeout: float) 
         for number in found.partitions:
             marks[number] = _marks(consumer, TopicPartition(topic, number), deadline)
     except KafkaException as error:
-        raise OutageError("Kafka", bootstrap) from error
+        raise OutageError("Kafka", str(bootstrap)) from error
     return _corrected(consumer, topic, marks, deadline)
 
 
@@ -168,7 +193,7 @@ def _corrected(
     return {number: (low, ends.get(number, high)) for number, (low, high) in marks.items()}
 
 
-def count_messages(bootstrap: str, topic: str, timeout: float = _ASK_SECONDS) -> int:
+def count_messages(bootstrap: str | Cluster, topic: str, timeout: float = _ASK_SECONDS) -> int:
     """How many messages a topic holds now; 0 for one that is not there.
 
     :raises OutageError: when the broker does not answer within ``timeout`` seconds.
@@ -177,7 +202,7 @@ def count_messages(bootstrap: str, topic: str, timeout: float = _ASK_SECONDS) ->
         return sum(high - low for low, high in _watermarks(consumer, bootstrap, topic, timeout).values())
 
 
-def end_offsets(bootstrap: str, topic: str, timeout: float = _ASK_SECONDS) -> dict[int, int]:
+def end_offsets(bootstrap: str | Cluster, topic: str, timeout: float = _ASK_SECONDS) -> dict[int, int]:
     """Partition to the offset that its next message will get: where :func:`read_all` may begin later.
 
     :raises OutageError: when the broker does not answer within ``timeout`` seconds.
@@ -187,7 +212,7 @@ def end_offsets(bootstrap: str, topic: str, timeout: float = _ASK_SECONDS) -> di
 
 
 def read_all(
-    bootstrap: str, topic: str, timeout: float = 30.0, since: Mapping[int, int] | None = None
+    bootstrap: str | Cluster, topic: str, timeout: float = 30.0, since: Mapping[int, int] | None = None
 ) -> Iterator[dict[str, Any]]:
     """Every message that a topic holds when this begins, as JSON objects, each partition in its order.
 
@@ -206,7 +231,7 @@ def read_all(
         consumer.assign([TopicPartition(topic, number, begin[number]) for number in ends])
         while ends:
             if time.monotonic() > deadline:
-                raise OutageError("Kafka", bootstrap, f"{topic} was not read to its end in {timeout:g} s")
+                raise OutageError("Kafka", str(bootstrap), f"{topic} was not read to its end in {timeout:g} s")
             for message in consumer.consume(500, timeout=0.5):
                 yield from _take(message, ends)
 

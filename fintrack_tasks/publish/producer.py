@@ -15,7 +15,7 @@ from confluent_kafka import Producer as RawProducer
 
 from fintrack_tasks.domain import Event
 from fintrack_tasks.errors import OutageError
-from fintrack_tasks.publish.kafka import client_config, ensure_topics
+from fintrack_tasks.publish.kafka import Cluster, client_config, ensure_topics
 from fintrack_tasks.publish.messages import decode
 
 __all__ = ["Producer"]
@@ -42,12 +42,14 @@ class Producer:
 
     Nothing is opened before the first :meth:`publish` of a process.
 
-    :param bootstrap: ``host:port``, several with commas.
+    :param bootstrap: the cluster, or its address where it demands neither TLS nor a login.
     :param timeout: seconds that one :meth:`publish` waits for acknowledgements.
     :param batch_messages: the most messages of one batch.
     """
 
-    def __init__(self, bootstrap: str, timeout: float = _PUBLISH_SECONDS, batch_messages: int = 10_000) -> None:
+    def __init__(
+        self, bootstrap: str | Cluster, timeout: float = _PUBLISH_SECONDS, batch_messages: int = 10_000
+    ) -> None:
         self._bootstrap = bootstrap
         self._timeout = timeout
         self._batch_messages = batch_messages
@@ -89,7 +91,7 @@ class Producer:
                 said = errors[event.id].str()
                 log.error("event_refused", event_id=str(event.id), topic=event.topic, key=event.key, detail=said)
         if not acknowledged and _open(events, acknowledged, errors):
-            raise OutageError("Kafka", self._bootstrap)
+            raise OutageError("Kafka", str(self._bootstrap))
         return acknowledged
 
     def close(self) -> None:

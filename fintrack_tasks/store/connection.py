@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import psycopg
 from psycopg.rows import dict_row
@@ -20,6 +20,20 @@ __all__ = ["Database", "DatabaseConnection"]
 _NAME = "PostgreSQL"
 _GONE = ("08", "57P0")
 """SQLSTATEs of a connection that broke off and of a server that shuts down or starts."""
+
+_REMEDIES: Final = (
+    (
+        ("password authentication failed", "no password supplied"),
+        "it refuses the password: check DB_USER and DB_PASSWORD",
+    ),
+    (
+        ("certificate verify failed", "root certificate file", "does not match host name"),
+        "DB_SSLROOTCERT does not vouch for its certificate and name: check both",
+    ),
+    (("does not support SSL",), "it speaks no TLS: switch it on there, or lower DB_SSLMODE"),
+    (("does not exist",), "it does not know that database or user: check DB_NAME and DB_USER"),
+)
+"""What libpq says of a connection that was refused, for want of a type or a SQLSTATE, and what to do about it."""
 
 
 class Database:
@@ -141,10 +155,9 @@ def _refused(error: Exception, address: str) -> OutageError:
     """What it means that nothing came of a statement or a connection: a server that is there but refuses us wants
     another remedy than a dead one."""
     text = str(error)
-    if "password authentication failed" in text or "no password supplied" in text:
-        return OutageError(_NAME, address, "it refuses the password: check DB_USER and DB_PASSWORD")
-    if "does not exist" in text:
-        return OutageError(_NAME, address, "it does not know that database or user: check DB_NAME and DB_USER")
+    for signs, remedy in _REMEDIES:
+        if any(sign in text for sign in signs):
+            return OutageError(_NAME, address, remedy)
     if isinstance(error, psycopg.errors.DiskFull):
         return OutageError(_NAME, address, "its disk is full: make room, what was begun goes on then")
     if isinstance(error, psycopg.errors.TooManyConnections) or "too many clients" in text:

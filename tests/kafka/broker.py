@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -95,9 +96,18 @@ class Broker:
 
     :param java: the program of :func:`find_java`.
     :param jars: the folder of :func:`find_jars`.
+    :param listeners: further listeners by name, each with the settings that begin with ``listener.name.NAME.``.
+    :param scram: users and passwords for logins by SCRAM.
     """
 
-    def __init__(self, folder: Path, java: str, jars: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        java: str,
+        jars: Path,
+        listeners: Mapping[str, Mapping[str, str]] | None = None,
+        scram: Mapping[str, str] | None = None,
+    ) -> None:
         # Not among the ports that the system gives to outgoing connections: one of those could take the place of a
         # broker that is down for a moment.
         port = choose_port(random.randrange(20_000, 30_000))
@@ -106,6 +116,8 @@ class Broker:
         self.log = folder / "kafka.log"
         self._settings = folder / "server.properties"
         settings = node_settings(folder / "data", port, controller_port)
+        self.addresses = {name: self._listen(settings, name, told) for name, told in (listeners or {}).items()}
+        self._scram = dict(scram or {})
         self._settings.write_text("".join(f"{name}={value}\n" for name, value in settings.items()), encoding="utf-8")
         (folder / "tmp").mkdir()
         # The level is that of log4j's own configuration, which writes to stdout.
@@ -115,8 +127,21 @@ class Broker:
         self._guard: subprocess.Popen[bytes] | None = None
         self._format()
 
+    @staticmethod
+    def _listen(settings: dict[str, str], name: str, told: Mapping[str, str]) -> str:
+        """Add a listener to the node's settings; returns its address."""
+        address = f"127.0.0.1:{choose_port(random.randrange(20_000, 30_000))}"
+        for key in ("listeners", "advertised.listeners"):
+            settings[key] += f",{name}://{address}"
+        settings["listener.security.protocol.map"] += f",{name}:{told['security.protocol']}"
+        prefix = f"listener.name.{name.lower()}."
+        settings.update({prefix + key: value for key, value in told.items() if key != "security.protocol"})
+        return address
+
     def _format(self) -> None:
         command = ["kafka.tools.StorageTool", "format", "--cluster-id", _CLUSTER, "--config", str(self._settings)]
+        for user, password in self._scram.items():
+            command += ["--add-scram", f"SCRAM-SHA-512=[name={user},password={password}]"]
         done = subprocess.run([*self._java, *command], check=False, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import html
+import json
 import logging
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 import structlog
-from hypothesis import given
+from hypothesis import example, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from fintrack_tasks.observability import masking
@@ -39,8 +44,10 @@ def test_a_secret_is_plain_text_and_no_pattern() -> None:
     assert masker.text("abccd a.c*(d x|y| x") == "abccd [masked] [masked] x"
 
 
-def test_a_very_short_value_does_not_mask_every_line_that_happens_to_hold_it() -> None:
-    assert Masker(["a", "12", "abc", ""]).text("a cab of 12 abc") == "a cab of 12 abc"
+def test_a_very_short_secret_is_masked_where_it_stands_alone_and_not_inside_of_words() -> None:
+    masker = Masker(["12", "abc", ""])
+    assert masker.text("cab of 12 abcs, 1200, abc") == "cab of [masked] abcs, 1200, [masked]"
+    assert masker.text("redis://host:abc@x 'abc' abc%40") == "redis://[masked]@x '[masked]' [masked]%40"
 
 
 def test_a_key_that_came_while_the_process_runs_is_masked_by_maskers_that_were_made_before() -> None:
@@ -103,6 +110,71 @@ def test_a_longer_name_betrays_its_secret_too(name: str) -> None:
 @pytest.mark.parametrize("form", ["p%40ss%2Fw%2Brd%3D", "p@ss\\/w+rd="])
 def test_a_known_secret_is_found_as_a_url_or_a_json_text_has_it(form: str) -> None:
     assert form not in Masker(["p@ss/w+rd="]).text(f"https://venue/x?k={form}")
+
+
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "percent-encoded": lambda text: quote(text, safe=""),
+    "percent-encoded but for slashes": quote,
+    "percent-encoded, digits in lower case": lambda text: re.sub("%..", lambda m: m[0].lower(), quote(text, safe="")),
+    "percent-encoded twice": lambda text: quote(quote(text, safe=""), safe=""),
+    "as a form": quote_plus,
+    "every byte percent-encoded": lambda text: "".join(f"%{byte:02X}" for byte in text.encode()),
+    "repr": lambda text: repr(text)[1:-1],
+    "repr of bytes": lambda text: repr(text.encode())[2:-1],
+    "ascii": lambda text: ascii(text)[1:-1],
+    "repr of repr": lambda text: repr(repr(text)[1:-1])[1:-1],
+    "JSON": lambda text: json.dumps(text)[1:-1],
+    "JSON without escapes": lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+    "JSON in JSON": lambda text: json.dumps(json.dumps(text)[1:-1])[1:-1],
+    "JSON with slashes": lambda text: json.dumps(text)[1:-1].replace("/", "\\/"),
+    "HTML": html.escape,
+}
+
+secrets = st.text(st.characters(codec="utf-8", exclude_characters="[]"), min_size=4, max_size=24).filter(
+    lambda text: text == text.strip() and len(set(text)) > 2
+)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@hypothesis_settings(max_examples=40)
+@given(secret=secrets)
+@example(secret="p@ss/w+rd=")
+@example(secret="with space")
+@example(secret="quotes'\"and\\\n\tx")
+@example(secret="per%40cent%25")
+@example(secret="emoji😀é")
+def test_a_secret_is_found_in_every_spelling(spelling: str, secret: str) -> None:
+    spelled = SPELLINGS[spelling](secret)
+    assert Masker([secret]).text(f"<{spelled}>") == "<[masked]>"
+
+
+@given(secret=secrets.filter(lambda text: "%" not in text and "+" not in text))
+def test_a_secret_that_is_known_percent_encoded_is_found_as_what_it_means(secret: str) -> None:
+    assert Masker([quote(secret, safe="")]).text(f"<{secret}>") == "<[masked]>"
+
+
+def test_the_parts_of_compound_secrets_are_secrets_by_themselves() -> None:
+    settings = Settings.from_mapping(
+        {
+            "REDIS_URL": "redis://worker:p%40ss%2Fword@127.0.0.1:6379/0",
+            "API_KEY_COINBASE": "account-1:signing-1:phrase-1,account-2:signing-2:phrase-2",
+            "KAFKA_SASL_PASSWORD": "kafka-word",
+        }
+    )
+    masker = Masker(secrets_of(settings))
+    parts = ("account-1", "signing-1", "phrase-1", "account-2", "signing-2", "phrase-2", "kafka-word", "p@ss/word")
+    for secret in parts:
+        assert masker.text(f"<{secret}>") == "<[masked]>"
+
+
+def test_an_address_without_a_secret_stays_readable() -> None:
+    settings = Settings.from_mapping({"REDIS_URL": "redis://redis:6379/0"})
+    assert Masker(secrets_of(settings)).text("answers at redis://redis:6379/0") == "answers at redis://redis:6379/0"
+
+
+def test_a_password_in_a_query_is_masked_by_its_place() -> None:
+    assert "pw-1" not in Masker().text("redis://host/0?password=pw-1&db=1")
 
 
 @pytest.mark.parametrize("text", ["monkey=banana", "5 tokens", "user@host", "https://user@host/x", "AAPL loaded"])
