@@ -323,7 +323,7 @@ class Settings(BaseModel):
             "ssl.certificate.location": self.kafka_cert_file,
             "ssl.key.location": self.kafka_key_file,
         }
-        told = {"security.protocol": self.kafka_security_protocol}
+        told: dict[str, str] = {"security.protocol": self.kafka_security_protocol}
         if self.kafka_security_protocol.endswith("SSL"):
             told |= {name: str(path) for name, path in files.items() if path}
         if self.kafka_security_protocol.startswith("SASL_"):
