@@ -8,7 +8,6 @@ text; what is stored is the text.
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,8 @@ from decimal import Decimal
 from enum import IntEnum, StrEnum
 from typing import Any, Final, Self
 from uuid import UUID
+
+from fintrack_tasks.symbols import FORM, RATE_INDICES, kind_of, spelled
 
 __all__ = [
     "BAR_COLUMNS",
@@ -51,7 +52,6 @@ BENCHMARK: Final = "^GSPC"
 """The index that beta and correlation compare with."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_SYMBOL: Final = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^/]{0,31}")
 
 
 class AssetClass(StrEnum):
@@ -61,17 +61,18 @@ class AssetClass(StrEnum):
     CRYPTO = "crypto"
     FOREX = "forex"
     INDEX = "index"
+    COMMODITY = "commodity"
+    """Futures: of goods, and of all else that is traded like them."""
 
     @classmethod
     def by_form(cls, symbol: str) -> Self:
-        """By the symbol's form: ``^GSPC`` index, ``BTC-USD`` crypto, ``EURUSD=X`` or ``EUR/USD`` forex, else stock."""
-        if symbol.startswith("^"):
-            return cls("index")
-        if symbol.endswith("=X") or re.fullmatch(r"[A-Z]{3}/[A-Z]{3}", symbol):
-            return cls("forex")
-        if re.fullmatch(r"[A-Z0-9]{2,10}-(USD|USDT|USDC|EUR|GBP|JPY|BTC|ETH)", symbol):
-            return cls("crypto")
-        return cls("stock")
+        """By the symbol's form: ``^GSPC`` index, ``BTC-USD`` or ``BTC/USD`` crypto, ``EURUSD=X`` or ``EUR/USD`` forex,
+        ``GC=F`` commodity, else stock."""
+        return cls(kind_of(symbol))
+
+    def is_signed(self, symbol: str) -> bool:
+        """Whether prices of such an instrument may be zero or negative: futures, and yields (``^IRX``)."""
+        return self is AssetClass.COMMODITY or (self is AssetClass.INDEX and symbol in RATE_INDICES)
 
 
 class Interval(StrEnum):
@@ -167,7 +168,7 @@ def decimal_text(value: object) -> str | None:
 class Instrument:
     """Something that has a price.
 
-    :param symbol: the canonical symbol (Yahoo's form: ``AAPL``, ``^GSPC``, ``BTC-USD``, ``EURUSD=X``).
+    :param symbol: the canonical symbol (Yahoo's form: ``AAPL``, ``^GSPC``, ``BTC-USD``, ``EURUSD=X``, ``GC=F``).
     :param currency: ISO 4217 code of its prices, when known.
     :param calendar: exchange_calendars' name of its sessions, when it is not the asset class' default.
     """
@@ -180,17 +181,20 @@ class Instrument:
 
     @classmethod
     def of(cls, symbol: str, asset_class: AssetClass | str | None = None) -> Self:
-        """An instrument from what a person typed; ``EUR/USD`` becomes ``EURUSD=X``.
+        """An instrument from what a person typed; ``EUR/USD`` becomes ``EURUSD=X``, ``BRK.B`` becomes ``BRK-B``.
 
         :raises ValueError: when the text cannot be a symbol.
         """
         text = symbol.strip().upper()
-        if not _SYMBOL.fullmatch(text):
+        if not FORM.fullmatch(text):
             raise ValueError(f"not a symbol: {symbol!r:.60}")
         kind = AssetClass(asset_class) if asset_class else AssetClass.by_form(text)
-        if kind is AssetClass.FOREX and "/" in text:
-            text = text.replace("/", "") + "=X"
-        return cls(text, kind)
+        return cls(spelled(text, kind), kind)
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether its prices may be zero or negative."""
+        return self.asset_class.is_signed(self.symbol)
 
 
 @dataclass(frozen=True, slots=True)

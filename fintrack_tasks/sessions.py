@@ -5,7 +5,9 @@ opens. Intraday bars are counted from the session's open (and again from the end
 one may be shorter than its interval. All times are microseconds since 1970 UTC or aware.
 
 Currencies trade from Sunday 17:00 to Friday 17:00 in New York, in days that end there at 17:00 and bear the date of
-that evening. exchange_calendars has no such calendar (its 24/5 has UTC days); here it is named :data:`FOREX`.
+that evening. exchange_calendars has no such calendar (its 24/5 has UTC days); here it is named :data:`FOREX`. Futures
+trade from Sunday 18:00 to Friday 17:00 there, with an hour's pause each evening, on the days of the Chicago exchange
+(its ``CMES`` leaves the pause out): :data:`FUTURES`.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FOREX",
+    "FUTURES",
     "GRACE",
     "calendar_name",
     "expected_bars",
@@ -41,11 +44,15 @@ __all__ = [
 FOREX: Final = "forex"
 """The calendar of currencies, beside those of exchange_calendars; an instrument may be given it, too."""
 
+FUTURES: Final = "futures"
+"""The calendar of futures, likewise."""
+
 GRACE: Final = {
     AssetClass.STOCK: timedelta(minutes=20),
     AssetClass.INDEX: timedelta(minutes=20),
     AssetClass.CRYPTO: timedelta(minutes=1),
     AssetClass.FOREX: timedelta(minutes=1),
+    AssetClass.COMMODITY: timedelta(minutes=20),
 }
 """How long after its end a bar may still change: exchanges' free feeds are 15 minutes late, and the closing auction
 prints after the close; markets without a close only have to send their last trades."""
@@ -57,6 +64,7 @@ _MARKETS: Final = {
     AssetClass.INDEX: "XNYS",
     AssetClass.CRYPTO: "24/7",
     AssetClass.FOREX: FOREX,
+    AssetClass.COMMODITY: FUTURES,
 }
 _SUFFIXES: Final = {
     "AS": "XAMS", "AT": "24/5", "AX": "XASX", "BA": "XBUE", "BD": "XBUD", "BK": "XBKK", "BO": "XBOM", "BR": "XBRU",
@@ -84,14 +92,15 @@ _INDICES: Final = {
 _DAY: Final = 86_400_000_000
 _HOUR: Final = 3_600_000_000
 _NEW_YORK: Final = ZoneInfo("America/New_York")
-_FOREX_CLOSE: Final = time(17)
+_EVENING: Final = time(17)
+"""When a day of currencies and one of futures ends in New York."""
 _lock = threading.Lock()
 
 
 def calendar_name(instrument: Instrument) -> str:
     """The name of an instrument's sessions: its own, its suffix' or index', its asset class'.
 
-    It is one of exchange_calendars', or :data:`FOREX`.
+    It is one of exchange_calendars', :data:`FOREX` or :data:`FUTURES`.
     """
     if instrument.calendar:
         return instrument.calendar
@@ -228,6 +237,8 @@ def _sessions(name: str) -> _Sessions:
     """
     if name == FOREX:
         return _forex()
+    if name == FUTURES:
+        return _futures(_sessions("CMES"))
     import numpy as np  # noqa: PLC0415  # see above
 
     # catch_warnings alters state of the whole process, so that one thread at a time may be inside it.
@@ -258,10 +269,20 @@ def _forex() -> _Sessions:
     first, last = date.fromisoformat(_FIRST).toordinal(), date.fromisoformat(_LAST).toordinal()
     days = [day for number in range(first, last + 1) if (day := date.fromordinal(number)).weekday() < 5]
     dates = np.array([day.toordinal() - first for day in days], np.int64) * _DAY
-    closes = np.array([to_micros(datetime.combine(day, _FOREX_CLOSE, _NEW_YORK)) for day in days], np.int64)
+    closes = np.array([to_micros(datetime.combine(day, _EVENING, _NEW_YORK)) for day in days], np.int64)
     eves = (day - timedelta(days=1) for day in days)
-    starts = np.array([to_micros(datetime.combine(eve, _FOREX_CLOSE, _NEW_YORK)) for eve in eves], np.int64)
+    starts = np.array([to_micros(datetime.combine(eve, _EVENING, _NEW_YORK)) for eve in eves], np.int64)
     return _Sessions(dates, closes, starts, closes, dates + _DAY, _NEW_YORK.key)
+
+
+def _futures(chicago: _Sessions) -> _Sessions:
+    """The days of the Chicago exchange in New York's zone, each over at 17:00 there, or earlier where that one is."""
+    import numpy as np  # noqa: PLC0415  # see _sessions
+
+    days = (date.fromisoformat(_FIRST) + timedelta(days=number) for number in (chicago.dates // _DAY).tolist())
+    evenings = np.array([to_micros(datetime.combine(day, _EVENING, _NEW_YORK)) for day in days], np.int64)
+    closes = np.minimum(chicago.closes, evenings)
+    return _Sessions(chicago.dates, closes, chicago.starts, closes, closes, _NEW_YORK.key)
 
 
 def _calendar(name: str) -> Any:

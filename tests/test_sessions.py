@@ -92,6 +92,23 @@ def test_currencies_rest_from_friday_to_sunday_five_oclock_in_new_york(
     assert found == day + [f"{sunday[5:]} {hour}:00" for hour in range(close[1], 23)]
 
 
+def test_futures_trade_from_sunday_evening_to_friday_with_an_hours_pause_each_evening() -> None:
+    """CME's hours: Sunday 18:00 to Friday 17:00 in New York, closed from 17:00 to 18:00 (UTC - 5 in March's first)."""
+    found = opens("CL=F", Interval.H1, "2025-03-02", "2025-03-08")
+    assert len(found) == 5 * 23
+    assert (found[0], found[-1]) == ("03-02 23:00", "03-07 21:00")
+    assert not [text for text in found if text.endswith("22:00")]
+
+
+def test_futures_trade_on_a_holiday_of_the_stock_exchange_and_rest_at_christmas() -> None:
+    """On Martin Luther King day of 2025 Chicago closed early, at noon there."""
+    assert opens("GC=F", Interval.D1, "2025-01-17", "2025-01-22") == ["01-17 00:00", "01-20 00:00", "01-21 00:00"]
+    assert opens("GC=F", Interval.H1, "2025-01-20T15:00", "2025-01-20T23:30") == [
+        "01-20 15:00", "01-20 16:00", "01-20 17:00", "01-20 23:00"
+    ]  # fmt: skip
+    assert opens("GC=F", Interval.D1, "2024-12-24", "2024-12-27") == ["12-24 00:00", "12-26 00:00"]
+
+
 def test_a_calendar_given_to_a_pair_is_its_own() -> None:
     pair = Instrument("EURUSD=X", AssetClass.FOREX, calendar="24/5")
     assert len(expected_bars(pair, Interval.H1, Window(at("2024-03-08"), at("2024-03-11")))) == 24
@@ -147,6 +164,7 @@ def test_nothing_is_expected_on_a_holiday_or_beyond_the_calendar() -> None:
         (Instrument.of("^FTSE"), "XLON"),
         (Instrument.of("BTC-USD"), "24/7"),
         (Instrument.of("EURUSD=X"), "forex"),
+        (Instrument.of("GC=F"), "futures"),
         (Instrument("EURUSD=X", AssetClass.FOREX, calendar="24/5"), "24/5"),
         (Instrument("AAPL", AssetClass.STOCK, calendar="XLON"), "XLON"),
     ],

@@ -70,13 +70,14 @@ class RoutedClient:
         return Gate(client, self._settings, keys)
 
     def get_stock_price(self, symbol: str) -> Data:
-        """The quote of a stock or an index."""
+        """The quote of a stock, an index or a future."""
         known = AssetClass.by_form(symbol.strip().upper())
-        return self._price(symbol, known if known is AssetClass.INDEX else AssetClass.STOCK)
+        listed = known in (AssetClass.INDEX, AssetClass.COMMODITY)
+        return self._price(symbol, known if listed else AssetClass.STOCK)
 
     def get_crypto_price(self, symbol: str) -> Data:
         """The quote of a pair such as ``BTC-USD``; a lone ``BTC`` is read as ``BTC-USD``."""
-        return self._price(symbol if "-" in symbol else f"{symbol}-USD", AssetClass.CRYPTO)
+        return self._price(symbol if {"-", "/"} & set(symbol) else f"{symbol}-USD", AssetClass.CRYPTO)
 
     def get_forex_price(self, symbol: str) -> Data:
         """The quote of a pair such as ``EUR/USD`` or ``EURUSD=X``."""

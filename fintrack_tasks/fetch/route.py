@@ -19,6 +19,7 @@ _ROUTES: Final[dict[AssetClass, tuple[str, ...]]] = {
     AssetClass.CRYPTO: ("coinbase", "yahoo_finance", "twelve_data", "finnhub", "alpha_vantage"),
     AssetClass.FOREX: ("yahoo_finance", "twelve_data", "alpha_vantage", "ecb"),
     AssetClass.INDEX: ("yahoo_finance", "twelve_data"),
+    AssetClass.COMMODITY: ("yahoo_finance",),
 }
 """First choice first: what needs no key, then the larger free plans. ``FINTRACK_ROUTE_<CLASS>[_<KIND>]`` replaces one.
 

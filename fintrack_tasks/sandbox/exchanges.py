@@ -30,7 +30,7 @@ _CURRENCIES: Final = {
     "XBUE": "ARS", "XCSE": "DKK", "XHKG": "HKD", "XICE": "ISK", "XIDX": "IDR", "XIST": "TRY", "XJSE": "ZAR",
     "XKLS": "MYR", "XKRX": "KRW", "XLIM": "PEN", "XLON": "GBP", "XMEX": "MXN", "XMOS": "RUB", "XNZE": "NZD",
     "XOSL": "NOK", "XPRA": "CZK", "XSAU": "SAR", "XSES": "SGD", "XSGO": "CLP", "XSHG": "CNY", "XSTO": "SEK",
-    "XSWX": "CHF", "XTAI": "TWD", "XTKS": "JPY", "XTSE": "CAD", "XWAR": "PLN",
+    "XSWX": "CHF", "XTAI": "TWD", "XTKS": "JPY", "XTSE": "CAD", "XWAR": "PLN", "futures": "USD",
 }  # fmt: skip
 """By calendar, where it is not the euro."""
 _UNITS: Final = {"L": "GBp", "JO": "ZAc", "TA": "ILA", "IL": "USD"}
@@ -69,8 +69,8 @@ class Exchange:
 
 
 def exchange_of(symbol: str, asset_class: AssetClass) -> tuple[Exchange, str] | None:
-    """The exchange of a stock or an index, and the unit of its prices; ``None`` for New York's and for all else."""
-    if asset_class not in (AssetClass.STOCK, AssetClass.INDEX):
+    """The exchange of a stock, an index or a future, and its prices' unit; ``None`` for New York's and all else."""
+    if asset_class not in (AssetClass.STOCK, AssetClass.INDEX, AssetClass.COMMODITY):
         return None
     name, suffix = calendar_name(Instrument(symbol, asset_class)), symbol.rpartition(".")[2]
     if name == _NEW_YORK:

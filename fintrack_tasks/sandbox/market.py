@@ -24,6 +24,7 @@ LONDON: Final = ZoneInfo("Europe/London")
 _DAY: Final = timedelta(days=1)
 _EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
 _FOREX_CLOSE: Final = time(17)  # in New York: there a trading day of currencies ends, and the next one begins
+_OVERNIGHT: Final = frozenset({AssetClass.FOREX, AssetClass.COMMODITY})
 _DAY_SECONDS: Final = 86_400
 _QUARTER: Final = 900
 _MINUTE: Final = 60
@@ -130,9 +131,10 @@ class Market:
 
     def _find(self, symbol: str) -> Listing:
         try:
-            kind = Instrument.of(symbol).asset_class
+            known = Instrument.of(symbol)
         except ValueError:
             raise UnknownError(symbol) from None
+        kind = known.asset_class
         if symbol.startswith("UNKNOWN"):
             raise UnknownError(symbol)
         if symbol in real_daily():
@@ -140,7 +142,8 @@ class Market:
             return Listing(symbol, kind, NEW_YORK, "USD", 6, real_daily()[symbol], f"bundled real prices{closes_only}")
         if kind is AssetClass.FOREX:
             return self._forex(symbol)
-        series, origin = series_of(self.seed, symbol, kind), f"synthetic series, seed {self.seed}"
+        # Whichever spelling of BRK-B a provider has, its course is one.
+        series, origin = series_of(self.seed, known.symbol, kind), f"synthetic series, seed {self.seed}"
         if found := exchange_of(symbol, kind):
             there, unit = found
             series = replace(series, first=max(series.first, there.first), trading=there.trades)
@@ -186,7 +189,7 @@ class Market:
         if end <= start:
             return []
         first, last = (moment.astimezone(listing.zone).date() for moment in (start, end))
-        if listing.asset_class is AssetClass.FOREX:
+        if listing.asset_class in _OVERNIGHT:
             last += _DAY  # the next trading day begins in the evening
         found: list[Bar] = []
         for daily in self.daily(listing, first, last):
@@ -200,9 +203,10 @@ class Market:
         return found
 
     def today(self, listing: Listing) -> date:
-        """The local date; of currencies that of the trading day, which begins in New York on the evening before."""
+        """The local date; of currencies and futures that of the trading day, which begins in New York on the evening
+        before."""
         now = self.now()
-        if listing.asset_class is AssetClass.FOREX:
+        if listing.asset_class in _OVERNIGHT:
             local = now.astimezone(NEW_YORK)
             return local.date() + _DAY * (local.time() >= _FOREX_CLOSE)
         return now.astimezone(listing.zone).date()
@@ -213,8 +217,9 @@ class Market:
         return hours[0][0], hours[-1][1]
 
     def stamp(self, listing: Listing, day: date) -> datetime:
-        """The time that a day's own bar bears: the open, but for currencies the listing's midnight, aware UTC."""
-        if listing.asset_class is AssetClass.FOREX:
+        """The time that a day's own bar bears: the open, but for currencies and futures the listing's midnight, in
+        UTC."""
+        if listing.asset_class in _OVERNIGHT:
             return _at(day, time(), listing.zone)
         return self.session(listing, day)[0]
 
@@ -277,7 +282,7 @@ class Market:
         """The price of this second, stamped now: around the last real close, or on a synthetic series' path."""
         now = self.now()
         volume = 0
-        if listing.asset_class in (AssetClass.STOCK, AssetClass.CRYPTO):
+        if listing.asset_class in (AssetClass.STOCK, AssetClass.CRYPTO, AssetClass.COMMODITY):
             passed = int(now.timestamp()) % _DAY_SECONDS / _DAY_SECONDS
             volume = 1_000 + int(5_000_000 * draw(f"{self.seed}|{listing.symbol}|{now.date()}|traded") * passed)
         return Tick(self._price(listing, now), self.last_close(listing), volume, now)

@@ -23,7 +23,11 @@ _LEVELS: Final = {"BTC": 50_000.0, "ETH": 3_000.0, "SOL": 150.0, "LTC": 80.0, "D
 _DOLLARS: Final = {
     "USD": 1.0, "USDT": 1.0, "USDC": 1.0, "EUR": 1.1, "GBP": 1.3, "JPY": 0.0065, "BTC": 50_000.0, "ETH": 3_000.0,
 }  # fmt: skip
-_SWING: Final = {AssetClass.STOCK: 0.012, AssetClass.INDEX: 0.008, AssetClass.FOREX: 0.003, AssetClass.CRYPTO: 0.012}
+_SWING: Final = dict.fromkeys(AssetClass, 0.012) | {
+    AssetClass.INDEX: 0.008,
+    AssetClass.FOREX: 0.003,
+    AssetClass.COMMODITY: 0.01,
+}
 _FIRST: Final = {AssetClass.CRYPTO: date(2010, 1, 1)}
 _FIRST_OTHER: Final = date(1990, 1, 1)
 

@@ -24,12 +24,13 @@ MARKET_WINDOW: Final = 60
 LOOK_BACK: Final = RISK_WINDOW
 """Earlier bars that every windowed value of a new bar is made of: 252 returns need the 252 closes before it."""
 
-_DAYS: Final = {AssetClass.STOCK: 252, AssetClass.INDEX: 252, AssetClass.CRYPTO: 365, AssetClass.FOREX: 260}
+_DAYS: Final = dict.fromkeys(AssetClass, 252) | {AssetClass.CRYPTO: 365, AssetClass.FOREX: 260}
+_ALL_DAY: Final = {AssetClass.CRYPTO: 24, AssetClass.FOREX: 24, AssetClass.COMMODITY: 23}
 _BARS: Final = {
     Interval.D1: dict.fromkeys(AssetClass, 1),
     # A session of New York has six and a half hours, its last hourly bar is half a one.
-    Interval.H1: {AssetClass.STOCK: 7, AssetClass.INDEX: 7, AssetClass.CRYPTO: 24, AssetClass.FOREX: 24},
-    Interval.M15: {AssetClass.STOCK: 26, AssetClass.INDEX: 26, AssetClass.CRYPTO: 96, AssetClass.FOREX: 96},
+    Interval.H1: dict.fromkeys(AssetClass, 7) | _ALL_DAY,
+    Interval.M15: dict.fromkeys(AssetClass, 26) | {kind: 4 * hours for kind, hours in _ALL_DAY.items()},
 }
 
 

@@ -200,7 +200,8 @@ class Thresholds:
     """What is usual for an asset class.
 
     :param margin: how far from its session an intraday bar may lie. Currencies have no bell: some feeds begin
-        before 17:00 in New York on Sunday, or go on after it on Friday, by the clocks of London.
+        before 17:00 in New York on Sunday, or go on after it on Friday, by the clocks of London. Futures of one
+        exchange have hours of their own, on holidays above all.
     :param stale_after: the time of trading after which a quote is stale.
     :param jump: how many times the usual return a return may be.
     :param quote_jump: how far a quote may lie from its previous close, as a log return.
@@ -227,6 +228,7 @@ _BY_CLASS: Final = {
     AssetClass.FOREX: Thresholds(
         margin=timedelta(hours=2), jump=6.0, quote_jump=0.05, volume=inf, volume_intraday=inf, disagreement=0.003
     ),
+    AssetClass.COMMODITY: Thresholds(margin=timedelta(hours=2), volume=20.0, disagreement=0.01),
 }
 
 

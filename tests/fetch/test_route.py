@@ -85,7 +85,7 @@ def test_a_provider_without_the_kind_is_not_on_the_route() -> None:
 
 @pytest.mark.parametrize("settings", [KEYLESS, KEYED], ids=["keyless", "keyed"])
 def test_every_route_ends_and_holds_only_providers_that_can_answer(settings: Settings) -> None:
-    symbols = {"stock": "AAPL", "crypto": "BTC-USD", "forex": "EURUSD=X", "index": "^GSPC"}
+    symbols = {"stock": "AAPL", "crypto": "BTC-USD", "forex": "EURUSD=X", "index": "^GSPC", "commodity": "GC=F"}
     for asset_class in AssetClass:
         instrument = Instrument.of(symbols[asset_class.value], asset_class)
         for kind in Kind:

@@ -88,7 +88,8 @@ def test_the_hours_of_a_pairs_monday_grow_from_sunday_evening_on() -> None:
 
 
 @pytest.mark.parametrize(
-    "symbol", ["7203.T", "0700.HK", "NPN.JO", "VOD.L", "BHP.AX", "CEZ.PR", "RYA.IR", "^N225", "EURUSD=X", "AAPL"]
+    "symbol",
+    ["7203.T", "0700.HK", "NPN.JO", "VOD.L", "BHP.AX", "CEZ.PR", "RYA.IR", "^N225", "EURUSD=X", "AAPL", "GC=F"],
 )
 @pytest.mark.parametrize("interval", list(Interval))
 def test_a_symbol_has_the_bars_that_its_own_exchange_is_expected_to_give(symbol: str, interval: Interval) -> None:

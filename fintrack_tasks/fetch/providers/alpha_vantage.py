@@ -43,6 +43,7 @@ __all__ = ["PROVIDER", "AlphaVantage"]
 
 _NEW_YORK: Final = ZoneInfo("America/New_York")
 _PAIRS: Final = frozenset({AssetClass.FOREX, AssetClass.CRYPTO})
+_SHARE_CLASS: Final = re.compile(r"([A-Z0-9]+)-([A-Z])")
 _SERIES: Final = {
     AssetClass.STOCK: ("TIME_SERIES_DAILY", "TIME_SERIES_INTRADAY"),
     AssetClass.FOREX: ("FX_DAILY", "FX_INTRADAY"),
@@ -87,7 +88,7 @@ class AlphaVantage:
         if pair:
             base, quote = _pair(ask.instrument)
             return _query("CURRENCY_EXCHANGE_RATE", from_currency=base, to_currency=quote)
-        return _query("GLOBAL_QUOTE", symbol=ask.instrument.symbol)
+        return _query("GLOBAL_QUOTE", **_named(ask.instrument))
 
     def parse(self, ask: Ask, response: HttpResponse) -> Batch:
         """The quote or the bars of an answer.
@@ -120,7 +121,8 @@ def _query(function: str, **params: str) -> HttpRequest:
 def _named(instrument: Instrument) -> dict[str, str]:
     """The instrument as the functions of series call it."""
     if instrument.asset_class not in _PAIRS:
-        return {"symbol": instrument.symbol}
+        share = _SHARE_CLASS.fullmatch(instrument.symbol)
+        return {"symbol": f"{share[1]}.{share[2]}" if share else instrument.symbol}
     names = ("from_symbol", "to_symbol") if instrument.asset_class is AssetClass.FOREX else ("symbol", "market")
     return dict(zip(names, _pair(instrument), strict=True))
 

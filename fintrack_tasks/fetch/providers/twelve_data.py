@@ -58,7 +58,7 @@ class TwelveData:
     facts: ClassVar[Facts] = Facts(
         name="twelve_data",
         base_url="https://api.twelvedata.com",
-        asset_classes=frozenset(AssetClass),
+        asset_classes=frozenset(AssetClass) - {AssetClass.COMMODITY},  # spot prices alone, under names of their own
         kinds=frozenset(Kind),
         intervals=frozenset(Interval),
         page_size=BATCH_LIMIT,

@@ -22,9 +22,10 @@ _MARKETS: Final = {
     AssetClass.INDEX: "us24_market",
     AssetClass.FOREX: "ccy_market",
     AssetClass.CRYPTO: "ccc_market",
+    AssetClass.COMMODITY: "us24_market",
 }
 _SECONDS: Final = {"15m": 900, "30m": 1_800, "60m": 3_600, "90m": 5_400, "1h": 3_600, "1d": 86_400}
-_SYMBOL: Final = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,31}")
+_SYMBOL: Final = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^&]{0,31}")
 _EPOCH_SECONDS: Final = re.compile(r"-?[0-9]{1,12}")
 _RANGES: Final = {"1d": 1, "5d": 7, "1mo": 31, "3mo": 92, "6mo": 183, "1y": 366, "2y": 731, "5y": 1_827, "10y": 3_653}
 _VALID: Final = ["1d", "5d", "1mo", "3mo", "6mo", "1y", "2y", "5y", "10y", "ytd", "max"]
@@ -33,6 +34,7 @@ _TYPES: Final = {
     AssetClass.INDEX: ("INDEX", "SNP", "SNP"),
     AssetClass.FOREX: ("CURRENCY", "CCY", "CCY"),
     AssetClass.CRYPTO: ("CRYPTOCURRENCY", "CCC", "CCC"),
+    AssetClass.COMMODITY: ("FUTURE", "NYM", "NY Mercantile"),
 }
 _KEPT_DAYS: Final = {900: 60, 1_800: 60, 5_400: 60, 3_600: 730}
 """Intraday bars of synthetic series reach back as far as the provider's; of real days, so many are served at once."""
@@ -194,7 +196,9 @@ def _columns(bars: Sequence[Bar], tick: Tick, *, daily: bool) -> dict[str, Any]:
 def _type(listing: Listing) -> tuple[str, str, str]:
     """What it is, and its exchange: outside New York by the calendar's name, for want of Yahoo's own."""
     kind, exchange, full = _TYPES[listing.asset_class]
-    return (kind, exchange, full) if listing.exchange is None else (kind, listing.exchange.name, listing.exchange.name)
+    if listing.exchange is None or listing.asset_class is AssetClass.COMMODITY:
+        return kind, exchange, full
+    return kind, listing.exchange.name, listing.exchange.name
 
 
 def _offset(listing: Listing, now: datetime) -> tuple[int, str]:

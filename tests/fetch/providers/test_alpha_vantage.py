@@ -277,6 +277,11 @@ def test_an_answer_for_another_instrument_is_refused() -> None:
         parse(series({"2024-07-09": bar()}), asked("EURUSD=X", Interval.D1))
 
 
+@pytest.mark.parametrize("typed", ["BRK-B", "BRK.B"])
+def test_a_class_of_shares_is_asked_for_with_a_dot(typed: str) -> None:
+    assert PROVIDER.request(asked(typed)).params["symbol"] == "BRK.B"
+
+
 def test_a_class_of_shares_is_the_same_with_a_dot() -> None:
     assert parse(quote(symbol="BRK.B"), asked("BRK-B")).symbol == "BRK-B"
 

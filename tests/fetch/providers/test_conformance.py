@@ -40,6 +40,7 @@ SYMBOLS = {
     AssetClass.CRYPTO: "BTC-USD",
     AssetClass.FOREX: "EURUSD=X",
     AssetClass.INDEX: "^GSPC",
+    AssetClass.COMMODITY: "CL=F",
 }
 
 # Right answers, to be bent: what the sources are known to send, cut to three rows; a list of JSON bodies a provider.

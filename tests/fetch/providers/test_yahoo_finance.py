@@ -96,7 +96,16 @@ def test_a_window_before_1970_has_negative_seconds() -> None:
 
 @pytest.mark.parametrize(
     ("symbol", "path"),
-    [("^GSPC", "%5EGSPC"), ("EURUSD=X", "EURUSD%3DX"), ("EUR/USD", "EURUSD%3DX"), ("BRK-B", "BRK-B")],
+    [
+        ("^GSPC", "%5EGSPC"),
+        ("EURUSD=X", "EURUSD%3DX"),
+        ("EUR/USD", "EURUSD%3DX"),
+        ("BRK-B", "BRK-B"),
+        ("BRK.B", "BRK-B"),
+        ("M&M.NS", "M%26M.NS"),
+        ("GC=F", "GC%3DF"),
+        ("BTC/USD", "BTC-USD"),
+    ],
 )
 def test_a_quote_asks_for_a_chart_of_one_day(symbol: str, path: str) -> None:
     request = PROVIDER.request(Ask(Kind.QUOTE, Instrument.of(symbol), NOW))

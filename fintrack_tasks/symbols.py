@@ -1,0 +1,70 @@
+"""The forms of symbols: what a text may look like, what kind of thing it names, and the one spelling that is kept.
+
+The kept spelling is Yahoo's: ``^GSPC``, ``BTC-USD``, ``EURUSD=X``, ``GC=F``, ``BRK-B``. Other spellings of the same
+thing (``BTC/USD``, ``EUR/USD``, ``BRK.B``, ``BRK/B``) become it, so that one instrument has one series; each provider
+turns it into its own when it asks.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ["CURRENCIES", "FORM", "RATE_INDICES", "kind_of", "spelled"]
+
+FORM: Final = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^/&]{0,31}")
+"""A symbol in capitals. ``&`` stands in those of Bombay: ``M&M.NS``."""
+
+CURRENCIES: Final = frozenset(
+    """
+    AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLF
+    CLP CNH CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GGP GHS GIP GMD GNF GTQ GYD HKD HNL
+    HRK HTG HUF IDR ILS IMP INR IQD IRR ISK JEP JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD
+    MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR
+    RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH
+    UGX USD UYU UZS VES VND VUV WST XAF XAG XAU XCD XDR XOF XPD XPF XPT YER ZAR ZMW ZWG
+    """.split()  # noqa: SIM905  a list of so many literals is not to be read
+)
+"""Codes of ISO 4217, metals (``XAU``) included, with a few that markets use beside it (``CNH``, ``GGP``)."""
+
+RATE_INDICES: Final = frozenset({"^IRX", "^FVX", "^TNX", "^TYX"})
+"""Indices that are yields in percent: they may be zero, or lie below it."""
+
+_COINS: Final = frozenset({"USDT", "USDC", "DAI", "EURC", "PYUSD", "BTC", "ETH", "BNB", "SOL"})
+"""What crypto is priced in, beside money."""
+_METALS: Final = frozenset({"XAG", "XAU", "XPD", "XPT"})
+_PRICED_IN: Final = (CURRENCIES - _METALS) | _COINS
+
+_SLASHED: Final = re.compile(r"([A-Z0-9]{1,16})/([A-Z0-9]{1,5})")
+_DASHED: Final = re.compile(r"[A-Z0-9]{1,16}-([A-Z]{3,5})")
+_SHARE_CLASS: Final = re.compile(r"([A-Z]{1,5})[./]([A-EG-KM-SUW-Z])")
+"""A share class behind a point. F, L, T and V are left out: there they are exchanges (``SAP.F``, ``VOD.L``)."""
+
+
+def kind_of(symbol: str) -> str:
+    """The asset class that a symbol's form says: ``index``, ``forex``, ``commodity``, ``crypto``, else ``stock``."""
+    if symbol.startswith("^"):
+        return "index"
+    if symbol.endswith("=X"):
+        return "forex"
+    if symbol.endswith("=F"):
+        return "commodity"
+    if pair := _SLASHED.fullmatch(symbol):
+        if {pair[1], pair[2]} <= CURRENCIES:
+            return "forex"
+        return "crypto" if pair[2] in _PRICED_IN else "stock"
+    dashed = _DASHED.fullmatch(symbol)
+    return "crypto" if dashed and dashed[1] in _PRICED_IN else "stock"
+
+
+def spelled(symbol: str, kind: str) -> str:
+    """The kept spelling of a symbol of a class."""
+    if kind == "stock":
+        share = _SHARE_CLASS.fullmatch(symbol)
+        return f"{share[1]}-{share[2]}" if share else symbol
+    pair = _SLASHED.fullmatch(symbol)
+    if pair and kind == "crypto":
+        return f"{pair[1]}-{pair[2]}"
+    if pair and (kind == "forex" or {pair[1], pair[2]} <= CURRENCIES):
+        return f"{pair[1]}{pair[2]}=X"
+    return symbol
