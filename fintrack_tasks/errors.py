@@ -16,6 +16,7 @@
         ├── UnknownSymbolError     the provider does not know it         → reroute, then fail
         ├── UnavailableRangeError  it does not keep, or give, that range → reroute, the range counts as unavailable
         ├── EmptyError             a right answer without rows           → the item ends as empty
+        │   └── NoPriceError       rows, or a quote, without any price   → reroute, then empty
         └── MalformedError         not what the provider promises        → reroute, then fail
 
 This module imports nothing of the project.
@@ -33,6 +34,7 @@ __all__ = [
     "KeyRejectedError",
     "MalformedError",
     "MissingKeyError",
+    "NoPriceError",
     "OutageError",
     "ProviderError",
     "QuotaError",
@@ -42,6 +44,8 @@ __all__ = [
     "UnknownSymbolError",
     "UsageError",
 ]
+
+_LONGEST_DETAIL = 300
 
 
 class FinTrackError(Exception):
@@ -111,6 +115,8 @@ class ProviderError(FinTrackError):
     :param detail: one line, free of secrets, about what was seen.
     :param retry_after: seconds after which the same provider may answer, where that is known.
     :param asked: whether the provider was asked; False when it was held back before that.
+    :ivar detail: that line, of 300 characters at most, without anything that cannot be printed: a provider's words end
+        in it, and may hold what a terminal obeys or a database refuses.
     :ivar partial: the part of an answer that came before it broke off, where one did.
     :cvar reason: the item's ``reason`` when it ends because of this error.
     :cvar retryable: the same provider may answer better in a moment.
@@ -123,11 +129,11 @@ class ProviderError(FinTrackError):
     reroute = True
 
     def __init__(self, detail: str = "", *, retry_after: float | None = None, asked: bool = True) -> None:
-        self.detail = detail
+        self.detail = "".join(c if c.isprintable() else " " for c in detail[:_LONGEST_DETAIL])
         self.retry_after = retry_after
         self.asked = asked
         self.partial: object = None
-        super().__init__(detail or self.reason)
+        super().__init__(self.detail or self.reason)
 
 
 class TransientError(ProviderError):
@@ -189,6 +195,16 @@ class EmptyError(ProviderError):
 
     reason = "empty"
     reroute = False
+
+
+class NoPriceError(EmptyError):
+    """An answer of the right form that holds no price: a quote without one, bars that are all null.
+
+    It may be hollow rather than right: the item ends as empty only when nobody else on its route has a price.
+    """
+
+    reason = "no_price"
+    reroute = True
 
 
 class MalformedError(ProviderError):

@@ -65,6 +65,7 @@ def test_every_providers_error_has_a_reason_of_its_own() -> None:
         ("UnknownSymbolError", False, True),
         ("UnavailableRangeError", False, True),
         ("EmptyError", False, False),
+        ("NoPriceError", False, True),
         ("MalformedError", False, True),
     ],
 )

@@ -31,12 +31,21 @@ from fintrack_tasks.errors import (
     EntitlementError,
     KeyRejectedError,
     MalformedError,
+    NoPriceError,
     ProviderError,
     QuotaError,
     UnavailableRangeError,
     UnknownSymbolError,
 )
-from fintrack_tasks.fetch.providers.answers import json_body, number, raise_for_status
+from fintrack_tasks.fetch.providers.answers import (
+    MOST_ROWS,
+    json_body,
+    label,
+    number,
+    price_time,
+    raise_for_status,
+    statement,
+)
 from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, KeyUse, Quota
 
 __all__ = ["PROVIDER", "AlphaVantage"]
@@ -162,6 +171,7 @@ def _most_bars(ask: Ask, interval: Interval, window: Window) -> int:
 
 
 _TEXTS: Final = frozenset({"note", "information", "error message", "message"})
+_LONGEST_TEXT: Final = 2000
 _MEANINGS: Final[tuple[tuple[re.Pattern[str], Callable[[datetime], ProviderError]], ...]] = tuple(
     (re.compile(pattern, re.IGNORECASE), meaning)
     for pattern, meaning in (
@@ -184,7 +194,7 @@ def _raise_for_text(body: Mapping[str, Any], now: datetime) -> None:
         if name.lower() not in _TEXTS:
             continue
         for pattern, meaning in _MEANINGS:
-            if pattern.search(str(text)):
+            if pattern.search(str(text)[:_LONGEST_TEXT]):
                 raise meaning(now)
         if name.lower() != "message":
             raise MalformedError(f"{name} has a text of unknown meaning")
@@ -199,12 +209,8 @@ def _until_midnight(now: datetime) -> float:
 
 
 def _object(response: HttpResponse) -> Mapping[str, Any]:
-    try:
-        body = json_body(response)
-    except MalformedError:
-        # Not its own words: they quote the body, and a text that was cut may be the one with the caller's key.
-        kind = "HTML" if response.body.lstrip()[:1] == b"<" else "no JSON"
-        raise MalformedError(f"{kind} where JSON was asked for (HTTP status {response.status})") from None
+    # Not quoted: a text that was cut may be the one with the caller's key.
+    body = json_body(response, quoted=False)
     if isinstance(body, dict):
         return body
     raise MalformedError("an answer that is no object")
@@ -217,7 +223,12 @@ def _words(value: object, name: str) -> dict[str, Any]:
     """An object by the words of its keys: ``05. price`` and ``5. Price`` are both ``price``."""
     if not isinstance(value, dict):
         raise MalformedError(f"{name} is no object")
-    return {re.sub(r"^[0-9]+[a-z]?\. *", "", key).lower(): member for key, member in value.items()}
+    found: dict[str, Any] = {}
+    for key, member in value.items():
+        word = re.sub(r"^[0-9]+[a-z]?\. *", "", key).lower()
+        if found.setdefault(word, member) != member:
+            raise MalformedError(f"{name} says two things of {word!r:.40}")
+    return found
 
 
 def _same(ask: Ask, said: Mapping[str, Any], *names: str) -> None:
@@ -266,7 +277,10 @@ def _one(ask: Ask, at: datetime, columns: Mapping[str, str | None], said: Mappin
         symbol=ask.instrument.symbol,
         source=AlphaVantage.facts.name,
         currency=_currency(ask),
-        columns={"timestamp": [to_micros(at)], **{name: [value] for name, value in columns.items()}},
+        columns={
+            "timestamp": [price_time(to_micros(at), "the time of a quote")],
+            **{name: [value] for name, value in columns.items()},
+        },
         meta=_said_of_itself(said),
     )
 
@@ -276,7 +290,7 @@ def _price(said: Mapping[str, Any], name: str) -> str:
     if text is None:
         raise MalformedError(f"a quote without {name}")
     if float(text) <= 0:
-        raise EmptyError(f"a price of {text:.20}")
+        raise NoPriceError(f"a price of {text:.20}")
     return text
 
 
@@ -295,10 +309,10 @@ def _currency(ask: Ask) -> str | None:
 def _said_of_itself(said: Mapping[str, Any]) -> dict[str, Any]:
     """The zone, and a statement of the source about itself, such as a synthetic series makes."""
     kept: dict[str, Any] = {}
-    if isinstance(said.get("time zone"), str):
-        kept["zone"] = said["time zone"]
+    if zone := label(said.get("time zone")):
+        kept["zone"] = zone
     if isinstance(said.get("fintrack"), dict):
-        kept["statement"] = said["fintrack"]
+        kept["statement"] = statement(said["fintrack"])
     return kept
 
 
@@ -339,8 +353,8 @@ def _series(body: Mapping[str, Any], interval: Interval) -> Mapping[str, Any]:
     """The rows by their times, from ``Time Series FX (Daily)`` and its like; the parentheses name their length."""
     name = next((name for name in body if name.startswith("Time Series")), "")
     rows = body.get(name)
-    if not isinstance(rows, dict):
-        raise MalformedError("an answer without its time series")
+    if not isinstance(rows, dict) or len(rows) > MOST_ROWS:
+        raise MalformedError("an answer without its time series, or with far too much of it")
     length = re.split(r"[ (]", name.rstrip(")"))[-1]
     if _INTERVALS.get(length) is not interval:
         raise MalformedError(f"bars of {length!r:.20} where {interval.value} was asked for")

@@ -5,9 +5,12 @@ Nothing here knows a provider.
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any, Final
@@ -15,27 +18,45 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
 
-from fintrack_tasks.domain import decimal_text
+from fintrack_tasks.domain import decimal_text, from_micros, to_micros
 from fintrack_tasks.errors import MalformedError, QuotaError, TransientError
 from fintrack_tasks.fetch.providers.base import HttpResponse
 
 __all__ = [
+    "MOST_ROWS",
     "column",
+    "currency",
     "epoch_micros",
     "first_kept",
     "json_body",
+    "label",
     "number",
     "positive",
+    "price_time",
     "raise_for_status",
     "retry_after",
+    "statement",
     "text",
     "time_zone",
 ]
 
 _WHOLE: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _LONGEST_TEXT: Final = 64
+_LONGEST_NUMBER: Final = 64
+_MOST_DIGITS: Final = 40
+"""Significant ones, and places to either side of the point. Floats need 17, tokens' volumes about 30."""
+_CURRENCY: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{1,9}")
+_DEEPEST: Final = 32
+"""Levels of JSON; answers have 7 at the most."""
+_MOST_VALUES: Final = 250_000
+_MOST_CONTAINERS: Final = 60_000
+"""Of an answer. All days of a stock since 1999 are 7,000 objects of 55,000 values."""
 _LONGEST_PAUSE: Final = 31 * 86_400.0
 _LATEST_EPOCH: Final = 4_102_444_800  # 2100-01-01: a later stamp is milliseconds or rubbish
+_FIRST_QUOTE: Final = datetime(2000, 1, 1, tzinfo=UTC)
+
+MOST_ROWS: Final = 20_000
+"""Bars in an answer, those outside the window included: all days of a series since 1950."""
 
 
 def raise_for_status(response: HttpResponse, now: datetime) -> None:
@@ -69,29 +90,103 @@ def first_kept(now: datetime, days: int) -> datetime:
     return oldest.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def json_body(response: HttpResponse) -> Any:
+def json_body(response: HttpResponse, *, quoted: bool = True) -> Any:
     """The body as JSON.
 
-    :raises MalformedError: for a cut body, HTML, or bytes that are no text.
+    Beyond what JSON itself demands, no object says two things under one name, nothing is nested beyond 32 levels, and
+    there is no more of it than any answer holds. A number that no float can hold as it is written stays its own text,
+    so that :func:`number` judges what was written.
+
+    :param quoted: whether an error may repeat the start of the body; not where that may hold a key.
+    :raises MalformedError: for anything else: a cut body, HTML, bytes that are no text.
     """
     body = response.body.removeprefix(b"\xef\xbb\xbf")
+    if body.count(b",") > _MOST_VALUES or body.count(b"{") + body.count(b"[") > _MOST_CONTAINERS:
+        raise MalformedError("more values than any answer holds")
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        start = body[:60].decode("ascii", errors="replace")
+        said = body.decode("utf-8")
+        if "\\ud" in said or "\\uD" in said:
+            orjson.loads(body)  # refuses halves of a character, which Python takes and no database does
+        found = _DECODER.decode(said)
+    except _ConflictError as conflict:
+        raise MalformedError(f"two values under one name{f': {conflict}' if quoted else ''}") from None
+    except RecursionError:
+        raise MalformedError("nested too deep") from None
+    except ValueError as error:
+        start = f": {body[:60].decode('ascii', errors='replace')!r}" if quoted else ""
         kind = "HTML" if body.lstrip()[:1] == b"<" else "no JSON"
-        raise MalformedError(f"{kind} where JSON was promised ({error.msg}): {start!r}") from None
+        raise MalformedError(
+            f"{kind} where JSON was promised (HTTP status {response.status}, {_why(error)}){start}"
+        ) from None
+    if _is_deep(found):
+        raise MalformedError("nested too deep")
+    return found
+
+
+class _ConflictError(Exception):
+    """Two members of one object have one name and different values."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if (
+        len(found) != len(pairs)
+        and (conflict := next((n for n, value in pairs if found[n] != value), None)) is not None
+    ):
+        raise _ConflictError(f"{conflict!r:.40}")
+    return found
+
+
+def _float(text: str) -> float | str:
+    value = float(text) if len(text) <= _LONGEST_NUMBER else math.inf
+    lossy = not math.isfinite(value) or (value == 0 and text.lower().partition("e")[0].strip("-0."))
+    return text if lossy else value
+
+
+def _constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
+
+
+def _why(error: ValueError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    return "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)[:60]
+
+
+def _is_deep(value: Any) -> bool:
+    """Level by level: a value that is nested too deep cannot be walked by recursion."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(_DEEPEST):
+        if not level:
+            return False
+        inner = (node.values() if type(node) is dict else node for node in level)
+        level = [child for children in inner for child in children if type(child) is dict or type(child) is list]
+    return bool(level)
 
 
 def number(value: object, name: str) -> str | None:
-    """Exact decimal text of a number.
+    """Exact decimal text of a number, of at most 40 digits to either side of the point.
 
     :raises MalformedError: names the field that is none.
     """
     try:
-        return decimal_text(value)
+        found = decimal_text(value if not isinstance(value, str) or len(value) <= _LONGEST_NUMBER else "too long")
     except ValueError:
         raise MalformedError(f"{name} is no number: {value!r:.40}") from None
+    if found is not None and not _is_bounded(found):
+        raise MalformedError(f"{name} is no number of anything: {found:.40}")
+    return found
+
+
+def _is_bounded(text: str) -> bool:
+    if len(text) <= _MOST_DIGITS and "e" not in text and "E" not in text:
+        return True
+    _, digits, exponent = Decimal(text).as_tuple()
+    places = int(exponent)  # of a finite number
+    return len(digits) <= _MOST_DIGITS and -_MOST_DIGITS <= places <= _MOST_DIGITS - len(digits)
 
 
 def positive(value: object, name: str) -> str | None:
@@ -104,15 +199,44 @@ def positive(value: object, name: str) -> str | None:
 
 
 def text(value: object, name: str) -> str | None:
-    """Text of at most 64 characters; ``None`` for null and empty text.
+    """Printable text of at most 64 characters; ``None`` for null and empty text.
 
     :raises MalformedError: for another type or length.
     """
     if value is None or value == "":
         return None
-    if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
+    found = label(value)
+    if found is None:
         raise MalformedError(f"{name} is no text: {value!r:.40}")
-    return value
+    return found
+
+
+def label(value: object) -> str | None:
+    """Printable text of at most 64 characters; ``None`` for anything else, where it is not needed."""
+    fits = isinstance(value, str) and 0 < len(value) <= _LONGEST_TEXT and value.isprintable()
+    return str(value) if fits else None
+
+
+def currency(value: object, name: str) -> str | None:
+    """A currency's code as the provider writes it (``USD``, ``GBp``); ``None`` for null and empty text.
+
+    :raises MalformedError: for what is none.
+    """
+    code = text(value, name)
+    if code is not None and not _CURRENCY.fullmatch(code):
+        raise MalformedError(f"{name} is no code of a currency: {code!r:.40}")
+    return code
+
+
+def statement(value: object) -> dict[str, Any]:
+    """What a source says of itself (``{"synthetic": true, "origin": "..."}``): its plain values, cut; else nothing."""
+    said = value.items() if isinstance(value, dict) else ()
+    plain = [(name, each) for name, each in said if name.isidentifier() and len(name) <= _LONGEST_TEXT]
+    return {
+        name: each[:200] if isinstance(each, str) else each
+        for name, each in plain[:8]
+        if isinstance(each, bool) or (isinstance(each, str) and each.isprintable())
+    }
 
 
 @cache
@@ -157,3 +281,20 @@ def epoch_micros(value: object, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _LATEST_EPOCH:
         raise MalformedError(f"{name} is no time in epoch seconds: {value!r:.40}")
     return value * 1_000_000
+
+
+def price_time(micros: int, name: str) -> int:
+    """The time of a current price, microseconds. One of before 2000 is a default (0, -1, 0001-01-01), not a time.
+
+    :raises MalformedError: for such a one.
+    """
+    if micros < to_micros(_FIRST_QUOTE):
+        raise MalformedError(f"{name} is no time of a price: {_shown(micros)}")
+    return micros
+
+
+def _shown(micros: int) -> str:
+    try:
+        return f"{from_micros(micros):%Y-%m-%d}"
+    except OverflowError:
+        return f"{micros} microseconds"

@@ -16,11 +16,19 @@ from fintrack_tasks.errors import (
     EntitlementError,
     KeyRejectedError,
     MalformedError,
+    NoPriceError,
     QuotaError,
     UnavailableRangeError,
     UnknownSymbolError,
 )
-from fintrack_tasks.fetch.providers.answers import epoch_micros, json_body, number, raise_for_status
+from fintrack_tasks.fetch.providers.answers import (
+    MOST_ROWS,
+    epoch_micros,
+    json_body,
+    number,
+    price_time,
+    raise_for_status,
+)
 from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, KeyUse, Quota
 
 __all__ = ["PROVIDER", "Coinbase"]
@@ -29,7 +37,6 @@ _SECONDS: Final = {Interval.D1: 86_400, Interval.H1: 3_600, Interval.M15: 900}
 _BAR: Final = ("open", "high", "low", "close", "volume")
 _NOT_KEPT: Final = ("end is too old", "start is too old", "granularity too small for the requested time range")
 _ALMOST_A_SECOND: Final = timedelta(seconds=1) - timedelta(microseconds=1)
-_FIRST_TRADE: Final = datetime(2009, 1, 1, tzinfo=UTC)  # an earlier time is a default such as 0001-01-01
 
 
 class Coinbase:
@@ -112,7 +119,7 @@ def _ticker(ask: Ask, body: object) -> Batch:
         raise MalformedError("a ticker is no object")
     if isinstance(trades := body.get("trades"), list):
         if not trades:
-            raise EmptyError("no trades")
+            raise NoPriceError("no trades")
         if not isinstance(trades[0], dict):
             raise MalformedError(f"a trade is no object: {trades[0]!r:.60}")
         body = {**trades[0], "bid": body.get("best_bid"), "ask": body.get("best_ask")}
@@ -121,7 +128,7 @@ def _ticker(ask: Ask, body: object) -> Batch:
     if price is None:
         raise MalformedError("a ticker without a price")
     if float(price) <= 0:
-        raise EmptyError(f"a price of {price:.40}: no trade yet")
+        raise NoPriceError(f"a price of {price:.40}: no trade yet")
     columns = {name: number(body.get(name), name) for name in ("volume", "bid", "ask")}
     return _batch(
         ask,
@@ -145,16 +152,14 @@ def _iso(text: object) -> int:
         raise MalformedError(f"time is no ISO 8601 time: {text!r:.40}") from None
     if moment.tzinfo is None:
         raise MalformedError(f"time has no zone: {text!r:.40}")
-    if moment < _FIRST_TRADE:
-        raise MalformedError(f"time is none of a trade: {text!r:.40}")
-    return to_micros(moment)
+    return price_time(to_micros(moment), "time")
 
 
 def _candles(ask: Ask, body: object) -> Batch:
     if isinstance(body, dict) and isinstance(body.get("candles"), list):
         body = [_listed(candle) for candle in body["candles"]]
-    if not isinstance(body, list):
-        raise MalformedError("candles are no list")
+    if not isinstance(body, list) or len(body) > MOST_ROWS:
+        raise MalformedError("candles are no list, or far too many")
     interval = ask.interval or Interval.D1
     low, high = (to_micros(ask.window.start), to_micros(ask.window.end)) if ask.window else (-(2**63), 2**63)
     rows: dict[int, list[str | None]] = {}

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from io import BytesIO
+from io import StringIO
 from typing import Any, ClassVar, Final
 from zoneinfo import ZoneInfo
 
@@ -19,7 +19,7 @@ from lxml import etree
 
 from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Batch, FxRate, Instrument, Interval, Kind, to_micros
 from fintrack_tasks.errors import EmptyError, EntitlementError, MalformedError, UnknownSymbolError
-from fintrack_tasks.fetch.providers.answers import raise_for_status
+from fintrack_tasks.fetch.providers.answers import price_time, raise_for_status
 from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, Quota
 
 __all__ = ["PROVIDER", "Ecb", "rates"]
@@ -35,8 +35,17 @@ _NOT_QUOTED: Final = frozenset({"N/A", ""})
 _ENVELOPE: Final = "{http://www.gesmes.org/xml/2002-08-01}Envelope"
 _CUBE: Final = "{http://www.ecb.int/vocabulary/2002-08-01/eurofxref}Cube"
 
+_FIRST_DAY: Final = date(1999, 1, 1)
+_PIECE: Final = 64 * 1024
+_MOST_ELEMENTS: Final = 500_000
+_DEEPEST: Final = 8
+_MOST_COLUMNS: Final = 200
+"""All days since 1999 are 240,000 elements, four deep; the CSV form has 42 columns."""
+
 _Day = tuple[date, Mapping[str, str]]
 """A day and its rates: currency to the published text."""
+_Cells = tuple[str, list[tuple[str, str]]]
+"""A day and its rates as they stand there."""
 
 
 class Ecb:
@@ -75,7 +84,8 @@ class Ecb:
             raise UnknownSymbolError(f"the answer has no rate of {currency}")
         if ask.kind is Kind.QUOTE:
             newest = max(found)
-            return _batch(ask, currency, {"timestamp": [_stamp(newest, ask.now)], "price": [found[newest]]})
+            stamp = price_time(_stamp(newest, ask.now), "the day of a rate")
+            return _batch(ask, currency, {"timestamp": [stamp], "price": [found[newest]]})
         return _bars(ask, currency, found)
 
 
@@ -169,6 +179,8 @@ def _days(response: HttpResponse, now: datetime) -> Iterator[_Day]:
     today = now.astimezone(_FRANKFURT).date()
     for text, cells in _csv(body) if body.startswith(b"Date,") else _xml(body):
         day = _date(text)
+        if day < _FIRST_DAY:
+            raise MalformedError(f"rates of {day}, before there was a euro")
         if day in seen or day > today:
             raise MalformedError(f"rates of {day}, {'twice' if day in seen else 'which is still to come'}")
         seen.add(day)
@@ -200,50 +212,89 @@ def _quoted(day: date, cells: list[tuple[str, str]]) -> dict[str, str]:
     return quoted
 
 
-def _xml(body: bytes) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Each day of the XML form, read as a stream: all days since 1999 as one tree would fill the worker's memory."""
+def _xml(body: bytes) -> Iterator[_Cells]:
+    """Each day of the XML form. It is read element by element: nothing is built of it but the days themselves."""
     if b"<!DOCTYPE" in body:
         raise MalformedError("a document type where rates were promised")  # a page, or entities: never the ECB's
-    parsing = etree.iterparse(
-        BytesIO(body),
-        tag=_CUBE,
+    days = _Days()
+    parser = etree.XMLParser(
+        target=days,
         encoding="utf-8",  # not what the body says: no other encoding can hide a document type from the line above
         resolve_entities=False,
         load_dtd=False,
         no_network=True,
         huge_tree=False,
         collect_ids=False,
-        remove_comments=True,
-        remove_pis=True,
     )
     try:
-        for _, cube in parsing:
-            if (text := cube.get("time")) is not None:
-                yield text, [_cell(child) for child in cube]
-                cube.clear()
+        for start in range(0, len(body), _PIECE):
+            parser.feed(body[start : start + _PIECE])
+            yield from days.taken()
+        parser.close()
+        yield from days.taken()
     except etree.XMLSyntaxError as error:
         raise MalformedError(f"no XML where XML was promised ({str(error)[:100]!r})") from None
-    if parsing.root is None or parsing.root.tag != _ENVELOPE:
-        raise MalformedError("the root is no Envelope of rates")
 
 
-def _cell(cube: Any) -> tuple[str, str]:
-    currency, rate = cube.get("currency"), cube.get("rate")
-    if cube.tag != _CUBE or currency is None or rate is None:
+class _Days:
+    """What lxml tells its target: the elements as they begin and end. Days are cubes with a time, currencies cubes of
+    a day with a rate.
+    """
+
+    def __init__(self) -> None:
+        self._ended: list[_Cells] = []
+        self._day: _Cells | None = None
+        self._depth = self._elements = 0
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        self._elements += 1
+        if self._elements > _MOST_ELEMENTS or self._depth >= _DEEPEST:
+            raise MalformedError("more elements than all days of rates are")
+        if not self._depth and tag != _ENVELOPE:
+            raise MalformedError("the root is no Envelope of rates")
+        self._depth += 1
+        if self._day is not None:
+            self._day[1].append(_cell(tag, attributes))
+        elif tag == _CUBE and (time := attributes.get("time")) is not None:
+            self._day, self._day_depth = (time, []), self._depth
+
+    def end(self, tag: str) -> None:
+        if self._day is not None and self._depth == self._day_depth:
+            self._ended.append(self._day)
+            self._day = None
+        self._depth -= 1
+
+    def taken(self) -> list[_Cells]:
+        """The days that have ended since the last time."""
+        ended, self._ended = self._ended, []
+        return ended
+
+    def close(self) -> None:
+        """The end of the document."""
+
+
+def _cell(tag: str, attributes: Mapping[str, str]) -> tuple[str, str]:
+    currency, rate = attributes.get("currency"), attributes.get("rate")
+    if tag != _CUBE or currency is None or rate is None:
         raise MalformedError("a day holds what is no currency with its rate")
     return currency, rate.strip()
 
 
-def _csv(body: bytes) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+def _csv(body: bytes) -> Iterator[_Cells]:
     """Each day of the CSV form, whose last column is empty and has no name."""
     if not body.endswith(b"\n"):
         raise MalformedError("the last line is cut")
     try:
-        rows = [[cell.strip() for cell in line.split(",")] for line in body.decode("ascii").splitlines()]
+        lines = enumerate(StringIO(body.decode("ascii")), start=1)
     except UnicodeDecodeError:
         raise MalformedError("no text where CSV was promised") from None
-    names = rows[0]
-    for number, row in enumerate(rows[1:], start=2):
-        if len(row) != len(names):
-            raise MalformedError(f"line {number} has {len(row)} columns, the first one {len(names)}")
+    names: list[str] = []
+    for number, line in lines:
+        columns = line.count(",") + 1
+        if columns > _MOST_COLUMNS or (names and columns != len(names)):
+            raise MalformedError(f"line {number} has {columns} columns, the first one {len(names)}")
+        row = [cell.strip() for cell in line.split(",")]
+        if not names:
+            names = row
+            continue
         yield row[0], [cell for cell in zip(names[1:], row[1:], strict=True) if cell != ("", "")]

@@ -30,7 +30,15 @@ from fintrack_tasks.errors import (
     QuotaError,
     UnknownSymbolError,
 )
-from fintrack_tasks.fetch.providers.answers import column, epoch_micros, json_body, number, raise_for_status
+from fintrack_tasks.fetch.providers.answers import (
+    MOST_ROWS,
+    column,
+    epoch_micros,
+    json_body,
+    number,
+    price_time,
+    raise_for_status,
+)
 from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, KeyUse, Quota
 
 __all__ = ["PROVIDER", "Finnhub"]
@@ -46,6 +54,11 @@ _EVENING: Final = time(17)  # the hour, in New York, at which a day of the curre
 _QUARTER: Final = 900_000_000
 _LIMIT: Final = "api limit reached"
 _NOT_SUPPORTED: Final = "symbol not supported"
+_NO_ACCESS: Final = "access to this resource"
+_API_KEY: Final = "api key"
+_PLAIN: Final = (_LIMIT, _NOT_SUPPORTED, _NO_ACCESS, _API_KEY)
+"""What errors say that come as plain text, under whatever status."""
+_LONGEST_TEXT: Final = 200
 _US_EXCHANGES: Final = ("NASDAQ", "NEW YORK STOCK EXCHANGE", "NYSE", "CBOE", "BATS", "OTC")
 
 
@@ -168,17 +181,26 @@ def _currency(instrument: Instrument) -> str | None:
 def _body(response: HttpResponse, now: datetime) -> Mapping[str, Any]:
     """The object of an answer; errors are found here, whatever their status."""
     raise_for_status(response, now)
-    said = response.body[:200].decode("ascii", errors="replace").strip().lower()
-    if said.startswith((_LIMIT, _NOT_SUPPORTED)):  # both come as plain text too
+    if said := _plain_text(response):
         _raise(said, response.status)
     body = json_body(response)
+    if isinstance(body, str):
+        _raise(body[:_LONGEST_TEXT].lower(), response.status)
     if not isinstance(body, dict):
         raise MalformedError("an answer that is no object")
     if "error" in body:
-        _raise(str(body["error"]).lower(), response.status)
+        _raise(str(body["error"])[:_LONGEST_TEXT].lower(), response.status)
     if response.status != 200:
         raise MalformedError(f"HTTP status {response.status}")
     return body
+
+
+def _plain_text(response: HttpResponse) -> str | None:
+    """The words of an error that came without JSON around them, in lower case; ``None`` where something else came."""
+    start = (
+        response.body[:_LONGEST_TEXT].removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace").strip().lower()
+    )
+    return start if start[:1].isalpha() and any(words in start for words in _PLAIN) else None
 
 
 def _raise(said: str, status: int) -> NoReturn:
@@ -186,11 +208,13 @@ def _raise(said: str, status: int) -> NoReturn:
         raise QuotaError("API limit reached")
     if _NOT_SUPPORTED in said:
         raise UnknownSymbolError("symbol not supported")
-    # Formerly a plan's limits came with 401 as well: the text tells them from a bad key.
-    if "access to this resource" in said or status == 403:
+    # Formerly a plan's limits came with 401 as well: the text tells them from a bad key, whatever the status.
+    if _NO_ACCESS in said:
         raise EntitlementError("no access to this resource in the plan behind the key")
-    if status == 401 or "api key" in said:
+    if status == 401 or _API_KEY in said:
         raise KeyRejectedError("the API key is missing or not accepted")
+    if status == 403:
+        raise EntitlementError("no access to this resource in the plan behind the key")
     raise MalformedError(f"an error that is not known (HTTP status {status}): {said!r:.80}")
 
 
@@ -210,7 +234,7 @@ def _quote(ask: Ask, body: Mapping[str, Any]) -> Batch:
     columns = {"price": price, "volume": None}
     beside = {"previous_close": "pc", "open": "o", "high": "h", "low": "l"}
     columns |= {name: values[key] if _positive(values[key]) else None for name, key in beside.items()}
-    stamp = epoch_micros(body["t"], "t")
+    stamp = price_time(epoch_micros(body["t"], "t"), "t")
     return _batch(ask, {"timestamp": [stamp], **{name: [value] for name, value in columns.items()}}, None)
 
 
@@ -222,16 +246,18 @@ def _candles(ask: Ask, body: Mapping[str, Any]) -> Batch:
     if body.get("s") == "no_data":
         raise EmptyError("no candles in this range")
     stamps = body.get("t")
-    if body.get("s") != "ok" or not isinstance(stamps, list):
+    if body.get("s") != "ok" or not isinstance(stamps, list) or len(stamps) > MOST_ROWS:
         raise MalformedError(f"candles of state {body.get('s')!r:.20}, or without their times")
     columns = {name: column(body.get(key), len(stamps), name) for name, key in {**_PRICES, "volume": "v"}.items()}
     rows: dict[int, list[str | None]] = {}
     for i, stamp in enumerate(stamps):
         opens = _opens(epoch_micros(stamp, "t"), ask)
         if ask.window is None or to_micros(ask.window.start) <= opens < to_micros(ask.window.end):
-            rows[opens] = [number(values[i], name) for name, values in columns.items()]
-            if None in rows[opens][:4]:
+            row = [number(values[i], name) for name, values in columns.items()]
+            if None in row[:4]:
                 raise MalformedError("a candle without a price")
+            if rows.setdefault(opens, row) != row:
+                raise MalformedError(f"two candles of {stamp} that differ")
     if not rows:
         raise EmptyError("no candles in this range")
     if len(rows) > BATCH_LIMIT:

@@ -24,13 +24,17 @@ from fintrack_tasks.errors import (
     UnknownSymbolError,
 )
 from fintrack_tasks.fetch.providers.answers import (
+    MOST_ROWS,
+    currency,
     epoch_micros,
     json_body,
+    label,
     number,
     positive,
+    price_time,
     raise_for_status,
     retry_after,
-    text,
+    statement,
     time_zone,
 )
 from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, KeyUse, Quota
@@ -200,7 +204,7 @@ def _error_of(body: Mapping[str, Any], status: int, now: datetime) -> ProviderEr
     """What an error means. Its text is not repeated: it may name the key."""
     code = body.get("code")
     code = code if type(code) is int and 100 <= code <= 599 else status
-    said = str(body.get("message")).lower()
+    said = str(body.get("message"))[:1000].lower()
     if code == 429 or "api credits" in said:
         return _quota(said, now)
     if code == 401:
@@ -239,7 +243,7 @@ def _rate(ask: Ask, entry: Mapping[str, Any]) -> Batch:
     """``/exchange_rate``, whose numbers are numbers."""
     _same_symbol(ask, entry)
     price = _price(entry.get("rate"), "rate")
-    stamp = epoch_micros(entry.get("timestamp"), "timestamp")
+    stamp = price_time(epoch_micros(entry.get("timestamp"), "timestamp"), "timestamp")
     return _batch(ask, {"timestamp": [stamp], "price": [price], "volume": [None]}, _pair_currency(ask), None)
 
 
@@ -249,19 +253,19 @@ def _quote(ask: Ask, entry: Mapping[str, Any]) -> Batch:
     price = _price(entry.get("close"), "close")
     time = "timestamp" if entry.get("last_quote_at") is None else "last_quote_at"
     columns: dict[str, Sequence[Any]] = {
-        "timestamp": [epoch_micros(entry.get(time), time)],
+        "timestamp": [price_time(epoch_micros(entry.get(time), time), time)],
         "price": [price],
         "volume": [_volume(ask, entry.get("volume"))],
         **{name: [positive(entry.get(name), name)] for name in _BESIDE},
     }
-    currency = _pair_currency(ask) or text(entry.get("currency"), "currency")
-    return _batch(ask, columns, currency, None, _said(entry))
+    unit = _pair_currency(ask) or currency(entry.get("currency"), "currency")
+    return _batch(ask, columns, unit, None, _said(entry))
 
 
 def _bars(ask: Ask, entry: Mapping[str, Any]) -> Batch:
     meta, values = entry.get("meta"), entry.get("values")
-    if not isinstance(meta, dict) or not isinstance(values, list):
-        raise MalformedError("bars without meta or values")
+    if not isinstance(meta, dict) or not isinstance(values, list) or len(values) > MOST_ROWS:
+        raise MalformedError("bars without meta or values, or far too many of them")
     _same_symbol(ask, meta)  # a cross rate, whose ranges do not hold its prices, has none
     interval = ask.interval or Interval.D1
     if meta.get("interval") != _INTERVAL[interval]:
@@ -273,20 +277,22 @@ def _bars(ask: Ask, entry: Mapping[str, Any]) -> Batch:
             raise MalformedError(f"a bar is no object: {value!r:.40}")
         opens = _day(value.get("datetime")) if zone is None else _moment(value.get("datetime"), zone)
         if ask.window is None or to_micros(ask.window.start) <= opens < to_micros(ask.window.end):
-            rows[opens] = [*(number(value.get(name), name) for name in _PRICES), _volume(ask, value.get("volume"))]
-            if None in rows[opens][:4]:
+            row = [*(number(value.get(name), name) for name in _PRICES), _volume(ask, value.get("volume"))]
+            if None in row[:4]:
                 raise MalformedError("a bar without a price")
+            if rows.setdefault(opens, row) != row:
+                raise MalformedError(f"two bars of {value['datetime']} that differ")
     if not rows:
         raise EmptyError("no bars in this range")
     if len(rows) > BATCH_LIMIT:
         raise MalformedError(f"{len(rows)} bars, more than a window may hold")
     order = sorted(rows)
     columns = {name: [rows[opens][i] for opens in order] for i, name in enumerate((*_PRICES, "volume"))}
-    currency = _pair_currency(ask) or text(meta.get("currency"), "currency")
+    unit = _pair_currency(ask) or currency(meta.get("currency"), "currency")
     return _batch(
         ask,
         {"timestamp": order, **columns, "adj_close": [None] * len(order)},
-        currency,
+        unit,
         interval,
         {**_said(meta), **_adjusted(ask, meta)},
     )
@@ -375,8 +381,8 @@ def _adjusted(ask: Ask, meta: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _said(meta: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {"zone": meta.get("exchange_timezone"), "exchange": meta.get("exchange")}
-    said: dict[str, Any] = {name: value for name, value in kept.items() if isinstance(value, str)}
+    kept = {"zone": label(meta.get("exchange_timezone")), "exchange": label(meta.get("exchange"))}
+    said: dict[str, Any] = {name: value for name, value in kept.items() if value is not None}
     if isinstance(meta.get("fintrack"), dict):
-        said["statement"] = meta["fintrack"]
+        said["statement"] = statement(meta["fintrack"])
     return said

@@ -18,19 +18,25 @@ from fintrack_tasks.errors import (
     EmptyError,
     EntitlementError,
     MalformedError,
+    NoPriceError,
     QuotaError,
     TransientError,
     UnavailableRangeError,
     UnknownSymbolError,
 )
 from fintrack_tasks.fetch.providers.answers import (
+    MOST_ROWS,
     column,
+    currency,
     epoch_micros,
     first_kept,
     json_body,
+    label,
     number,
     positive,
+    price_time,
     raise_for_status,
+    statement,
     text,
     time_zone,
 )
@@ -174,8 +180,8 @@ def _quote(ask: Ask, meta: Mapping[str, Any]) -> Batch:
         raise UnknownSymbolError("the symbol is delisted: quoteType NONE")
     price = number(meta.get("regularMarketPrice"), "regularMarketPrice")
     if price is None:
-        raise EmptyError("no regularMarketPrice")
-    stamp = epoch_micros(meta.get("regularMarketTime"), "regularMarketTime")
+        raise NoPriceError("no regularMarketPrice")
+    stamp = price_time(epoch_micros(meta.get("regularMarketTime"), "regularMarketTime"), "regularMarketTime")
     previous = meta.get("regularMarketPreviousClose", meta.get("previousClose", meta.get("chartPreviousClose")))
     columns = {
         "price": price,
@@ -188,12 +194,12 @@ def _quote(ask: Ask, meta: Mapping[str, Any]) -> Batch:
         "ask": positive(meta.get("ask"), "ask"),
     }
     if float(price) <= 0:
-        raise EmptyError(f"a price of {price}")
+        raise NoPriceError(f"a price of {price}")
     return Batch(
         kind=Kind.QUOTE,
         symbol=ask.instrument.symbol,
         source=YahooFinance.facts.name,
-        currency=text(meta.get("currency"), "currency"),
+        currency=currency(meta.get("currency"), "currency"),
         columns={"timestamp": [stamp], **{name: [value] for name, value in columns.items()}},
         meta=_said_of_itself(meta),
     )
@@ -217,7 +223,7 @@ def _bars(ask: Ask, result: Mapping[str, Any]) -> Batch:
         kind=ask.kind,
         symbol=ask.instrument.symbol,
         source=YahooFinance.facts.name,
-        currency=text(meta.get("currency"), "currency"),
+        currency=currency(meta.get("currency"), "currency"),
         interval=interval,
         columns={
             "timestamp": order,
@@ -225,7 +231,7 @@ def _bars(ask: Ask, result: Mapping[str, Any]) -> Batch:
         },
         meta={
             **_said_of_itself(meta),
-            **_adjusted(ask, meta, zone, events),
+            **_adjusted(ask, meta, zone, events, order[-1]),
             **events,
             **({"left_out": left_out} if left_out else {}),
         },
@@ -242,8 +248,8 @@ def _stamps(result: Mapping[str, Any]) -> list[Any]:
     stamps = result.get("timestamp")
     if stamps is None or stamps == []:
         raise EmptyError("no bars in this range")
-    if not isinstance(stamps, list):
-        raise MalformedError("timestamp is no list")
+    if not isinstance(stamps, list) or len(stamps) > MOST_ROWS:
+        raise MalformedError("timestamp is no list of bars' times")
     return stamps
 
 
@@ -254,7 +260,7 @@ def _in_window(ask: Ask, opens: int) -> bool:
 def _kept(ask: Ask, opened: Iterable[tuple[int, int, _Values]]) -> tuple[dict[int, _Values], int]:
     """The bars inside the window by their opening, and how many were left out for want of a price.
 
-    Of two bars of one opening the later stamp is the live one.
+    Of two bars of one opening the later stamp is the live one. Two bars of one stamp that differ are no answer.
     """
     kept: dict[int, tuple[int, _Values]] = {}
     left_out = 0
@@ -263,10 +269,14 @@ def _kept(ask: Ask, opened: Iterable[tuple[int, int, _Values]]) -> tuple[dict[in
             continue
         if any(value is None for value in values[:4]):
             left_out += 1
-        elif opens not in kept or stamp >= kept[opens][0]:
+        elif opens not in kept or stamp > kept[opens][0]:
             kept[opens] = (stamp, values)
+        elif stamp == kept[opens][0] and values != kept[opens][1]:
+            raise MalformedError(f"two bars at {stamp // 1_000_000} that differ")
     if not kept:
-        raise EmptyError(f"no complete bars in this range ({left_out} without a price)")
+        if left_out:
+            raise NoPriceError(f"no complete bars in this range ({left_out} without a price)")
+        raise EmptyError("no bars in this range")
     if len(kept) > BATCH_LIMIT:
         raise MalformedError(f"{len(kept)} bars, more than a window may hold")
     return {opens: values for opens, (_, values) in kept.items()}, left_out
@@ -368,9 +378,10 @@ def _event(event: Mapping[str, Any], name: str, fields: Sequence[str]) -> list[A
 
 
 def _adjusted(
-    ask: Ask, meta: Mapping[str, Any], zone: ZoneInfo, events: Mapping[str, list[list[Any]]]
+    ask: Ask, meta: Mapping[str, Any], zone: ZoneInfo, events: Mapping[str, list[list[Any]]], newest: int
 ) -> dict[str, str]:
-    """Up to which date Yahoo has restated prices and dividends for splits: that of its last trade, or of a split told.
+    """Up to which date Yahoo has restated prices and dividends for splits: that of its last trade, of a split told, or
+    of the newest bar, whichever is the latest. A last trade that is older than the bars beside it is a stale one.
 
     By the answer's own times, so that it means the same when it is read again later. A source that makes a statement
     about itself is a sandbox's, whose prices are as they were traded.
@@ -380,13 +391,14 @@ def _adjusted(
     traded = meta.get("regularMarketTime")
     stamps = [to_micros(ask.now) if traded is None else epoch_micros(traded, "regularMarketTime")]
     stamps += [stamp for stamp, *_ in events.get("splits", ())]
-    return {"adjusted_to": from_micros(max(stamps)).astimezone(zone).date().isoformat()}
+    last_bar = from_micros(newest).astimezone(UTC if ask.interval is Interval.D1 else zone).date()
+    return {"adjusted_to": max(from_micros(max(stamps)).astimezone(zone).date(), last_bar).isoformat()}
 
 
 def _said_of_itself(meta: Mapping[str, Any]) -> dict[str, Any]:
     """The zone, the exchange, and a statement of the source about itself, such as a synthetic series makes."""
-    kept = {"zone": meta.get("exchangeTimezoneName"), "exchange": meta.get("exchangeName")}
-    said: dict[str, Any] = {name: value for name, value in kept.items() if isinstance(value, str)}
+    kept = {"zone": label(meta.get("exchangeTimezoneName")), "exchange": label(meta.get("exchangeName"))}
+    said: dict[str, Any] = {name: value for name, value in kept.items() if value is not None}
     if isinstance(meta.get("fintrack"), dict):
-        said["statement"] = meta["fintrack"]
+        said["statement"] = statement(meta["fintrack"])
     return said

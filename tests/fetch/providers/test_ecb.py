@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -464,3 +466,64 @@ def test_a_bent_file_gives_plain_positive_numbers_or_a_typed_error(body: bytes, 
         assert type(seen) is not ProviderError
         assert "\n" not in str(seen)
         assert len(str(seen)) < 400
+
+
+# --- documents made to fill a memory
+
+HEAD = b'<g:Envelope xmlns:g="http://www.gesmes.org/xml/2002-08-01" xmlns="http://www.ecb.int/vocabulary/2002-08-01/eurofxref">'
+TAIL = b"</g:Envelope>"
+PARSED_APART = """
+import resource, sys
+from datetime import UTC, datetime
+from fintrack_tasks.errors import MalformedError
+from fintrack_tasks.fetch.providers.base import HttpResponse
+from fintrack_tasks.fetch.providers.ecb import rates
+body = sys.stdin.buffer.read()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    rates(HttpResponse(200, body), datetime.now(tz=UTC))
+except MalformedError as error:
+    print(error)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def test_millions_of_elements_cost_no_memory() -> None:
+    """30 kB of gzip; as a tree they took a gigabyte, most of it outside of what tracemalloc sees."""
+    body = HEAD + b"<a/>" * 8_000_000 + TAIL
+    done = subprocess.run([sys.executable, "-c", PARSED_APART], input=body, capture_output=True, check=True, timeout=60)
+    said, grown = done.stdout.decode().splitlines()
+    assert "more elements" in said
+    assert int(grown) < 100
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (HEAD + b"<a>" * 100 + b"</a>" * 100 + TAIL, "more elements"),
+        (HEAD + b'<Cube time="2024-07-10">' + b"<Cube/>" * 10 + b"</Cube>" + TAIL, "no currency"),
+        (b"Date," + b"," * 1000 + b"\n", "1002 columns"),
+        (b"Date,USD,\n" + b"\n" * 1000, "line 2 has 1 columns"),
+    ],
+)
+def test_what_all_days_of_rates_never_are_is_refused_before_it_is_read_through(body: bytes, said: str) -> None:
+    with pytest.raises(MalformedError, match=said):
+        parse(body)
+
+
+def test_all_days_since_the_first_are_read() -> None:
+    """As many as there will have been in ten years, of 42 currencies; here on days that follow each other."""
+    names = [f"{a}{b}X" for a in "ABCDEFG" for b in "ABCDEF"]
+    cells = "".join(f'<Cube currency="{name}" rate="1.2345"/>' for name in names)
+    first = date(1999, 1, 4)
+    days = "".join(f'<Cube time="{first + timedelta(days=n)}">{cells}</Cube>' for n in range(9_400))
+    body = HEAD + f"<Cube>{days}</Cube>".encode() + TAIL
+    assert len(body) < PROVIDER.facts.largest_body
+    window = Window(datetime(2024, 7, 1, tzinfo=UTC), datetime(2024, 7, 9, tzinfo=UTC))
+    batch = parse(body, "EURABX=X", window, now=datetime(2026, 7, 1, tzinfo=UTC))
+    assert batch.columns["close"] == ["1.2345"] * 8
+
+
+def test_no_rate_is_older_than_the_euro() -> None:
+    with pytest.raises(MalformedError, match="before there was a euro"):
+        parse(xml({"1970-01-01": {"USD": "1.1"}}))

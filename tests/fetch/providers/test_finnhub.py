@@ -346,14 +346,23 @@ def test_what_an_error_means(status: int, message: str, meaning: type[ProviderEr
     [
         (b"API limit reached. Please try again later.", QuotaError),
         (b"Symbol not supported", UnknownSymbolError),
+        (b"Invalid API key", KeyRejectedError),
+        (b"Invalid API key.\n", KeyRejectedError),
+        (b'"Invalid API key"', KeyRejectedError),
+        (b"Please use an API key.", KeyRejectedError),
+        (b"You don't have access to this resource.", EntitlementError),
+        ("You don\u2019t have access to this resource.".encode(), EntitlementError),
+        (b'"You don\'t have access to this resource."', EntitlementError),
+        (b'"API limit reached."', QuotaError),
         (b"Please log in", MalformedError),
         (b"[]", MalformedError),
     ],
 )
 def test_plain_text_is_understood_whatever_its_status(body: bytes, meaning: type[ProviderError]) -> None:
-    for status in (200, 403):
-        with pytest.raises(meaning):
+    for status in (200, 401, 403):
+        with pytest.raises(meaning) as caught:
             parse(body, status=status)
+        assert type(caught.value) is meaning
 
 
 def test_a_status_that_is_not_200_is_never_rows() -> None:

@@ -389,6 +389,23 @@ def test_bars_of_another_length_are_refused(said: str) -> None:
 # --- quotes
 
 
+@pytest.mark.parametrize(
+    ("interval", "stamp", "traded", "until"),
+    [
+        (Interval.D1, seconds(2024, 7, 9, 13, 30), seconds(2024, 7, 1, 20), "2024-07-09"),
+        (Interval.D1, seconds(2024, 7, 9, 13, 30), seconds(2024, 7, 9, 20), "2024-07-09"),
+        (Interval.H1, seconds(2024, 7, 9, 13, 30), seconds(2024, 7, 1, 20), "2024-07-09"),
+        (Interval.H1, seconds(2024, 7, 9, 13, 30), seconds(2024, 7, 10, 1), "2024-07-09"),
+        (Interval.H1, seconds(2024, 7, 9, 13, 30), seconds(2024, 7, 10, 14), "2024-07-10"),
+    ],
+)
+def test_prices_are_restated_to_the_day_of_the_newest_bar_at_the_least(
+    interval: Interval, stamp: int, traded: int, until: str
+) -> None:
+    """A last trade older than the bars is a stale one: a split between would be applied twice."""
+    assert parse(chart([stamp], regularMarketTime=traded), interval).meta["adjusted_to"] == until
+
+
 def quoted(**meta: Any) -> Batch:
     told = {"regularMarketPrice": 187.25, "regularMarketTime": 1_704_834_000, **meta}
     return parse(chart(None, **told), kind=Kind.QUOTE)
