@@ -14,7 +14,14 @@ from typing import Any, Final
 import structlog
 
 from fintrack_tasks.domain import Batch, Item, ItemState, Kind, uuid7
-from fintrack_tasks.errors import EmptyError, ProviderError, QuotaError
+from fintrack_tasks.errors import (
+    EmptyError,
+    KeyRejectedError,
+    MalformedError,
+    ProviderError,
+    QuotaError,
+    TransientError,
+)
 from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.client import HttpClient
 from fintrack_tasks.fetch.exchange import exchange
@@ -33,6 +40,9 @@ log = structlog.get_logger("fintrack.acquisition")
 
 RETRIES: Final = 3
 """How often one provider is asked again after a transient error before the next one of the route is."""
+PAUSE_BROKEN: Final = 3.0
+"""Seconds before a provider is asked once more whose answer was broken or hollow: HTML, half a body, nulls. Most such
+answers are one of many good ones; the second in a row is the provider's own trouble, and the next one is asked."""
 LONGEST_COUNTDOWN: Final = 900.0
 """Seconds; below the broker's visibility timeout, or a waiting message would be delivered twice. What waits longer
 waits in the ledger: reconcile enqueues it when its time has come."""
@@ -46,6 +56,7 @@ LONGEST_PAUSE: Final = 30.0
 MOST_ATTEMPTS: Final = 100
 DEFERRED: Final = "deferred"
 _PASSING: Final = ("quota", "transient")
+_BROKEN: Final = (MalformedError.reason, EmptyError.reason, "no_price")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +125,9 @@ def fetch(
     except ProviderError as error:
         if isinstance(error.partial, HttpResponse):
             _keep(item, name, request.path, error.partial, database=database, now=now)
+        if taken and isinstance(error, KeyRejectedError) and taken.key.secret is None:
+            # There was no key that could be wrong: it is about the address or the moment, and passes.
+            error = TransientError(error.detail, retry_after=error.retry_after)
         if taken and gate.learn(taken, error):
             _key_set_aside(taken, error, database=database, settings=settings, now=now)
         if not error.retry_after and isinstance(error, QuotaError):  # "at once" is no time either: it was just refused
@@ -188,12 +202,12 @@ def _after(
 
     :param spare: the provider has another key than the one that this error bars.
     """
-    if isinstance(error, EmptyError) and item.consensus == 1:
+    if isinstance(error, EmptyError) and not _broken(item, error):
         return _empty(item, provider, error, database=database, now=now)
     until = now + timedelta(seconds=error.retry_after) if error.retry_after is not None else None
     with database.connection() as conn:
         attempts = ledger.attempt(conn, item, provider, error.reason, error.detail, now, until=until, asked=error.asked)
-    following: Retry | Ended | None = _following(item, provider, error, retries, settings, spare=spare)
+    following: Retry | Ended | None = _following(item, provider, error, retries, attempts, settings, spare=spare)
     if following is None and item.consensus > 1 and (batch := _combined(item, database=database, settings=settings)):
         return batch  # fewer providers than were asked for answered; what they said need not wait for the others
     following = following or _later(item, error, attempts, now)
@@ -215,21 +229,48 @@ def _empty(item: Item, provider: str, error: EmptyError, *, database: Database, 
     return Ended(ItemState.EMPTY, error.reason)
 
 
+def _broken(item: Item, error: ProviderError) -> bool:
+    """Whether an answer is none that could be trusted: of a wrong form, or of the right one without any price.
+
+    A window of bars may rightly be empty; a quote without a price never says that there is none.
+    """
+    return isinstance(error, MalformedError) or (
+        isinstance(error, EmptyError) and (error.reroute or item.kind is Kind.QUOTE)
+    )
+
+
 def _following(
-    item: Item, provider: str, error: ProviderError, retries: int, settings: Settings, *, spare: bool
+    item: Item,
+    provider: str,
+    error: ProviderError,
+    retries: int,
+    attempts: Sequence[Mapping[str, Any]],
+    settings: Settings,
+    *,
+    spare: bool,
 ) -> Retry | None:
-    """Where an item goes after an error: a network's blip is tried again, and a key's refusal with the next key; then
-    the route's next provider is asked.
+    """Where an item goes after an error: a network's blip is tried again, a key's refusal with the next key, and a
+    broken answer once; then the route's next provider is asked.
     """
     if spare and retries < RETRIES:
         return Retry(provider, 0.0, retries + 1)  # the gate chooses a key that is not barred, or says that all are
     if error.retryable and error.asked and retries < RETRIES and not isinstance(error, QuotaError):
         return Retry(provider, max(2.0**retries, min(error.retry_after or 0.0, LONGEST_PAUSE)), retries + 1)
-    # One of several that are to be compared may have no price; that says nothing of the others.
-    reroute = error.reroute or item.consensus > 1
-    if reroute and (name := route.next_provider(item.instrument, item.kind, item.interval, provider, settings)):
+    broken = _broken(item, error)
+    if broken and error.asked and _times_broken(attempts, provider) <= 1:
+        return Retry(provider, PAUSE_BROKEN, retries + 1)
+    if (error.reroute or broken) and (
+        name := route.next_provider(item.instrument, item.kind, item.interval, provider, settings)
+    ):
         return Retry(name, 0.0, 0)
     return None
+
+
+def _times_broken(attempts: Sequence[Mapping[str, Any]], provider: str) -> int:
+    """How many broken answers a provider has given for an item, the newest among them."""
+    return sum(
+        each["provider"] == provider and each["reason"] in _BROKEN and each.get("asked", True) for each in attempts
+    )
 
 
 def _later(

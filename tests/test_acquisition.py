@@ -173,10 +173,10 @@ def test_the_operator_says_in_which_order_providers_are_asked(begin: Begin, mark
     market.control.add_fault("html", provider="twelve_data")
     [item] = fetching.plan("AAPL")
     visited, batch = fetching.follow(item, "twelve_data")
-    assert visited == ["twelve_data", "finnhub"]
+    assert visited == ["twelve_data", "twelve_data", "finnhub"]
     assert fetching.load(item, batch) == Ended("loaded")
-    assert (fetching.row(item)["provider"], fetching.row(item)["attempts"]) == ("finnhub", 2)
-    assert asked(market) == {"twelve_data": 1, "finnhub": 1}
+    assert (fetching.row(item)["provider"], fetching.row(item)["attempts"]) == ("finnhub", 3)
+    assert asked(market) == {"twelve_data": 2, "finnhub": 1}
 
 
 def test_who_has_no_key_is_left_out_of_an_operators_route(begin: Begin, market: Running) -> None:
@@ -184,7 +184,7 @@ def test_who_has_no_key_is_left_out_of_an_operators_route(begin: Begin, market: 
     fetching = begin({"FINTRACK_ROUTE_STOCK_QUOTE": way, "API_KEY_ALPHA_VANTAGE": ""})
     market.control.add_fault("html", provider="twelve_data")
     [item] = fetching.plan("AAPL")
-    assert fetching.follow(item, "twelve_data")[0] == ["twelve_data", "yahoo_finance"]
+    assert fetching.follow(item, "twelve_data")[0] == ["twelve_data", "twelve_data", "yahoo_finance"]
     assert "alpha_vantage" not in asked(market)
 
 
@@ -302,6 +302,116 @@ def test_a_provider_that_says_try_again_at_once_does_not_fail_the_item(begin: Be
     [item] = fetching.plan("AAPL")
     assert fetching.fetch(item, "yahoo_finance") == Retry("yahoo_finance", 60.0, 0)
     assert fetching.attempts(item) == [("yahoo_finance", "quota", later(seconds=60), True)]
+
+
+# --- Broken and hollow answers -------------------------------------------------------------------------------------
+
+BROKEN = ("html", "malformed", "nulls")
+
+
+def history(interval: str) -> dict[str, Any]:
+    days = {"1d": ("2012-01-03", "2012-02-01")}.get(interval, ("2026-06-15", "2026-06-16"))
+    return {"job": "fetch_historical_market_data", "start": days[0], "end": days[1], "intervals": [interval]}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_one_broken_answer_among_good_ones_is_asked_for_once_more_after_a_pause(
+    begin: Begin, market: Running, kind: str
+) -> None:
+    fetching = begin({"FINTRACK_ROUTE_STOCK_QUOTE": "yahoo_finance"})
+    market.control.add_fault(kind, provider="yahoo_finance", count=1)
+    [item] = fetching.plan("AAPL")
+    again = fetching.fetch(item, "yahoo_finance")
+    assert again == Retry("yahoo_finance", acquisition.PAUSE_BROKEN, 1)
+    assert acquisition.PAUSE_BROKEN >= 1
+    batch = fetching.fetch(item, "yahoo_finance", retries=again.retries)
+    assert isinstance(batch, Batch)
+    assert fetching.load(item, batch) == Ended("loaded")
+    [(provider, _, _, was_asked)] = fetching.attempts(item)
+    assert (provider, was_asked, fetching.row(item)["attempts"]) == ("yahoo_finance", True, 2)
+    assert asked(market) == {"yahoo_finance": 2}
+
+
+@pytest.mark.parametrize(
+    ("symbol", "provider"),
+    [
+        ("AAPL", "yahoo_finance"), ("AAPL", "twelve_data"), ("BTC-USD", "finnhub"), ("AAPL", "alpha_vantage"),
+        ("BTC-USD", "coinbase"), ("EURUSD=X", "twelve_data"), ("^GSPC", "yahoo_finance"),
+    ],
+)  # fmt: skip
+def test_one_broken_answer_costs_no_window_of_bars(begin: Begin, market: Running, symbol: str, provider: str) -> None:
+    """Whoever is asked, for whatever interval: it is the only one on the route."""
+    routes = {f"FINTRACK_ROUTE_{name}_BARS": provider for name in ("STOCK", "CRYPTO", "FOREX", "INDEX")}
+    fetching = begin(routes)
+    for place, interval in enumerate(("1d", "1h", "15m"), 1):
+        item = fetching.plan(symbol, **history(interval))[0]
+        market.control.add_fault("html", provider=provider, count=1)
+        again = fetching.fetch(item, provider)
+        assert again == Retry(provider, acquisition.PAUSE_BROKEN, 1)
+        fetching.fetch(item, provider, retries=again.retries)  # whatever it says now, it is asked
+        assert fetching.attempts(item)[0][:2] == (provider, "malformed")
+        assert asked(market) == {provider: 2 * place}
+
+
+@pytest.mark.parametrize(("kind", "end"), [*((kind, "failed") for kind in BROKEN[:2]), ("nulls", "empty")])
+def test_a_provider_that_stays_broken_is_left_for_the_next_and_only_then_the_item_ends(
+    begin: Begin, market: Running, kind: str, end: str
+) -> None:
+    fetching = begin({"FINTRACK_ROUTE_STOCK_QUOTE": "yahoo_finance,finnhub"})
+    market.control.add_fault(kind, provider="yahoo_finance")
+    first, second = fetching.plan("AAPL", "MSFT")
+    visited, batch = fetching.follow(first, "yahoo_finance")
+    assert visited == ["yahoo_finance", "yahoo_finance", "finnhub"]
+    assert fetching.load(first, batch) == Ended("loaded")
+    market.control.add_fault("html", provider="finnhub")
+    alone = begin({"FINTRACK_ROUTE_STOCK_QUOTE": "yahoo_finance"})
+    visited, ended = alone.follow(second, "yahoo_finance")
+    assert visited == ["yahoo_finance", "yahoo_finance"]
+    assert isinstance(ended, Ended)
+    assert ended.state == end
+
+
+def test_to_be_asked_once_more_a_broken_answers_provider_must_have_a_place_in_its_quota(
+    begin: Begin, market: Running
+) -> None:
+    fetching = begin({"FINTRACK_ROUTE_STOCK_QUOTE": "yahoo_finance", "YAHOO_FINANCE_QUOTA": "1/m"})
+    market.control.add_fault("html", provider="yahoo_finance")
+    [item] = fetching.plan("AAPL")
+    assert fetching.fetch(item, "yahoo_finance") == Retry("yahoo_finance", acquisition.PAUSE_BROKEN, 1)
+    waits = fetching.fetch(item, "yahoo_finance", retries=1)
+    assert isinstance(waits, Retry)
+    assert waits.ticket is not None
+    assert waits.countdown > 50
+    assert asked(market) == {"yahoo_finance": 1}
+
+
+def test_a_broken_answer_that_is_delivered_again_is_not_read_again(begin: Begin, market: Running) -> None:
+    """It is kept for a person; the item goes on with a new one."""
+    fetching = begin({"FINTRACK_ROUTE_STOCK_QUOTE": "yahoo_finance"})
+    market.control.add_fault("html", provider="yahoo_finance", count=1)
+    [item] = fetching.plan("AAPL")
+    fetching.fetch(item, "yahoo_finance")  # the message that it answers with is lost
+    [again] = fetching.reconcile(NOW + timedelta(days=1))
+    assert again.resume
+    visited, batch = fetching.follow(again, "yahoo_finance")
+    assert visited == ["yahoo_finance"]
+    assert fetching.load(again, batch) == Ended("loaded")
+    [broken] = fetching.row(item)["attempt_log"]
+    assert broken["reason"] == "malformed"
+    assert broken["payload"]
+    assert asked(market) == {"yahoo_finance": 2}
+
+
+@pytest.mark.parametrize("provider", ["yahoo_finance", "coinbase"])
+def test_a_401_of_a_provider_that_is_asked_without_a_key_passes(begin: Begin, market: Running, provider: str) -> None:
+    """yahoofinance-api#206: one `Invalid Crumb` ended the item."""
+    fetching = begin({"FINTRACK_ROUTE_CRYPTO_QUOTE": provider})
+    market.control.add_fault("status", provider=provider, status=401, count=1)
+    [item] = fetching.plan("BTC-USD")
+    visited, batch = fetching.follow(item, provider)
+    assert visited == [provider, provider]
+    assert fetching.load(item, batch) == Ended("loaded")
+    assert [entry[:2] for entry in fetching.attempts(item)] == [(provider, "transient")]
 
 
 # --- Keys ----------------------------------------------------------------------------------------------------------
@@ -606,10 +716,11 @@ def test_a_provider_that_gives_no_price_is_left_out_wherever_it_stands_on_the_ro
     market.control.add_fault(provider=broken, **fault)
     [item] = agreed.plan("AAPL", consensus=3)
     visited, batch = agreed.follow(item, "finnhub")
-    assert visited == list(THREE)
+    tries = 1 if reason == "quota" else 2
+    assert visited == [name for name in THREE for _ in range(tries if name == broken else 1)]
     assert agreed.load(item, batch) == Ended("loaded")
     assert conn.execute("SELECT source, price FROM fintrack.quotes").fetchall() == [("consensus", Decimal("429.52"))]
-    assert [entry[:2] for entry in agreed.attempts(item)] == [(broken, reason)]
+    assert [entry[:2] for entry in agreed.attempts(item)] == [(broken, reason)] * tries
     [(_, _, detail)] = measures(conn, item.run_id)
     assert detail["prices"].keys() == set(THREE) - {broken}
 
@@ -619,7 +730,7 @@ def test_an_answer_without_a_price_does_not_keep_the_others_from_being_asked(beg
     market.control.add_fault("nulls", provider="yahoo_finance")
     [item] = fetching.plan("AAPL", consensus=2)
     visited, batch = fetching.follow(item, "yahoo_finance")
-    assert visited == ["yahoo_finance", "finnhub", "twelve_data"]
+    assert visited == ["yahoo_finance", "yahoo_finance", "finnhub", "twelve_data"]
     assert fetching.load(item, batch) == Ended("loaded")
 
 
@@ -637,8 +748,9 @@ def test_where_one_alone_answers_its_price_stands_under_its_own_name(
 def test_where_nobody_answers_the_item_ends_as_it_would_alone(agreed: Fetching, market: Running) -> None:
     market.control.add_fault("html")
     [item, empty] = agreed.plan("AAPL", "MSFT", consensus=3)
-    assert agreed.follow(item, "finnhub") == (list(THREE), Ended("failed", "malformed"))
-    assert [entry[:2] for entry in agreed.attempts(item)] == [(name, "malformed") for name in THREE]
+    twice = [name for name in THREE for _ in range(2)]
+    assert agreed.follow(item, "finnhub") == (twice, Ended("failed", "malformed"))
+    assert [entry[:2] for entry in agreed.attempts(item)] == [(name, "malformed") for name in twice]
     market.control.clear_faults()
     market.control.add_fault("nulls", provider="yahoo_finance")
     market.control.add_fault("html", provider="twelve_data")

@@ -93,8 +93,9 @@ class RoutedClient:
             ask = Ask(Kind.QUOTE, instrument, datetime.now(tz=UTC))
             try:
                 return _plain(self._asked(name, ask))
-            except ProviderError as error:
-                if name == names[-1] or not error.reroute:
+            except ProviderError:
+                # Whatever it means for this provider, an answer without a price too: the next one may have a price.
+                if name == names[-1]:
                     raise
         raise AssertionError("a route has at least one provider")
 
