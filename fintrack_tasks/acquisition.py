@@ -26,6 +26,7 @@ from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.client import HttpClient
 from fintrack_tasks.fetch.exchange import exchange
 from fintrack_tasks.fetch.gate import Gate, Pass, Place, Ticket
+from fintrack_tasks.fetch.interpret import interpret
 from fintrack_tasks.fetch.providers.base import Ask, HttpRequest, HttpResponse, Provider
 from fintrack_tasks.publish import messages
 from fintrack_tasks.settings import Settings
@@ -121,7 +122,7 @@ def fetch(
                 return _wait(item, name, answer, retries, database=database, settings=settings, now=now)
             response, taken = answer.response, answer.taken
             _keep(item, name, request.path, response, database=database, now=now)
-        batch = provider.parse(ask, response)
+        batch = interpret(name, lambda: provider.parse(ask, response))
     except ProviderError as error:
         if isinstance(error.partial, HttpResponse):
             _keep(item, name, request.path, error.partial, database=database, now=now)

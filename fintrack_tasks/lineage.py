@@ -11,6 +11,7 @@ import psycopg
 from fintrack_tasks.domain import Instrument, Interval, Kind, Window, to_micros
 from fintrack_tasks.errors import ProviderError, StoreError, UsageError
 from fintrack_tasks.fetch import providers
+from fintrack_tasks.fetch.interpret import interpret
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.store import actions, origins, payloads
 
@@ -81,7 +82,8 @@ def _provider_row(conn: psycopg.Connection, instrument: Instrument, row: Mapping
     try:
         kept = payloads.get(conn, bytes(row["sha256"]))
         ask = Ask(Kind(row["kind"]), instrument, kept.received_at, interval, window)
-        batch = providers.provider(kept.provider).parse(ask, HttpResponse(kept.status, kept.body, kept.headers))
+        provider, response = providers.provider(kept.provider), HttpResponse(kept.status, kept.body, kept.headers)
+        batch = interpret(kept.provider, lambda: provider.parse(ask, response))
     except (ProviderError, StoreError, UsageError):
         return None
     stamps = list(batch.columns["timestamp"])

@@ -11,6 +11,7 @@ from fintrack_tasks.errors import ProviderError
 from fintrack_tasks.fetch.client import HttpClient
 from fintrack_tasks.fetch.exchange import exchange
 from fintrack_tasks.fetch.gate import Gate, Place, Ticket
+from fintrack_tasks.fetch.interpret import interpret
 from fintrack_tasks.fetch.providers import ecb
 from fintrack_tasks.fetch.providers.base import Ask
 from fintrack_tasks.store import fx, payloads
@@ -64,7 +65,7 @@ def update_rates(
     with database.connection() as conn:
         payloads.add(conn, kept)
     try:
-        rates = ecb.rates(response, now)
+        rates = interpret(facts.name, lambda: ecb.rates(response, now))
     except ProviderError as error:
         gate.learn(answer.taken, error)
         raise

@@ -615,6 +615,30 @@ def test_an_answer_that_was_kept_is_read_by_the_provider_that_gave_it(begin: Beg
     assert asked(market) == counted
 
 
+@pytest.mark.parametrize("error", [RecursionError, MemoryError, OverflowError, KeyError])
+def test_a_parser_that_fails_on_a_kept_answer_ends_it_as_malformed_and_is_not_asked_again(
+    error: type[Exception], begin: Begin, market: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither now nor when the item is delivered once more: a parser says the same of the same bytes."""
+    fetching = begin({"FINTRACK_ROUTE_STOCK": "yahoo_finance"})
+    [item] = fetching.plan("AAPL")
+    read = []
+
+    def parse(ask: Any, response: Any) -> Batch:
+        read.append(response.body)
+        raise error
+
+    monkeypatch.setattr(type(providers.provider("yahoo_finance")), "parse", staticmethod(parse))
+    with capture_logs() as logs:
+        visited, ended = fetching.follow(item, "yahoo_finance")
+    assert ended == Ended("failed", "malformed")
+    told = [log for log in logs if log["event"] == "parser_failed"]
+    assert len(told) == len(read) == len(visited)
+    assert {log["error"] for log in told} == {error.__name__}
+    assert fetching.fetch(item, "yahoo_finance") == Ended("stale")
+    assert len(read) == len(visited) <= 2
+
+
 # --- Consensus -----------------------------------------------------------------------------------------------------
 
 THREE = ("finnhub", "twelve_data", "yahoo_finance")
@@ -707,7 +731,7 @@ def test_a_route_with_fewer_providers_than_were_asked_for_gives_what_they_say(
     [
         *((name, {"kind": "html"}, "malformed") for name in THREE),
         *((name, {"kind": "storm429", "retry_after": 9_000}, "quota") for name in THREE),
-        ("yahoo_finance", {"kind": "nulls"}, "empty"),
+        ("yahoo_finance", {"kind": "nulls"}, "no_price"),
     ],
 )
 def test_a_provider_that_gives_no_price_is_left_out_wherever_it_stands_on_the_route(
@@ -755,7 +779,7 @@ def test_where_nobody_answers_the_item_ends_as_it_would_alone(agreed: Fetching, 
     market.control.add_fault("nulls", provider="yahoo_finance")
     market.control.add_fault("html", provider="twelve_data")
     market.control.add_fault("html", provider="finnhub")
-    assert agreed.follow(empty, "finnhub")[1] == Ended("empty", "empty")
+    assert agreed.follow(empty, "finnhub")[1] == Ended("empty", "no_price")
 
 
 def test_an_item_that_was_lost_between_two_opinions_comes_to_its_end(

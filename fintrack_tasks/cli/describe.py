@@ -13,6 +13,7 @@ from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.domain import AssetClass, Budget, Instrument
 from fintrack_tasks.errors import MissingKeyError, ProviderError, UsageError
 from fintrack_tasks.fetch import providers, route
+from fintrack_tasks.fetch.interpret import interpret
 from fintrack_tasks.fetch.providers.base import Profiling, Provider
 from fintrack_tasks.store import instruments
 
@@ -109,7 +110,9 @@ def _profile(connections: Connections, provider: Any, instrument: Instrument) ->
         time.sleep(answer.seconds)  # the slot's own time: nothing is asked before it
         ticket = answer.ticket
     try:
-        described: Instrument = provider.parse_profile(instrument, answer.response, utc_now())
+        described: Instrument = interpret(
+            provider.facts.name, lambda: provider.parse_profile(instrument, answer.response, utc_now())
+        )
     except ProviderError as error:
         connections.gate.learn(answer.taken, error)
         raise

@@ -18,6 +18,7 @@ from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.domain import AssetClass, Instrument
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.fetch import constituents
+from fintrack_tasks.fetch.interpret import interpret
 from fintrack_tasks.store import instruments
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def import_members(
 
 def _members(http: HttpClient, index: str) -> list[constituents.Constituent]:
     response = http.get(constituents.FACTS, constituents.request(index))
-    return constituents.parse(index, response, datetime.now(tz=UTC))
+    return interpret(constituents.FACTS.name, lambda: constituents.parse(index, response, datetime.now(tz=UTC)))
 
 
 def _register(conn: psycopg.Connection, chosen: Sequence[Instrument]) -> int:

@@ -15,6 +15,7 @@ from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.client import HttpClient
 from fintrack_tasks.fetch.exchange import exchange
 from fintrack_tasks.fetch.gate import Gate, Place
+from fintrack_tasks.fetch.interpret import interpret
 from fintrack_tasks.fetch.keys import KeyRing
 from fintrack_tasks.fetch.local_gate import LocalGate
 from fintrack_tasks.fetch.providers.base import Ask, Batching, HttpRequest, HttpResponse
@@ -152,7 +153,7 @@ class RoutedClient:
             self._gate.cancel(facts, request, Budget.REAL_TIME, answer.ticket)
             raise QuotaError(f"{name}: the next free slot is {answer.seconds:.1f} s away", asked=False)
         try:
-            return parse(answer.response)
+            return interpret(name, lambda: parse(answer.response))
         except ProviderError as error:
             self._gate.learn(answer.taken, error)
             raise
