@@ -27,7 +27,6 @@ RUN groupadd --gid 10001 fintrack \
     && install -d -o fintrack -g fintrack /var/lib/fintrack
 COPY --from=builder /opt/fintrack /opt/fintrack
 WORKDIR /app
-COPY flowerconfig.py ./
 USER fintrack
 STOPSIGNAL SIGTERM
 # For a worker with Celery's own node name, as CMD starts it; docker-compose.yml has one for each other role.

@@ -5,7 +5,7 @@ way of :mod:`fintrack_tasks.settings`; see ``.env.example``.
 """
 
 from celery.schedules import crontab
-from kombu import Queue
+from kombu.entity import Queue
 
 from fintrack_tasks.fetch import providers, quota
 from fintrack_tasks.settings import settings
@@ -100,7 +100,8 @@ task_annotations = {
 
 # --- Monitoring ----------------------------------------------------------------------------------------------------
 worker_send_task_events = _settings.monitoring_enabled
-task_send_sent_event = _settings.monitoring_enabled
+# Flower hears of a task when a worker has it. What only waits would fill its memory, and cost a call for each message.
+task_send_sent_event = False
 worker_hijack_root_logger = False
 
 # --- The schedule, kept in Redis by RedBeat so that a second beat can stand by --------------------------------------

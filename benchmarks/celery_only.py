@@ -6,7 +6,7 @@ import requests
 from celery import Celery
 from kombu import Queue
 
-import celeryconfig
+from fintrack_tasks import celeryconfig
 
 app = Celery("celery_only")
 app.config_from_object(

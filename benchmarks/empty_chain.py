@@ -6,7 +6,7 @@ What this app reaches is what Celery, Redis and this machine allow; the pipeline
 from celery import Celery
 from kombu import Queue
 
-import celeryconfig
+from fintrack_tasks import celeryconfig
 
 app = Celery("empty_chain")
 app.config_from_object(

@@ -183,6 +183,8 @@ class Settings(BaseModel):
     flower_basic_auth: SecretStr = SecretStr("")
     flower_address: str = "127.0.0.1"
     flower_port: int = Field(5555, ge=0, le=65535)
+    flower_hosts: str = ""
+    """Names besides loopback and its address under which Flower is asked, with commas."""
 
     fintrack_home: Path = Path(".fintrack")
     fintrack_history_start: str = "2020-01-01"

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tomllib
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,7 +72,7 @@ def test_the_example_as_env_file_leaves_the_connections_to_the_running_stack() -
 def test_the_compose_file_passes_every_setting_on() -> None:
     passed = set(yaml.safe_load(read("docker-compose.yml"))["x-environment"])
     # Log files and the folder of local servers belong to one machine; Flower has a service of its own.
-    own = {"LOG_FILE", "FINTRACK_HOME", "FLOWER_BASIC_AUTH", "FLOWER_ADDRESS", "FLOWER_PORT"}
+    own = {"LOG_FILE", "FINTRACK_HOME", "FLOWER_BASIC_AUTH", "FLOWER_ADDRESS", "FLOWER_HOSTS", "FLOWER_PORT"}
     fields = {name.upper() for name in Settings.model_fields} - {"PROVIDER_BASE_URLS", "PROVIDER_QUOTAS", "ROUTES"}
     assert fields - own - passed == set()
 
@@ -264,23 +263,3 @@ def test_a_chosen_python_that_does_not_run_is_not_replaced_in_silence(bare_check
     refused = make_venv(bare_checkout, PYTHON="/nowhere/python")
     assert refused.returncode != 0
     assert refused.stderr == "make: PYTHON=/nowhere/python does not run\n"
-
-
-def test_the_wheel_brings_configuration_data_and_migrations(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE", "celeryconfig.py"):
-        shutil.copy(ROOT / name, source / name)
-    shutil.copytree(ROOT / "fintrack_tasks", source / "fintrack_tasks", ignore=shutil.ignore_patterns("__pycache__"))
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    built = subprocess.run(
-        [*pip, "--wheel-dir", str(tmp_path), str(source)], check=False, capture_output=True, text=True, env=os.environ
-    )
-    assert built.returncode == 0, built.stdout + built.stderr
-    [wheel] = tmp_path.glob("*.whl")
-    names = set(zipfile.ZipFile(wheel).namelist())
-    package = {
-        path for path in (ROOT / "fintrack_tasks").rglob("*") if path.is_file() and "__pycache__" not in path.parts
-    }
-    wanted = {str(path.relative_to(ROOT)) for path in package} | {"celeryconfig.py"}
-    assert wanted - names == set()

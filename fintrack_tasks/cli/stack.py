@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final
 import psutil
 import typer
 
+from fintrack_tasks import flower_login
 from fintrack_tasks.cli.context import as_environment
 from fintrack_tasks.cli.database import prepare
 from fintrack_tasks.cli.output import console, errors, print_json
@@ -30,8 +31,6 @@ __all__ = ["boot", "down", "env", "sandbox", "start_workers", "up"]
 
 SANDBOX_HISTORY: Final = {"FINTRACK_HISTORY_START": "2010-01-01", "FINTRACK_HISTORY_END": "2019-01-01"}
 """The bundled prices end in 2013 (stocks) and 2018 (indices): asking for later days would only find them absent."""
-
-LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 SANDBOX_QUOTA: Final = "200/s"
 """The sandbox is ours: its providers need not be spared, unless the operator says otherwise."""
@@ -55,7 +54,8 @@ def up(
         start_workers(stack, environment, workers=workers)
         flower = _start_schedule(stack, environment)
         wait_for_workers(stack)
-        console.print(f"running; Flower: {flower}; stop it with: fintrack down")
+        console.print(f"running; Flower: {flower}; stop it with: fintrack down", markup=False, soft_wrap=True)
+        console.print(f"user and password for Flower: {_login_place()}", markup=False, soft_wrap=True)
         if detach:
             return
         console.print("press Ctrl-C to stop")
@@ -146,6 +146,7 @@ def _start_sandbox(stack: Stack, seed: int) -> dict[str, str]:
     port_file.unlink(missing_ok=True)
     argv = [
         sys.executable,
+        "-P",
         "-m",
         "fintrack_tasks.sandbox",
         "--port",
@@ -194,12 +195,19 @@ def _start_schedule(stack: Stack, environment: Mapping[str, str]) -> str:
     if running := _flower_address(stack):
         return running
     settings = load_settings(full)
+    flower_login.logins(settings)  # made or refused here, where a person reads it
     port = _free_port(settings.flower_port)
     stack.add_environment({"FLOWER_PORT": str(port)})
-    if settings.flower_address in LOOPBACK and not settings.flower_basic_auth.get_secret_value():
-        full["FLOWER_UNAUTHENTICATED_API"] = "true"  # behind loopback alone: its API starts and revokes tasks
     _celery(stack, full, "flower", "flower", f"--address={settings.flower_address}", f"--port={port}")
     return f"http://{settings.flower_address}:{port}"
+
+
+def _login_place() -> str:
+    """Where the operator finds what Flower asks for; the words themselves stay out of terminals and logs."""
+    settings = load_settings()
+    if settings.flower_basic_auth.get_secret_value():
+        return "as FLOWER_BASIC_AUTH has it"
+    return str(flower_login.login_file(settings.fintrack_home))
 
 
 def _flower_address(stack: Stack) -> str | None:
@@ -212,7 +220,8 @@ def _flower_address(stack: Stack) -> str | None:
 
 
 def _celery(stack: Stack, environment: Mapping[str, str], name: str, command: str, *options: str) -> None:
-    argv = [sys.executable, "-m", "celery", "-A", "fintrack_tasks", command, *options]
+    # As `celery -A fintrack_tasks`, but nothing of the working folder is imported (fintrack_tasks/celery_command.py).
+    argv = [sys.executable, "-P", "-m", "fintrack_tasks.celery_command", "-A", "fintrack_tasks", command, *options]
     if command != "flower":
         argv += ["--loglevel", environment.get("LOG_LEVEL", "INFO")]
     stack.spawn(name, argv, env=dict(environment))
@@ -279,7 +288,7 @@ def sandbox(
     quota: Annotated[list[str] | None, typer.Option(help="Such as yahoo_finance=20/s,600/m; may be repeated.")] = None,
 ) -> None:
     """Serve the local market alone, until Ctrl-C: it answers as the providers do."""
-    argv = [sys.executable, "-m", "fintrack_tasks.sandbox", "--port", str(port), "--seed", str(seed)]
+    argv = [sys.executable, "-P", "-m", "fintrack_tasks.sandbox", "--port", str(port), "--seed", str(seed)]
     for text in quota or ():
         name, _, limits = text.partition("=")
         if name not in providers.names() or not limits:

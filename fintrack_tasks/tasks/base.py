@@ -57,7 +57,10 @@ def _close(**_: Any) -> None:
 
 
 class BaseTask(Task):
-    """A server of ours that is down is waited for with growing pauses; what is left then belongs to reconcile."""
+    """A server of ours that is down is waited for with growing pauses; what is left then belongs to reconcile.
+
+    Those that run every few seconds say ``send_events=False``: they would bury the rest in Flower's list.
+    """
 
     abstract = True
     autoretry_for: ClassVar[tuple[type[Exception], ...]] = (OutageError,)

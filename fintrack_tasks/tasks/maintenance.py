@@ -18,7 +18,7 @@ __all__ = ["cleanup", "reconcile"]
 log = structlog.get_logger("fintrack.tasks")
 
 
-@app.task(name="fintrack.reconcile", base=BaseTask)
+@app.task(name="fintrack.reconcile", base=BaseTask, send_events=False)
 def reconcile() -> dict[str, Any]:
     """Enqueue again what has neither ended nor moved until its deadline."""
     items = pipeline.reconcile(database=connections().database, settings=settings(), now=utc_now())

@@ -22,7 +22,7 @@ _LINGER_SECONDS: Final = 0.15
 """A burst of commits is collected for so long: one drain for many costs the fleet less than one for each."""
 
 
-@app.task(name="fintrack.publish", base=BaseTask, bind=True)
+@app.task(name="fintrack.publish", base=BaseTask, bind=True, send_events=False)
 def publish(self: BaseTask) -> dict[str, Any]:
     """Close complete runs and send what the outbox holds."""
     # The mark goes before the outbox is read: a commit that finds no mark enqueues the next drain, and a commit

@@ -25,7 +25,7 @@ _AT_MOST: Final = 120.0
 """Seconds of one message: half the soft time limit."""
 
 
-@app.task(name="fintrack.measure_quality", base=BaseTask, bind=True)
+@app.task(name="fintrack.measure_quality", base=BaseTask, bind=True, send_events=False)
 def measure_quality(self: BaseTask) -> dict[str, Any]:
     """Measure the runs that have ended, the oldest first."""
     # The mark goes first: a run that ends from now on is either seen below or enqueues the next message.

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import celeryconfig
+from fintrack_tasks import celeryconfig
 from tests.docker.engine import PASSWORDS, compose, docker
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]

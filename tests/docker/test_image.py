@@ -24,7 +24,7 @@ def test_the_image_runs_as_a_user_without_rights(image: str) -> None:
 
 def test_the_package_is_importable_and_brings_its_data_and_migrations(image: str) -> None:
     program = (
-        "import celeryconfig, pathlib, fintrack_tasks;"
+        "import pathlib, fintrack_tasks.celeryconfig;"
         "home = pathlib.Path(fintrack_tasks.__file__).parent;"
         "print(fintrack_tasks.app.main,"
         " len(list(home.glob('sandbox/data/*.csv.gz'))) > 0,"

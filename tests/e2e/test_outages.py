@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from fintrack_tasks.embedded.state import StackState
@@ -165,18 +164,6 @@ def test_up_in_the_foreground_tells_which_server_ended_and_leaves_with_the_stack
         command.kill()
         command.wait(30)
         fintrack(home, "down", check=False)
-
-
-def test_flowers_api_is_open_behind_loopback_and_nowhere_else(tmp_path: Path) -> None:
-    for number, own in enumerate(({}, {"FLOWER_BASIC_AUTH": "a:b"})):
-        home = tmp_path / str(number)
-        fintrack(home, "up", "--detach", environment={**own, "FLOWER_PORT": "0"})
-        try:
-            state = StackState.read(home / "stack.json")
-            [flower] = [psutil.Process(each.pid) for each in state.processes if each.name == "flower"]
-            assert flower.environ().get("FLOWER_UNAUTHENTICATED_API") == (None if own else "true")
-        finally:
-            fintrack(home, "down", check=False)
 
 
 def test_a_demo_whose_kafka_dies_shows_what_was_loaded_and_names_kafka(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_a_broker_that_is_away_fails_no_publishing(
 
 
 def test_the_schedule_measures_what_was_missed_and_trains_once_a_week() -> None:
-    import celeryconfig
+    from fintrack_tasks import celeryconfig
 
     entries = {name: celeryconfig.beat_schedule[name] for name in ("measure-quality", "anomaly-models")}
     assert {each["task"] for each in entries.values()} == {measure_quality.name, train_anomaly_models.name}

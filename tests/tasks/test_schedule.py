@@ -18,7 +18,7 @@ import redis
 import yaml
 from celery import Celery
 
-import celeryconfig
+from fintrack_tasks import celeryconfig
 from fintrack_tasks.embedded.ports import choose_port
 from fintrack_tasks.embedded.process import ProcessState, terminate
 from fintrack_tasks.embedded.valkey import Valkey
