@@ -15,6 +15,9 @@ _settings = settings()
 # --- Broker: Redis -------------------------------------------------------------------------------------------------
 broker_url = _settings.redis_url.get_secret_value()
 broker_connection_retry_on_startup = True
+# A worker waits for its broker however long it is away, and survives what a full or read-only one refuses.
+broker_connection_max_retries = None
+broker_channel_error_retry = True
 # Longer than the longest task and the longest countdown, or a message that is still held would be delivered twice.
 _VISIBILITY_SECONDS = 1800
 broker_transport_options = {
@@ -85,9 +88,9 @@ task_routes = {
     "fintrack.*": {"queue": "ops"},
 }
 
-# Celery's own consumer keeps a limit far too low as soon as ten messages wait for it, and lets one queue take all
-# prefetch places; see the file.
-worker_consumer = "fintrack_tasks.tasks.pacing:PacedConsumer"
+# Celery's own consumer keeps a limit far too low as soon as ten messages wait for it, lets one queue take all prefetch
+# places, and leaves what a dead worker or a broken connection held lying until the visibility timeout; see the files.
+worker_consumer = "fintrack_tasks.tasks.consumer:WorkerConsumer"
 
 # --- Rate limits: one task per provider, because a Celery rate limit belongs to a task ------------------------------
 # A worker's share for the time until it knows how many live; tasks/fleet.py divides it among them from then on.

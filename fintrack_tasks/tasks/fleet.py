@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+import kombu.exceptions
 import redis
 import structlog
 from celery import bootsteps
@@ -18,7 +19,8 @@ from fintrack_tasks.app import app
 from fintrack_tasks.fetch import providers, quota
 from fintrack_tasks.settings import settings
 from fintrack_tasks.tasks.base import connections
-from fintrack_tasks.tasks.pacing import PacedConsumer
+from fintrack_tasks.tasks.consumer import WorkerConsumer
+from fintrack_tasks.tasks.holders import Succession
 
 __all__ = ["Fleet", "limits", "living", "muster"]
 
@@ -30,6 +32,7 @@ _GONE: Final = 7.0
 _SLACK: Final = 1.25
 """Shares are so much larger than a worker's part: work is never spread evenly, and the gate holds the total."""
 _KEY: Final = "fintrack:fleet:{}"
+_OUTAGES: Final = (redis.exceptions.RedisError, kombu.exceptions.OperationalError)
 
 
 def muster(client: redis.Redis, name: str, queues: list[str], now: float) -> dict[str, int]:
@@ -72,17 +75,22 @@ class Fleet(bootsteps.StartStopStep):
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
-    def __init__(self, parent: PacedConsumer, **kwargs: Any) -> None:
+    def __init__(self, parent: WorkerConsumer, **kwargs: Any) -> None:
         self._entry: Any = None
+        self._succession = Succession(app)
         super().__init__(parent, **kwargs)
 
-    def start(self, consumer: PacedConsumer) -> None:
-        """Say so now and every two seconds."""
+    def start(self, consumer: WorkerConsumer) -> None:
+        """Say so now and every two seconds; put back what the connection before this one held."""
         served = list(consumer.app.amqp.queues.consume_from)
+        try:
+            self._succession.begin(connections().redis, consumer.holder or "", consumer.before)
+        except _OUTAGES as error:  # what the connection before held is taken up by whoever is there first
+            log.warning("messages_not_put_back", worker=consumer.hostname, error=type(error).__name__)
         self._entry = consumer.timer.call_repeatedly(EVERY, self._tick, (consumer, served))
         self._tick(consumer, served)
 
-    def stop(self, consumer: PacedConsumer) -> None:
+    def stop(self, consumer: WorkerConsumer) -> None:
         """Leave the fleet, so that the others' shares grow at once."""
         if self._entry is None:
             return
@@ -91,17 +99,19 @@ class Fleet(bootsteps.StartStopStep):
         try:
             for name in consumer.app.amqp.queues.consume_from:
                 connections().redis.zrem(_KEY.format(name), consumer.hostname)
-        except redis.exceptions.RedisError:
+            self._succession.leave(connections().redis, consumer.holder or "")
+        except _OUTAGES:
             log.warning("fleet_not_left", worker=consumer.hostname)
 
     shutdown = stop
 
-    def _tick(self, consumer: PacedConsumer, served: list[str]) -> None:
+    def _tick(self, consumer: WorkerConsumer, served: list[str]) -> None:
         client = connections().redis
         try:
             seconds, micros = client.time()
             counts = muster(client, consumer.hostname, served, seconds + micros / 1e6)
-        except redis.exceptions.RedisError:
+            self._succession.tick(client, consumer.holder or "")
+        except _OUTAGES:
             return  # Celery itself says that Redis is away; the last shares hold meanwhile
         consumer.pace(limits(counts))
 

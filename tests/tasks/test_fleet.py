@@ -28,7 +28,8 @@ def queues(broker: redis.Redis) -> Iterator[list[str]]:
     """Two queues of this test's own."""
     names = [f"fetch.test-{uuid.uuid4().hex[:8]}" for _ in range(2)]
     yield names
-    broker.delete(*(f"fintrack:fleet:{name}" for name in names))
+    broker.delete(*(f"fintrack:fleet:{name}" for name in names), "fintrack:left:a@host:test")
+    broker.zrem("fintrack:holders", "a@host:test")
 
 
 # --- who lives -------------------------------------------------------------------------------------------------------
@@ -66,7 +67,7 @@ class Consumer:
     """As much of a worker's consumer as the step touches."""
 
     def __init__(self, queues: list[str]) -> None:
-        self.hostname = "a@host"
+        self.hostname, self.holder, self.before = "a@host", "a@host:test", None
         self.app = SimpleNamespace(amqp=SimpleNamespace(queues=SimpleNamespace(consume_from=dict.fromkeys(queues))))
         self.cancelled, self.paced = 0, list[Any]()
         self.timer = SimpleNamespace(call_repeatedly=lambda *_: SimpleNamespace(cancel=self.cancel))
