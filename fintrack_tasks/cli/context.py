@@ -33,13 +33,22 @@ def redis_outage(settings: Settings) -> Iterator[None]:
     """Name Redis and its address where its client only says that a connection failed."""
     try:
         yield
-    except _lost():
-        raise OutageError("Redis", redact_url(settings.redis_url.get_secret_value())) from None
+    except _lost() as error:
+        from fintrack_tasks.refusals import remedy_of  # noqa: PLC0415  a client of Redis is loaded by now
+
+        address, remedy = redact_url(settings.redis_url.get_secret_value()), remedy_of(error)
+        raise (OutageError("Redis", address, remedy) if remedy else OutageError("Redis", address)) from None
 
 
 def _lost() -> tuple[type[Exception], ...]:
-    """What the clients of Redis raise when a connection fails; one that was not imported raised nothing."""
-    named = (("redis.exceptions", ("ConnectionError", "TimeoutError")), ("kombu.exceptions", ("OperationalError",)))
+    """What the clients of Redis raise when a connection fails, or Redis is full; one that was not imported raised
+    nothing.
+    """
+    refusals = ("OutOfMemoryError", "ReadOnlyError")
+    named = (
+        ("redis.exceptions", ("ConnectionError", "TimeoutError", *refusals)),
+        ("kombu.exceptions", ("OperationalError",)),
+    )
     imported = [(sys.modules[module], names) for module, names in named if module in sys.modules]
     return tuple(getattr(module, name) for module, names in imported for name in names)
 

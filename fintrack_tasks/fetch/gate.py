@@ -35,6 +35,7 @@ from fintrack_tasks.errors import (
 from fintrack_tasks.fetch.keys import Key, KeyRing
 from fintrack_tasks.fetch.providers.base import Facts, HttpRequest
 from fintrack_tasks.fetch.quota import Window, floors_of, longest_window, quotas_of, windows
+from fintrack_tasks.refusals import remedy_of
 from fintrack_tasks.settings import Settings, redact_url
 
 __all__ = ["PATIENCE", "Gate", "Pass", "Place", "Standing", "Ticket"]
@@ -315,6 +316,11 @@ class Gate:
             answer = self._script(keys=[f"{self._prefix}:{{{facts.name}}}"], args=[orjson.dumps(ask)])
         except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
             raise OutageError("Redis", redact_url(self._settings.redis_url.get_secret_value())) from error
+        except redis.exceptions.ResponseError as error:
+            if remedy := remedy_of(error):
+                address = redact_url(self._settings.redis_url.get_secret_value())
+                raise OutageError("Redis", address, remedy) from error
+            raise
         return _texts(answer)
 
 

@@ -20,6 +20,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from fintrack_tasks.errors import FinTrackError, OutageError
+from fintrack_tasks.refusals import remedy_of
 from fintrack_tasks.settings import Settings, load_settings, redact_url
 
 __all__ = ["HealthChecker", "HealthStatus"]
@@ -82,8 +83,12 @@ class HealthChecker:
         )
         try:
             client.ping()
-        except redis.exceptions.RedisError:
-            raise OutageError("Redis", redact_url(url)) from None
+            client.set("fintrack:health", 1, ex=60)  # one that is full, or cannot write to its disk, answers a ping
+        except redis.exceptions.RedisError as error:
+            remedy = remedy_of(error)
+            raise (
+                OutageError("Redis", redact_url(url), remedy) if remedy else OutageError("Redis", redact_url(url))
+            ) from None
         finally:
             client.close()
         return f"answers at {redact_url(url)}"

@@ -14,9 +14,10 @@ from celery import Task, signals
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.errors import OutageError, ProviderError, UsageError
 from fintrack_tasks.observability import metrics
+from fintrack_tasks.refusals import remedy_of
 from fintrack_tasks.settings import settings
 
-__all__ = ["OUTAGES", "BaseTask", "connections", "utc_now"]
+__all__ = ["OUTAGES", "BaseTask", "connections", "is_outage", "utc_now"]
 
 log = structlog.get_logger("fintrack.tasks")
 
@@ -27,6 +28,12 @@ OUTAGES: Final = (
     redis.exceptions.TimeoutError,
 )
 """A server of ours does not answer. What was to be done is delayed, never failed: the ledger knows of it."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether a server of ours does not answer, or answers that it can take nothing now."""
+    return isinstance(error, OUTAGES) or remedy_of(error) is not None
+
 
 _process: dict[str, Connections] = {}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import redis
@@ -19,7 +19,7 @@ from celery import Celery
 
 from fintrack_tasks.tasks.transport import astray
 
-__all__ = ["SILENT_SECONDS", "Succession", "key_names", "missing", "name_holder", "put_back"]
+__all__ = ["SILENT_SECONDS", "Succession", "key_names", "missing", "name_holder", "put_back", "register"]
 
 log = structlog.get_logger("fintrack.holders")
 
@@ -47,14 +47,20 @@ def key_names(holder: str) -> dict[str, str]:
     return {"unacked_key": f"unacked:{holder}", "unacked_index_key": f"unacked_index:{holder}"}
 
 
+def register(client: redis.Redis, holder: str) -> None:
+    """Say that a connection holds messages from now on."""
+    client.zadd(_HOLDERS, {holder: _now(client)})
+    client.hdel(_MISSING, _worker(holder))
+
+
 def put_back(app: Celery, holder: str) -> int:
     """Put what a holder held back to the heads of its queues; returns how many messages that were."""
     with app.connection_for_write(transport_options=key_names(holder)) as connection:
         channel = connection.default_channel
         with channel.conn_or_acquire() as client:
-            tags = client.zrange(channel.unacked_index_key, 0, -1)
+            tags: list[Any] = client.zrange(channel.unacked_index_key, 0, -1)
             for tag in tags:
-                channel.qos.restore_by_tag(tag.decode(), client, leftmost=False)
+                channel.qos.restore_by_tag(tag.decode(), client)
     return len(tags)
 
 
@@ -72,7 +78,8 @@ def put_back_astray(app: Celery) -> int:
 def missing(client: redis.Redis) -> dict[str, float]:
     """The workers that went silent of late without leaving and did not come back, with the seconds since."""
     now = _now(client)
-    found = {name.decode(): now - float(since) for name, since in client.hgetall(_MISSING).items()}
+    noted: Any = client.hgetall(_MISSING)
+    found = {name.decode(): now - float(since) for name, since in noted.items()}
     return {name: seconds for name, seconds in found.items() if seconds < _MISSING_SECONDS}
 
 
@@ -94,10 +101,9 @@ class Succession:
         self._last = 0.0
 
     def begin(self, client: redis.Redis, holder: str, before: str | None) -> None:
-        """Say that a new connection holds from now on, and put back what the one before it still held."""
+        """Put back what the connection before this one still held."""
         self._since = None
-        client.zadd(_HOLDERS, {holder: _now(client)})
-        client.hdel(_MISSING, _worker(holder))
+        register(client, holder)
         count = put_back_astray(self._app)
         if before is not None:
             count += put_back(self._app, before)
@@ -147,5 +153,3 @@ class Succession:
 
 def _worker(holder: str) -> str:
     return holder.rpartition(":")[0]
-
-

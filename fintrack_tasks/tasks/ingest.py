@@ -18,7 +18,7 @@ from fintrack_tasks.errors import ConfigurationError, MissingKeyError, StoreErro
 from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.gate import Ticket
 from fintrack_tasks.settings import settings
-from fintrack_tasks.tasks.base import OUTAGES, BaseTask, connections, utc_now
+from fintrack_tasks.tasks.base import BaseTask, connections, is_outage, utc_now
 from fintrack_tasks.tasks.publish import publish_soon
 
 __all__ = ["enqueue", "fetch_tasks", "load", "transform", "validate"]
@@ -40,7 +40,7 @@ class ItemTask(BaseTask):
     def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         """An outage leaves the item to reconcile; anything else ends it as failed."""
         super().on_failure(exc, task_id, args, kwargs, einfo)
-        if isinstance(exc, OUTAGES):
+        if is_outage(exc):
             return
         message = args[0] if isinstance(args[0], dict) else args[0][0]
         reason = "internal_error"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import redis.exceptions
 import structlog
 
 from fintrack_tasks import pipeline
@@ -43,6 +44,6 @@ def publish_soon() -> None:
     try:
         if connections().redis.set(_PENDING, 1, nx=True, ex=_PENDING_SECONDS):
             publish.apply_async(countdown=_LINGER_SECONDS)
-    except OUTAGES as error:
+    except (*OUTAGES, redis.exceptions.ResponseError) as error:
         # What was committed stays committed: the schedule's own drain brings the events when Redis is back.
         log.warning("drain_not_enqueued", error=type(error).__name__)

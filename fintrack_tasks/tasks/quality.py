@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
+import redis.exceptions
 import structlog
 
 from fintrack_tasks import assurance
@@ -49,7 +50,7 @@ def measure_soon() -> None:
             waiting = quality.unmeasured(conn)
         if waiting and connections().redis.set(_PENDING, 1, nx=True, ex=_PENDING_SECONDS):
             measure_quality.apply_async()
-    except OUTAGES as error:
+    except (*OUTAGES, redis.exceptions.ResponseError) as error:
         log.warning("measuring_not_enqueued", error=type(error).__name__)
 
 

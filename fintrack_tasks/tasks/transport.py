@@ -1,9 +1,9 @@
 """kombu's Redis transport as a worker needs it that outlives its broker.
 
-Three things differ from kombu's own. A message that Redis will not note as held (it is full, or cannot write to its
-disk) is worked on all the same: it was taken from its queue already. One whose note is lost with the connection is
-kept in :data:`astray` until there is a connection again. And a channel whose connection is gone says so as a
-connection's error, where kombu reads an attribute of ``None``: whoever acknowledges a message of it only logs that.
+Two things differ from kombu's own. A message that left its queue and could not be noted as held, because the
+connection broke or Redis is full, is kept in :data:`astray` until it can be put back. And a channel whose connection is
+gone says so as a connection's error, where kombu reads an attribute of ``None``: whoever acknowledges a message of it
+only logs that.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from collections import deque
 from typing import Any, Final
 
 import redis.exceptions
-import structlog
 from celery import signals
 from kombu import transport
 from kombu.transport import redis as kombu_redis
-from kombu.transport import virtual
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-__all__ = ["Channel", "Transport", "astray", "use"]
+__all__ = ["PATIENT", "Channel", "Transport", "astray", "use"]
 
-log = structlog.get_logger("fintrack.transport")
+PATIENT: Final = {"max_retries": 30, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 2.0}
+"""How a worker sends messages: for about a minute, in which a broker may come back or get room. A program that waits
+for an answer is told at once, by Celery's own policy."""
 
 astray: deque[tuple[dict[str, Any], str, str]] = deque()
 """Messages, with exchange and routing key, that left their queue and could not be noted as held."""
@@ -39,11 +39,7 @@ class QoS(kombu_redis.QoS):
         """Note a message as held, before anything is done with it."""
         try:
             super().append(message, delivery_tag)
-        except redis.exceptions.ResponseError as error:
-            # Should the worker die before it is done, reconcile finds the item by its deadline.
-            log.warning("message_not_noted", reason=str(error)[:200])
-            virtual.QoS.append(self, message, delivery_tag)
-        except self.channel.connection_errors:
+        except (redis.exceptions.RedisError, OSError):
             delivery = message.delivery_info
             astray.append((message._raw, delivery["exchange"], delivery["routing_key"]))
             raise
@@ -73,8 +69,10 @@ class Transport(kombu_redis.Transport):
 
 
 @signals.celeryd_init.connect
-def use(**_: Any) -> None:
+def use(conf: Any = None, **_: Any) -> None:
     """Let this worker's connections be of this transport; other programs keep kombu's own."""
+    if conf is not None:
+        conf.task_publish_retry_policy = PATIENT
     name = f"{Transport.__module__}:{Transport.__qualname__}"
     for scheme in ("redis", "rediss"):
         transport.TRANSPORT_ALIASES[scheme] = name
