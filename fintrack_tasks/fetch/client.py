@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urljoin
 
 import requests
@@ -117,6 +117,19 @@ class HttpClient:
                 url = _redirected(facts, url, response.headers.get("location", ""))
         raise MalformedError(f"{facts.name}: too many redirects")
 
+    def reach(self, name: str, url: str) -> int:
+        """The status that an address answers with, whatever it means; nothing of the body is read, no key is sent.
+
+        :param name: how errors call it.
+        :raises TransientError: the network failed.
+        :raises MalformedError: no HTTP.
+        :raises ConfigurationError: the URL is none; names its variable.
+        """
+        facts, deadline = _stranger(name, url), self._clock() + self._timeout
+        headers = {**facts.headers, "Accept-Encoding": ACCEPTED}
+        with self._ask(facts, f"{self._base_url(facts)}/", headers, deadline) as response:
+            return response.status_code
+
     def close(self) -> None:
         """Close the pooled connections."""
         self._session.close()
@@ -189,6 +202,13 @@ class HttpClient:
         if any(parts):
             failure.partial = HttpResponse(response.status_code, redaction.broken_off(b"".join(parts)), headers)
         raise failure  # outside of the handler: the library's error, which knows the URL, is let go
+
+
+def _stranger(name: str, url: str) -> Facts:
+    """An address of which nothing is known but its name."""
+    nothing: frozenset[Any] = frozenset()
+    headers = {"User-Agent": "fintrack-tasks", "Accept": "*/*"}
+    return Facts(name, url, nothing, nothing, nothing, page_size=1, quotas=(), headers=headers)
 
 
 @dataclass(frozen=True, slots=True)

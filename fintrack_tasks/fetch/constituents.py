@@ -42,6 +42,10 @@ _DATE: Final = re.compile(r"(?<![0-9])([0-9]{4}-[0-9]{2}-[0-9]{2})(?![0-9])")
 _HIDDEN: Final = re.compile(r"display:\s*none")
 _FOOTNOTE: Final = re.compile(r"\[[^\]]{1,12}\]")
 _LONGEST: Final = 120
+_MOST_TAGS: Final = 100_000
+"""The whole page has some 50,000. Each costs a kilobyte or more once it is parsed."""
+_DEEPEST: Final = 100
+_END: Final = b"</table"
 _HEADERS: Final = MappingProxyType(
     {
         "symbol": {"symbol", "ticker", "ticker symbol"},
@@ -123,6 +127,7 @@ def _table(page: bytes, name: str) -> tuple[list[str], list[list[str]]]:
     from bs4.exceptions import ParserRejectedMarkup  # noqa: PLC0415  see above
     from bs4.filter import SoupStrainer  # noqa: PLC0415  see above
 
+    _raise_if_beyond(page)
     try:
         soup = BeautifulSoup(page, "lxml", parse_only=SoupStrainer("table", id=name), from_encoding="utf-8")
     except ParserRejectedMarkup:
@@ -130,7 +135,8 @@ def _table(page: bytes, name: str) -> tuple[list[str], list[list[str]]]:
     table = soup.find("table")
     if not isinstance(table, Tag):
         raise MalformedError(f"no table {name!r} on the page")
-    if not re.search(rb"\bid=[\"']?%b\b.*</table" % name.encode(), page, re.DOTALL | re.IGNORECASE):
+    start = re.search(rb"\bid=[\"']?%b\b" % name.encode(), page, re.IGNORECASE)
+    if start is None or _END not in page[start.end() :].lower():
         raise MalformedError("the table has no end: the page is cut")  # the parser would close it unasked
     for unread in [*table.find_all(["sup", "style", "script"]), *table.find_all(style=_HIDDEN)]:
         unread.decompose()
@@ -142,6 +148,38 @@ def _table(page: bytes, name: str) -> tuple[list[str], list[list[str]]]:
         raise MalformedError("the table's first row is none of headers")
     # Long tables may repeat their headers at the foot.
     return names, [cells for row in rows[1:] if (cells := _cells(row)) != names]
+
+
+def _raise_if_beyond(page: bytes) -> None:
+    """Refuse what a tree could not be made of in bounded time and memory; each level costs every tag inside it."""
+    from lxml import etree  # noqa: PLC0415  see _table
+
+    if page.count(b"<") > _MOST_TAGS:
+        raise MalformedError("more tags than a page of members has")
+    parser = etree.HTMLParser(target=_Nesting(), encoding="utf-8", no_network=True, huge_tree=False)
+    try:
+        parser.feed(page)
+        parser.close()
+    except etree.LxmlError:
+        raise MalformedError("no HTML where a page was promised") from None
+
+
+class _Nesting:
+    """What lxml tells its target, counted."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+
+    def start(self, _tag: str, _attributes: object) -> None:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise MalformedError("tags nested deeper than on a page of members")
+
+    def end(self, _tag: str) -> None:
+        self._depth -= 1
+
+    def close(self) -> None:
+        """The end of the page."""
 
 
 def _cells(row: Tag) -> list[str]:

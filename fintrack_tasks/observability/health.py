@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,11 +16,10 @@ import psutil
 import psycopg
 import redis
 import redis.exceptions
-import requests
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from fintrack_tasks.errors import FinTrackError, OutageError
+from fintrack_tasks.errors import FinTrackError, OutageError, ProviderError
 from fintrack_tasks.refusals import remedy_of
 from fintrack_tasks.settings import Settings, load_settings, redact_url
 
@@ -104,13 +104,18 @@ class HealthChecker:
         return f"{len(brokers)} broker(s) at {address}"
 
     def _check_api_endpoints(self) -> str:
+        # The one client for all HTTP to providers, with its bounds; its room lies above this one, which only asks here.
+        http = import_module("fintrack_tasks.fetch.client").HttpClient(timeout=_SECONDS)
         reached = []
-        for name, url in sorted(self._settings.provider_base_urls.items()):
-            try:
-                requests.get(url, timeout=_SECONDS, allow_redirects=False).close()
-            except requests.exceptions.RequestException:
-                raise OutageError(name, redact_url(url), "check its address and the network") from None
-            reached.append(name)
+        try:
+            for name, url in sorted(self._settings.provider_base_urls.items()):
+                try:
+                    http.reach(name, url)
+                except ProviderError:
+                    raise OutageError(name, redact_url(url), "check its address and the network") from None
+                reached.append(name)
+        finally:
+            http.close()
         # Without an override the real providers are asked by the jobs alone: a health check costs no quota.
         return f"reached: {', '.join(reached)}" if reached else "the providers' own addresses, not asked"
 

@@ -304,3 +304,24 @@ def test_the_recorded_page_of_may_2026() -> None:
     assert all(member.date_added for member in found.values())
     with pytest.raises(MalformedError, match="cut"):
         read(SAMPLE.read_bytes()[: -len("</tbody></table>")])
+
+
+# --- pages made to fill a memory, or to take for ever
+
+
+def test_more_tags_than_the_page_has_are_not_parsed() -> None:
+    with pytest.raises(MalformedError, match="more tags"):
+        read(page().replace("</table>", "<b>" * 100_001 + "</table>", 1))
+
+
+@pytest.mark.parametrize("start", ["id=constituents ", '<p id="constituents">', "<table id=constituents>"])
+def test_a_page_of_many_beginnings_and_no_end_is_read_once(start: str) -> None:
+    """Each of them was once looked through to the end of the page: two megabytes took hours."""
+    with pytest.raises(MalformedError):
+        read(start * 30_000)
+
+
+@pytest.mark.parametrize("tag", ["<b>", "<td>", "<p style='display:none'>", "<table>"])
+def test_deep_nesting_inside_the_table_ends_in_a_typed_error(tag: str) -> None:
+    with pytest.raises(MalformedError):
+        read(page().replace("<tbody>", f"<tbody><tr><td>{tag * 20_000}", 1))
