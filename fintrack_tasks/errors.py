@@ -6,7 +6,7 @@
     ├── UsageError                 the call itself is impossible; nothing was enqueued           exit 2
     ├── ConfigurationError         a setting is missing or wrong; names the variable             exit 2
     │   └── MissingKeyError        a provider's key is missing                                   exit 2
-    ├── OutageError                a server of ours does not answer; names it and its address    exit 4
+    ├── OutageError                a server of ours does not answer or refuses us; names it      exit 4
     ├── StoreError                 the database refused what we sent (never a lost connection)   exit 1
     └── ProviderError              what a provider's answer means for the item                   exit 3
         ├── TransientError         network, time-out, 5xx                → retry, then reroute
@@ -76,33 +76,36 @@ class MissingKeyError(ConfigurationError):
     def __init__(self, provider: str, variable: str) -> None:
         self.provider = provider
         self.variable = variable
-        super().__init__(
-            f"{provider} needs an API key: set {variable} (or {variable}_FILE); "
-            "providers that need no key go on working"
-        )
+        super().__init__(provider, variable)  # pickle, and Celery's results, make it again from these
 
-    def __reduce__(self) -> tuple[type[MissingKeyError], tuple[str, str]]:
-        return type(self), (self.provider, self.variable)
+    def __str__(self) -> str:
+        return (
+            f"{self.provider} needs an API key: set {self.variable} (or {self.variable}_FILE);"
+            " providers that need no key go on working"
+        )
 
 
 class OutageError(FinTrackError):
-    """One of our own servers (PostgreSQL, Redis, Kafka, workers) does not answer.
+    """One of our own servers (PostgreSQL, Redis, Kafka, workers) does not answer, or refuses us.
 
     :param server: its name as a person says it.
     :param address: where it was looked for, without any secret.
-    :param remedy: the command that starts it.
+    :param remedy: what to do about it: the command that starts it, or the setting to mend.
+    :param problem: what is wrong, as a predicate.
     """
 
     exit_code = 4
+    START = "start it with: fintrack up --detach"
 
-    def __init__(self, server: str, address: str, remedy: str = "start it with: fintrack up --detach") -> None:
+    def __init__(self, server: str, address: str, remedy: str = START, problem: str = "does not answer") -> None:
         self.server = server
         self.address = address
         self.remedy = remedy
-        super().__init__(f"{server} does not answer at {address}; {remedy}")
+        self.problem = problem
+        super().__init__(server, address, remedy, problem)  # pickle, and Celery's results, make it again from these
 
-    def __reduce__(self) -> tuple[type[OutageError], tuple[str, str, str]]:
-        return type(self), (self.server, self.address, self.remedy)
+    def __str__(self) -> str:
+        return f"{self.server} {self.problem} at {self.address}; {self.remedy}"
 
 
 class StoreError(FinTrackError):

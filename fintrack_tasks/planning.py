@@ -29,13 +29,13 @@ from fintrack_tasks.domain import (
     to_micros,
     uuid7,
 )
-from fintrack_tasks.errors import UsageError
+from fintrack_tasks.errors import ConfigurationError, UsageError
 from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.sessions import expected_bars
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import coverage, instruments
 
-__all__ = ["DEFAULT_INSTRUMENTS", "JOBS", "Arguments", "Plan", "check_arguments", "plan"]
+__all__ = ["DEFAULT_INSTRUMENTS", "JOBS", "Arguments", "Plan", "check_arguments", "check_span", "plan"]
 
 JOBS: Final = ("fetch_market_data", "fetch_historical_market_data", "fetch_market_index_data")
 
@@ -177,6 +177,42 @@ def _budget(job: str, wanted: str | None) -> Budget:
         raise UsageError(f"no budget {wanted!r:.40}; the budgets are {known}") from None
 
 
+def check_span(arguments: Arguments, settings: Settings, now: datetime) -> None:
+    """Refuse a span of history in which nothing lies, before anything is enqueued; touches nothing.
+
+    :raises UsageError: says which start and which end leave nothing.
+    """
+    if "start" in _TAKES[arguments.job]:
+        for interval in arguments.intervals:
+            _span(arguments, interval, settings, now)
+
+
+def _span(arguments: Arguments, interval: Interval, settings: Settings, now: datetime) -> Window | None:
+    """The span that a job asks for; ``None`` where nothing was asked for and the settings leave nothing."""
+    end = min(arguments.end or _history_end(settings, now), now)
+    if arguments.start:
+        start = arguments.start
+    elif arguments.job == "fetch_market_index_data":
+        lookback = _LOOKBACK[interval]
+        start = _midnight(end - lookback) if lookback else end - _INDEX_LOOKBACK
+    else:
+        start = _default_start(settings, interval, now)
+    if start < end:
+        return Window(start, end)
+    if not (arguments.start or arguments.end):
+        return None
+    raise UsageError(
+        f"nothing lies between {_edge(start, arguments.start, 'FINTRACK_HISTORY_START')} and"
+        f" {_edge(end, arguments.end or (end if end == now else None), 'FINTRACK_HISTORY_END')}: the start is not before the end;"
+        " give another --start or --end"
+    )
+
+
+def _edge(moment: datetime, given: datetime | None, variable: str) -> str:
+    """An end of a span in words, with the setting that it is from where nobody gave it."""
+    return str(moment.date()) if given else f"{moment.date()} (from {variable})"
+
+
 def plan(
     conn: psycopg.Connection, arguments: Arguments, settings: Settings, now: datetime, run_id: UUID | None = None
 ) -> Plan:
@@ -226,16 +262,10 @@ def _history(
     settings: Settings,
     now: datetime,
 ) -> Iterator[Item]:
-    end = min(arguments.end or _history_end(settings, now), now)
     for interval in arguments.intervals:
-        start = arguments.start or _default_start(settings, interval, now)
-        if end <= start:
-            if arguments.start or arguments.end:
-                raise UsageError(
-                    f"nothing lies between {start.date()} and {end.date()}: the start is not before the end"
-                )
+        span = _span(arguments, interval, settings, now)
+        if span is None:
             continue
-        span = Window(start, end)
         for number, instrument in chosen:
             expected = expected_bars(instrument, interval, span)
             missing = coverage.missing(conn, number, interval, expected, now)
@@ -253,15 +283,13 @@ def _indices(
     settings: Settings,
     now: datetime,
 ) -> Iterator[Item]:
-    end = min(arguments.end or _history_end(settings, now), now)
     for interval in arguments.intervals:
-        span = _LOOKBACK[interval] or _INDEX_LOOKBACK
-        start = arguments.start or (end - span if interval is Interval.D1 else _midnight(end - span))
-        if end <= start:
-            raise UsageError(f"nothing lies between {start.date()} and {end.date()}: the start is not before the end")
+        span = _span(arguments, interval, settings, now)
+        if span is None:
+            continue
         # The benchmark first: the others' beta and correlation need its closes.
         for number, instrument in sorted(chosen, key=lambda pair: pair[1].symbol != BENCHMARK):
-            expected = expected_bars(instrument, interval, Window(start, end))
+            expected = expected_bars(instrument, interval, span)
             wanted, page = expected, BATCH_LIMIT
             if interval is not Interval.D1:
                 page = min(page, route.page_size(route.available(instrument, Kind.INDEX, interval, settings)))
@@ -297,15 +325,22 @@ def windows(expected: Sequence[int], missing: Sequence[int], interval: Interval,
 
 
 def _default_start(settings: Settings, interval: Interval, now: datetime) -> datetime:
-    start = _moment("FINTRACK_HISTORY_START", settings.fintrack_history_start)
+    start = _setting("FINTRACK_HISTORY_START", settings.fintrack_history_start)
     if start is None:
-        raise UsageError("FINTRACK_HISTORY_START is empty; set it to a date such as 2020-01-01")
+        raise ConfigurationError("FINTRACK_HISTORY_START is empty; set it to a date such as 2020-01-01")
     lookback = _LOOKBACK[interval]
     return max(start, _midnight(now - lookback)) if lookback else start
 
 
 def _history_end(settings: Settings, now: datetime) -> datetime:
-    return _moment("FINTRACK_HISTORY_END", settings.fintrack_history_end) or now
+    return _setting("FINTRACK_HISTORY_END", settings.fintrack_history_end) or now
+
+
+def _setting(variable: str, text: str) -> datetime | None:
+    try:
+        return _moment(variable, text)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
 
 
 def _midnight(moment: datetime) -> datetime:

@@ -17,7 +17,7 @@ from fintrack_tasks.cli.watch import counts
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import AssetClass, Budget, Item
 from fintrack_tasks.fetch import providers, quota, route
-from fintrack_tasks.planning import Arguments, check_arguments
+from fintrack_tasks.planning import Arguments, check_arguments, check_span
 from fintrack_tasks.planning import plan as make_plan
 from fintrack_tasks.settings import Settings, load_settings
 from fintrack_tasks.store import ledger, report
@@ -53,8 +53,9 @@ def plan(
 ) -> None:
     """What is missing, how many requests that takes of whom, and how long within the quotas. Nothing is enqueued."""
     named = _named(symbols=symbols, intervals=intervals, start=start, end=end, asset_class=asset_class)
-    arguments = check_arguments(_JOB, **named)
-    with opened(load_settings()) as connections:
+    arguments, settings = check_arguments(_JOB, **named), load_settings()
+    check_span(arguments, settings, utc_now())
+    with opened(settings) as connections:
         items = _missing(connections, arguments)
         needs = _needs(connections, items)
     seconds = max((need["seconds"] for need in needs), default=0.0)
@@ -139,7 +140,7 @@ def run(
 ) -> None:
     """Fetch what is missing, behind quotes and gap repair, and follow it; Ctrl-C stops watching, not the work."""
     named = _named(symbols=symbols, intervals=intervals, start=start, end=end, asset_class=asset_class)
-    check_arguments(_JOB, **named)
+    check_span(check_arguments(_JOB, **named), load_settings(), utc_now())
     began = time.monotonic()
     try:
         follow_run(_JOB, named, began, timeout=timeout, as_json=as_json)

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+from fintrack_tasks import outages
 from fintrack_tasks.connections import Connections
-from fintrack_tasks.errors import OutageError
 from fintrack_tasks.settings import Settings, load_settings, redact_url
 
 __all__ = ["opened", "redis_outage", "utc_now"]
@@ -34,21 +34,12 @@ def redis_outage(settings: Settings) -> Iterator[None]:
     try:
         yield
     except _lost() as error:
-        from fintrack_tasks.refusals import remedy_of  # noqa: PLC0415  a client of Redis is loaded by now
-
-        address, remedy = redact_url(settings.redis_url.get_secret_value()), remedy_of(error)
-        raise (OutageError("Redis", address, remedy) if remedy else OutageError("Redis", address)) from None
+        raise outages.of_redis(error, redact_url(settings.redis_url.get_secret_value())) from None
 
 
 def _lost() -> tuple[type[Exception], ...]:
-    """What the clients of Redis raise when a connection fails, or Redis is full; one that was not imported raised
-    nothing.
-    """
-    refusals = ("OutOfMemoryError", "ReadOnlyError")
-    named = (
-        ("redis.exceptions", ("ConnectionError", "TimeoutError", *refusals)),
-        ("kombu.exceptions", ("OperationalError",)),
-    )
+    """What the clients of Redis raise; one that was not imported raised nothing."""
+    named = (("redis.exceptions", ("RedisError",)), ("kombu.exceptions", ("OperationalError",)))
     imported = [(sys.modules[module], names) for module, names in named if module in sys.modules]
     return tuple(getattr(module, name) for module, names in imported for name in names)
 

@@ -12,7 +12,7 @@ import typer
 
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, errors, print_json, table
-from fintrack_tasks.cli.run import enqueue_job, events
+from fintrack_tasks.cli.run import enqueue_job, events, refusal
 from fintrack_tasks.cli.stack import boot, start_workers, wait_for_workers
 from fintrack_tasks.cli.watch import Followed, counts, follow
 from fintrack_tasks.connections import Connections
@@ -53,7 +53,7 @@ def demo(
         wait_for_workers(stack)
         with opened(Settings.from_mapping(environment)) as connections:
             runs = [enqueue_job(name, **named) for name, named in _jobs(live=live)]
-            followed = follow(connections, runs, timeout=timeout)
+            followed = follow(connections, runs, timeout=timeout, refusal=refusal)
             result = _result(connections, runs, followed)
             details = _details(connections, live=live)
     finally:

@@ -10,24 +10,29 @@ from uuid import UUID
 import typer
 
 from fintrack_tasks.cli import completing
-from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.context import opened, utc_now
 from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.cli.watch import counts, follow
 from fintrack_tasks.cli.workers import require_workers
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import AssetClass, uuid7
-from fintrack_tasks.errors import OutageError, UsageError
-from fintrack_tasks.planning import check_arguments
+from fintrack_tasks.errors import FinTrackError, OutageError, UsageError
+from fintrack_tasks.planning import check_arguments, check_span
+from fintrack_tasks.settings import load_settings
 from fintrack_tasks.store import ledger, report
 from fintrack_tasks.store.ledger import RunSummary
 
-__all__ = ["enqueue_job", "events", "follow_run", "listed", "run"]
+__all__ = ["enqueue_job", "events", "follow_run", "listed", "refusal", "run"]
 
 
 NOTHING: Final = (
     "nothing was to be fetched: no bar is missing between FINTRACK_HISTORY_START and FINTRACK_HISTORY_END, as far back"
     " as intraday bars are asked for, or no instrument is registered; --start and --end ask for other days"
 )
+
+
+class RefusedError(FinTrackError):
+    """A job's task ended with an error that is none of ours."""
 
 
 class Job(StrEnum):
@@ -74,9 +79,10 @@ def run(
         "consensus": consensus,
     }
     named = {name: value for name, value in named.items() if value is not None}
-    check_arguments(NAMES[job], **named)
+    arguments = check_arguments(NAMES[job], **named)
     if consensus and job is not Job.MARKET_DATA:
         raise UsageError("--consensus belongs to the job market-data: only quotes are compared")
+    check_span(arguments, load_settings(), utc_now())
     follow_run(NAMES[job], named, time.monotonic(), timeout=timeout, as_json=as_json)
 
 
@@ -92,7 +98,7 @@ def follow_run(name: str, named: dict[str, Any], began: float, *, timeout: float
             report.require_schema(conn)
         require_workers(connections)
         run_id = enqueue_job(name, **named)
-        followed = follow(connections, [run_id], timeout=timeout)
+        followed = follow(connections, [run_id], timeout=timeout, refusal=refusal)
         summary = followed.summaries.get(run_id)
         if summary is None:
             raise OutageError(
@@ -119,12 +125,25 @@ def listed(text: str | None) -> list[str] | None:
 
 
 def enqueue_job(name: str, **named: Any) -> UUID:
-    """Send a job's task with a run id of our choosing, to follow it in the ledger."""
+    """Send a job's task under a run id of our choosing: the run is followed in the ledger, the task by its result."""
     from fintrack_tasks import tasks  # noqa: PLC0415  registers every task; the other commands do not need them
 
     run_id = uuid7()
-    getattr(tasks, name).apply_async(kwargs={**named, "run_id": str(run_id)})
+    getattr(tasks, name).apply_async(kwargs=named, task_id=str(run_id))
     return run_id
+
+
+def refusal(run_id: UUID) -> FinTrackError | None:
+    """Why a job's task ended without a run; ``None`` as long as it waits, works or is tried again."""
+    from fintrack_tasks.app import app as celery  # noqa: PLC0415  see enqueue_job
+
+    result = celery.AsyncResult(str(run_id))
+    if result.state not in ("FAILURE", "REVOKED"):
+        return None
+    error = result.result
+    if isinstance(error, FinTrackError):
+        return error
+    return RefusedError(f"the run was not begun: {type(error).__name__}: {error}; see: fintrack logs ops")
 
 
 def events(connections: Connections) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from fintrack_tasks.cli.output import errors
 from fintrack_tasks.connections import Connections
-from fintrack_tasks.errors import OutageError
+from fintrack_tasks.errors import FinTrackError, OutageError
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import ledger, report
 from fintrack_tasks.store.connection import Database
@@ -95,12 +95,19 @@ class Patience:
 
 
 def follow(
-    connections: Connections, runs: Sequence[UUID], *, timeout: float, silence: float = _SILENCE_SECONDS
+    connections: Connections,
+    runs: Sequence[UUID],
+    *,
+    timeout: float,
+    silence: float = _SILENCE_SECONDS,
+    refusal: Callable[[UUID], FinTrackError | None] = lambda _: None,
 ) -> Followed:
     """Wait until the runs are complete and their events have left the outbox; how far they came when that is in vain.
 
     :param timeout: seconds in all.
     :param silence: seconds that the outbox may stand still, after the last item, before Kafka is asked.
+    :param refusal: why a run that has not begun never will; ``None`` as long as it may.
+    :raises FinTrackError: that of the first run that was refused.
     """
     settings = connections.settings
     began = time.monotonic()
@@ -110,6 +117,9 @@ def follow(
         while True:
             seen = _look(connections.database, runs)
             _show(bars, rows, runs, seen)
+            for run in runs:
+                if run not in seen.summaries and (refused := refusal(run)):
+                    raise refused
             if seen.complete:
                 return seen
             clock = time.monotonic()

@@ -23,11 +23,11 @@ import orjson
 import redis
 from redis.commands.core import Script
 
+from fintrack_tasks import outages
 from fintrack_tasks.domain import Budget
 from fintrack_tasks.errors import (
     EntitlementError,
     KeyRejectedError,
-    OutageError,
     ProviderError,
     QuotaError,
     TransientError,
@@ -315,11 +315,10 @@ class Gate:
         try:
             answer = self._script(keys=[f"{self._prefix}:{{{facts.name}}}"], args=[orjson.dumps(ask)])
         except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
-            raise OutageError("Redis", redact_url(self._settings.redis_url.get_secret_value())) from error
+            raise outages.of_redis(error, redact_url(self._settings.redis_url.get_secret_value())) from error
         except redis.exceptions.ResponseError as error:
-            if remedy := remedy_of(error):
-                address = redact_url(self._settings.redis_url.get_secret_value())
-                raise OutageError("Redis", address, remedy) from error
+            if remedy_of(error):
+                raise outages.of_redis(error, redact_url(self._settings.redis_url.get_secret_value())) from error
             raise
         return _texts(answer)
 

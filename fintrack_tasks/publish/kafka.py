@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from fintrack_tasks import outages
 from fintrack_tasks.errors import ConfigurationError, OutageError
 from fintrack_tasks.settings import Settings
 
@@ -95,7 +96,7 @@ def ensure_topics(
     try:
         known = admin.list_topics(timeout=timeout).topics
     except KafkaException as error:
-        raise OutageError("Kafka", str(bootstrap)) from error
+        raise outages.of_kafka(str(bootstrap)) from error
     missing = [NewTopic(topic, partitions, 1) for topic in dict.fromkeys(topics) if topic not in known]
     if not missing:
         return
@@ -107,10 +108,10 @@ def ensure_topics(
             if said.code() == KafkaError.TOPIC_ALREADY_EXISTS:  # somebody else made it in the same moment
                 continue
             if said.code() in _PASSING or said.code() < 0:  # below zero: the client's own errors, of time and transport
-                raise OutageError("Kafka", str(bootstrap)) from error
+                raise outages.of_kafka(str(bootstrap)) from error
             raise ConfigurationError(f"Kafka at {bootstrap} does not create the topic {topic}: {said.str()}") from error
         except TimeoutError as error:
-            raise OutageError("Kafka", str(bootstrap)) from error
+            raise outages.of_kafka(str(bootstrap)) from error
     _await_topics(admin, bootstrap, {topic.topic for topic in missing}, timeout)
 
 
@@ -123,7 +124,7 @@ def _await_topics(admin: AdminClient, bootstrap: str | Cluster, topics: set[str]
                 raise OutageError("Kafka", str(bootstrap))
             time.sleep(_PAUSE_SECONDS)  # a broker tells nobody that a topic is ready: it is asked
     except KafkaException as error:
-        raise OutageError("Kafka", str(bootstrap)) from error
+        raise outages.of_kafka(str(bootstrap)) from error
 
 
 @contextmanager
@@ -148,7 +149,7 @@ def _watermarks(consumer: Consumer, bootstrap: str | Cluster, topic: str, timeou
         for number in found.partitions:
             marks[number] = _marks(consumer, TopicPartition(topic, number), deadline)
     except KafkaException as error:
-        raise OutageError("Kafka", str(bootstrap)) from error
+        raise outages.of_kafka(str(bootstrap)) from error
     return _corrected(consumer, topic, marks, deadline)
 
 

@@ -6,12 +6,13 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import psycopg
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from fintrack_tasks import outages
 from fintrack_tasks.errors import OutageError, StoreError, UsageError
 from fintrack_tasks.settings import Settings, load_settings
 
@@ -20,20 +21,6 @@ __all__ = ["Database", "DatabaseConnection"]
 _NAME = "PostgreSQL"
 _GONE = ("08", "57P0")
 """SQLSTATEs of a connection that broke off and of a server that shuts down or starts."""
-
-_REMEDIES: Final = (
-    (
-        ("password authentication failed", "no password supplied"),
-        "it refuses the password: check DB_USER and DB_PASSWORD",
-    ),
-    (
-        ("certificate verify failed", "root certificate file", "does not match host name"),
-        "DB_SSLROOTCERT does not vouch for its certificate and name: check both",
-    ),
-    (("does not support SSL",), "it speaks no TLS: switch it on there, or lower DB_SSLMODE"),
-    (("does not exist",), "it does not know that database or user: check DB_NAME and DB_USER"),
-)
-"""What libpq says of a connection that was refused, for want of a type or a SQLSTATE, and what to do about it."""
 
 
 class Database:
@@ -155,9 +142,8 @@ def _refused(error: Exception, address: str) -> OutageError:
     """What it means that nothing came of a statement or a connection: a server that is there but refuses us wants
     another remedy than a dead one."""
     text = str(error)
-    for signs, remedy in _REMEDIES:
-        if any(sign in text for sign in signs):
-            return OutageError(_NAME, address, remedy)
+    if not getattr(error, "sqlstate", None) and (told := outages.of_postgres(text, address)):
+        return told
     if isinstance(error, psycopg.errors.DiskFull):
         return OutageError(_NAME, address, "its disk is full: make room, what was begun goes on then")
     if isinstance(error, psycopg.errors.TooManyConnections) or "too many clients" in text:

@@ -43,7 +43,7 @@ class JobTask(BaseTask):
         named = {
             name: list(value) if isinstance(value, tuple | set | frozenset) else value for name, value in named.items()
         }
-        _checked(self.__name__, named)
+        planning.check_span(_checked(self.__name__, named), settings(), utc_now())
         return super().apply_async((), named, **options)
 
 

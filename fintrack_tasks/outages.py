@@ -1,0 +1,141 @@
+"""What it means that a server of ours cannot be reached or refuses us: one line with the way out.
+
+A dead server is started; one that is there and refuses a password, or is looked for where it is not, wants a setting
+mended. The clients tell such things by text alone: libpq gives a failed connection no SQLSTATE, redis-py one class to
+all of them. This module is where that text is read; it imports no client.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Sequence
+from typing import Final
+
+from fintrack_tasks.errors import OutageError
+
+__all__ = ["of_kafka", "of_postgres", "of_redis"]
+
+_LOOPBACK: Final = re.compile(r"(?:[a-z+]+://)?(?:127\.|localhost\b|\[?::1\b)")
+_UNKNOWN_HOST: Final = (
+    r"resolve host|Name or service not known|nodename nor servname|name resolution|No address associated"
+)
+_Reading = tuple[re.Pattern[str], str, str]
+"""A text that a client gives, the problem that it tells of, and what to do."""
+
+
+def _readings(*rows: tuple[str, str, str]) -> tuple[_Reading, ...]:
+    return tuple((re.compile(pattern), problem, remedy) for pattern, problem, remedy in rows)
+
+
+_POSTGRES: Final = _readings(
+    (
+        r"password authentication failed|no password supplied|role .* does not exist|pg_hba\.conf",
+        "refuses the user or the password",
+        "check DB_USER and DB_PASSWORD",
+    ),
+    (r"database .* does not exist", "has no such database", "check DB_NAME"),
+    (_UNKNOWN_HOST, "cannot be found", "its host is not known here: check DB_HOST"),
+    (r"does not support SSL", "offers no TLS", "turn it on there, or set DB_SSLMODE=prefer"),
+    (
+        r"certificate verify failed|root certificate|does not match host name",
+        "shows a certificate that is not accepted",
+        "check DB_HOST and DB_SSLMODE, and the authority that signed it",
+    ),
+    (
+        r"timeout expired",
+        "does not answer in time",
+        "check the network, DB_HOST and DB_PORT: another server may listen there",
+    ),
+    (
+        r"connection failed: .*(?:server closed the connection|invalid response)",
+        "closes the connection at once",
+        "check DB_HOST and DB_PORT: another server may listen there",
+    ),
+    (r"No such file or directory", "has no socket", "check DB_HOST and DB_PORT, or start it"),
+)
+
+_REDIS: Final = _readings(
+    (
+        r"WRONGPASS|invalid username-password|invalid password",
+        "refuses the user or the password",
+        "check those in REDIS_URL",
+    ),
+    (
+        r"NOAUTH|Authentication required|already authenticated",
+        "wants a password",
+        "put it into REDIS_URL: redis://:PASSWORD@HOST:PORT/0",
+    ),
+    (_UNKNOWN_HOST, "cannot be found", "its host is not known here: check REDIS_URL"),
+    (r"DB index is out of range", "has no database of that number", "check the number at the end of REDIS_URL"),
+    (r"NOPERM|no permissions", "does not allow that to its user", "give the user in REDIS_URL the rights it needs"),
+    (
+        r"Connection closed by server|Protocol Error|Invalid Response|WRONG_VERSION_NUMBER|SSL|HTTP/",
+        "does not speak Redis' protocol",
+        "check the port in REDIS_URL, and its scheme: rediss:// for TLS, redis:// without",
+    ),
+    (
+        r"[Tt]imeout|timed out",
+        "does not answer in time",
+        "see whether it hangs; if not, check the host, the port and the scheme in REDIS_URL",
+    ),
+)
+
+_REFUSED: Final = re.compile(r"[Cc]onnection refused")
+
+
+def of_postgres(text: str, address: str) -> OutageError | None:
+    """The outage that a failed connection to PostgreSQL tells of; ``None`` for any other text."""
+    return _read("PostgreSQL", text, address, _POSTGRES, "DB_HOST and DB_PORT")
+
+
+def of_redis(error: Exception, address: str) -> OutageError:
+    """The outage that an error of Redis' client, or of kombu about it, tells of.
+
+    :param address: without any secret.
+    """
+    from fintrack_tasks.refusals import remedy_of  # noqa: PLC0415  the client is loaded by now: it raised this
+
+    if remedy := remedy_of(error):
+        return OutageError("Redis", address, remedy, "refuses for now")
+    if found := _read("Redis", str(error), address, _REDIS, "REDIS_URL"):
+        return found
+    if type(error).__name__ == "ResponseError":
+        return OutageError("Redis", address, f"it says: {_first_line(error)}", "refuses")
+    return OutageError("Redis", address)
+
+
+def of_kafka(bootstrap: str) -> OutageError:
+    """The outage of a broker that does not answer; its client does not say why, so the names are looked up here."""
+    hosts = [each.strip().rpartition("://")[2].rpartition(":")[0].strip("[]") for each in bootstrap.split(",")]
+    if not _any_known(hosts):
+        remedy = "its host is not known here: check KAFKA_BOOTSTRAP_SERVERS"
+        return OutageError("Kafka", bootstrap, remedy, "cannot be found")
+    if not _LOOPBACK.match(bootstrap):
+        return OutageError("Kafka", bootstrap, "check KAFKA_BOOTSTRAP_SERVERS and the network, or start it there")
+    return OutageError("Kafka", bootstrap)
+
+
+def _any_known(hosts: Sequence[str]) -> bool:
+    for host in hosts:
+        try:
+            socket.getaddrinfo(host or None, None)
+        except (OSError, UnicodeError):
+            continue
+        return True
+    return False
+
+
+def _read(server: str, text: str, address: str, readings: Sequence[_Reading], where: str) -> OutageError | None:
+    for pattern, problem, remedy in readings:
+        if pattern.search(text):
+            return OutageError(server, address, remedy, problem)
+    if not _REFUSED.search(text):
+        return None
+    if _LOOPBACK.match(address):  # a local one may only not have been started
+        return OutageError(server, address, f"{OutageError.START}; if it listens elsewhere, set {where}")
+    return OutageError(server, address, f"nothing listens there: check {where}, or start it there")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]
