@@ -36,11 +36,11 @@ _POSTGRES: Final = _readings(
     ),
     (r"database .* does not exist", "has no such database", "check DB_NAME"),
     (_UNKNOWN_HOST, "cannot be found", "its host is not known here: check DB_HOST"),
-    (r"does not support SSL", "offers no TLS", "turn it on there, or set DB_SSLMODE=prefer"),
+    (r"does not support SSL", "speaks no TLS", "switch it on there, or lower DB_SSLMODE"),
     (
-        r"certificate verify failed|root certificate|does not match host name",
+        r"certificate verify failed|root certificate file|does not match host name",
         "shows a certificate that is not accepted",
-        "check DB_HOST and DB_SSLMODE, and the authority that signed it",
+        "DB_SSLROOTCERT does not vouch for it and its name: check both",
     ),
     (
         r"timeout expired",
@@ -69,6 +69,11 @@ _REDIS: Final = _readings(
     (_UNKNOWN_HOST, "cannot be found", "its host is not known here: check REDIS_URL"),
     (r"DB index is out of range", "has no database of that number", "check the number at the end of REDIS_URL"),
     (r"NOPERM|no permissions", "does not allow that to its user", "give the user in REDIS_URL the rights it needs"),
+    (
+        r"certificate verify failed|CERTIFICATE_VERIFY_FAILED|Hostname mismatch",
+        "shows a certificate that is not accepted",
+        "REDIS_CA_FILE does not vouch for it and its name: check both",
+    ),
     (
         r"Connection closed by server|Protocol Error|Invalid Response|WRONG_VERSION_NUMBER|SSL|HTTP/",
         "does not speak Redis' protocol",
@@ -133,7 +138,7 @@ def _read(server: str, text: str, address: str, readings: Sequence[_Reading], wh
     if not _REFUSED.search(text):
         return None
     if _LOOPBACK.match(address):  # a local one may only not have been started
-        return OutageError(server, address, f"{OutageError.START}; if it listens elsewhere, set {where}")
+        return OutageError(server, address, f"{OutageError.START}; if it runs, it listens elsewhere: check {where}")
     return OutageError(server, address, f"nothing listens there: check {where}, or start it there")
 
 

@@ -201,10 +201,10 @@ def _span(arguments: Arguments, interval: Interval, settings: Settings, now: dat
         return Window(start, end)
     if not (arguments.start or arguments.end):
         return None
+    first = _edge(start, arguments.start, "FINTRACK_HISTORY_START")
+    last = _edge(end, arguments.end or (end if end == now else None), "FINTRACK_HISTORY_END")
     raise UsageError(
-        f"nothing lies between {_edge(start, arguments.start, 'FINTRACK_HISTORY_START')} and"
-        f" {_edge(end, arguments.end or (end if end == now else None), 'FINTRACK_HISTORY_END')}: the start is not before the end;"
-        " give another --start or --end"
+        f"nothing lies between {first} and {last}: the start is not before the end; give another start or end"
     )
 
 

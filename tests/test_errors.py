@@ -7,6 +7,7 @@ import pickle
 import re
 
 import pytest
+from celery import Celery
 
 from fintrack_tasks import errors
 from fintrack_tasks.errors import FinTrackError, MissingKeyError, OutageError, ProviderError, QuotaError
@@ -90,6 +91,21 @@ def test_a_missing_key_names_the_variable_and_its_file_form() -> None:
     text = str(MissingKeyError("finnhub", "API_KEY_FINNHUB"))
     assert "API_KEY_FINNHUB" in text
     assert "API_KEY_FINNHUB_FILE" in text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OutageError("Redis", "127.0.0.1:6379", "start it", "hides"),
+        MissingKeyError("finnhub", "API_KEY_FINNHUB"),
+        errors.UsageError("nothing lies there"),
+        QuotaError("5 calls a minute"),
+    ],
+)
+def test_an_error_comes_back_from_the_store_of_celery_results_as_what_it_was(error: FinTrackError) -> None:
+    backend = Celery(backend="cache+memory://").backend
+    back = backend.exception_to_python(backend.prepare_exception(error, "json"))
+    assert (type(back), str(back)) == (type(error), str(error))
 
 
 def test_an_outage_comes_through_pickle_as_worker_processes_send_it() -> None:

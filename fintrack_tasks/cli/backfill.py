@@ -11,7 +11,7 @@ import typer
 from fintrack_tasks.cli import completing
 from fintrack_tasks.cli.context import opened, utc_now
 from fintrack_tasks.cli.groups import group
-from fintrack_tasks.cli.output import console, errors, print_json, table
+from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.cli.run import NAMES, Job, follow_run, listed
 from fintrack_tasks.cli.watch import counts
 from fintrack_tasks.connections import Connections
@@ -142,11 +142,7 @@ def run(
     named = _named(symbols=symbols, intervals=intervals, start=start, end=end, asset_class=asset_class)
     check_span(check_arguments(_JOB, **named), load_settings(), utc_now())
     began = time.monotonic()
-    try:
-        follow_run(_JOB, named, began, timeout=timeout, as_json=as_json)
-    except KeyboardInterrupt:
-        errors.print("the backfill goes on; see: fintrack backfill status", markup=False)
-        raise
+    follow_run(_JOB, named, began, timeout=timeout, as_json=as_json)
 
 
 @app.command("status")

@@ -98,7 +98,11 @@ def follow_run(name: str, named: dict[str, Any], began: float, *, timeout: float
             report.require_schema(conn)
         require_workers(connections)
         run_id = enqueue_job(name, **named)
-        followed = follow(connections, [run_id], timeout=timeout, refusal=refusal)
+        try:
+            followed = follow(connections, [run_id], timeout=timeout, refusal=refusal)
+        except KeyboardInterrupt:
+            errors.print(f"the run goes on; follow it with: fintrack runs show {run_id}", markup=False, soft_wrap=True)
+            raise
         summary = followed.summaries.get(run_id)
         if summary is None:
             raise OutageError(

@@ -19,8 +19,8 @@ import redis.exceptions
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from fintrack_tasks import outages
 from fintrack_tasks.errors import FinTrackError, OutageError, ProviderError
-from fintrack_tasks.refusals import remedy_of
 from fintrack_tasks.settings import Settings, load_settings, redact_url
 
 __all__ = ["HealthChecker", "HealthStatus"]
@@ -72,8 +72,8 @@ class HealthChecker:
         try:
             with psycopg.connect(**{**self._settings.conninfo, "connect_timeout": int(_SECONDS)}) as conn:
                 row = conn.execute("SHOW server_version").fetchone()
-        except psycopg.OperationalError:
-            raise OutageError("PostgreSQL", address) from None
+        except psycopg.OperationalError as error:
+            raise outages.of_postgres(str(error), address) or OutageError("PostgreSQL", address) from None
         return f"PostgreSQL {row[0] if row else '?'} at {address}"
 
     def _check_redis_connection(self) -> str:
@@ -85,10 +85,7 @@ class HealthChecker:
             client.ping()
             client.set("fintrack:health", 1, ex=60)  # one that is full, or cannot write to its disk, answers a ping
         except redis.exceptions.RedisError as error:
-            remedy = remedy_of(error)
-            raise (
-                OutageError("Redis", redact_url(url), remedy) if remedy else OutageError("Redis", redact_url(url))
-            ) from None
+            raise outages.of_redis(error, redact_url(url)) from None
         finally:
             client.close()
         return f"answers at {redact_url(url)}"
@@ -100,7 +97,7 @@ class HealthChecker:
         try:
             brokers = AdminClient(quiet).list_topics(timeout=_SECONDS).brokers
         except KafkaException:
-            raise OutageError("Kafka", address) from None
+            raise outages.of_kafka(address) from None
         return f"{len(brokers)} broker(s) at {address}"
 
     def _check_api_endpoints(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ import pytest
 import requests
 from confluent_kafka import Consumer, TopicPartition
 
-from tests.e2e.harness import ROOT, Pipeline
+from tests.e2e.harness import ROOT, Pipeline, clean_environment, fintrack
 
 pytestmark = pytest.mark.e2e
 
@@ -74,6 +75,42 @@ def test_delay_from_plain_python_puts_both_rows_into_the_view_within_five_second
         }
         time.sleep(0.05)
     assert found == {"AAPL", "BTC-USD"}
+
+
+def test_what_a_job_refuses_is_told_with_its_words_before_it_is_enqueued_and_after(pipeline: Pipeline) -> None:
+    before = pipeline.query("SELECT count(*) AS n FROM fintrack.runs")
+    late = ("run", "historical", "--symbols", "MSFT", "--start", "2024-01-31")
+    # The local market's history ends in 2019; a caller who does not know that hears it from the worker.
+    knowing, unknowing = pipeline.environment, {**pipeline.environment, "FINTRACK_HISTORY_END": ""}
+    for environment in (knowing, unknowing):
+        for more in ((), ("--json",)):
+            refused = fintrack(pipeline.home, *late, *more, check=False, environment=environment, timeout=60)
+            assert refused.returncode == 2
+            assert refused.stderr.startswith("fintrack: nothing lies between 2024-01-31 and 2019-01-01")
+            assert refused.stdout == ""
+    assert pipeline.query("SELECT count(*) AS n FROM fintrack.runs") == before
+
+
+def test_ctrl_c_stops_watching_and_says_how_to_follow_what_goes_on(pipeline: Pipeline) -> None:
+    environment = {**clean_environment(), **pipeline.environment, "FINTRACK_HOME": str(pipeline.home)}
+    span = ["--symbols", ",".join(f"S{number}" for number in range(30)), "--asset-class", "stock"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fintrack_tasks", "run", "historical", *span, "--end", "2018-01-01"],
+        env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(lambda: pipeline.query("SELECT id FROM fintrack.runs WHERE arguments->'symbols' ? 'S29'"))
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    [run] = pipeline.query("SELECT id FROM fintrack.runs WHERE arguments->'symbols' ? 'S29'")
+    assert process.returncode == 130
+    assert said == f"the run goes on; follow it with: fintrack runs show {run['id']}\nfintrack: interrupted\n"
+
+
+def wait_for(condition: Any, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_the_three_jobs_load_real_prices_value_by_value_and_tell_kafka_once_each(pipeline: Pipeline) -> None:
