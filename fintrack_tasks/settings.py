@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
+from fintrack_tasks import hosts
 from fintrack_tasks.errors import ConfigurationError
 
 __all__ = ["SECRET_NAMES", "Settings", "drop_injected_ports", "environment", "load_settings", "redact_url", "settings"]
@@ -238,7 +239,15 @@ class Settings(BaseModel):
             what = problem["msg"].removeprefix("Value error, ")
             raise ConfigurationError(f"{variable}: {what}; mend it in the environment or in .env") from None
         settings._check_transport()
+        settings._check_provider_urls()
         return settings
+
+    def _check_provider_urls(self) -> None:
+        """:raises ConfigurationError: when a provider's address is none, or would give a key away."""
+        for name, url in self.provider_base_urls.items():
+            keyed = bool(self.api_keys(f"API_KEY_{name.upper()}"))
+            if wrong := hosts.problem(url, keyed=keyed):
+                raise ConfigurationError(f"{name.upper()}_BASE_URL {wrong}; mend it in the environment or in .env")
 
     def _check_transport(self) -> None:
         """:raises ConfigurationError: when the settings of TLS and SASL do not go together or name no file."""

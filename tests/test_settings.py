@@ -287,3 +287,22 @@ def test_every_setting_is_in_the_example_environment() -> None:
     listed = set(re.findall(r"^#?\s*([A-Z][A-Z0-9_]*)=", example.read_text(encoding="utf-8"), re.MULTILINE))
     own = {name.upper() for name in Settings.model_fields if not name.startswith("provider_")} - {"ROUTES"}
     assert own - listed == set()
+
+
+def test_a_keyed_providers_address_needs_https_off_this_machine() -> None:
+    for own in ({"API_KEY_FINNHUB": "word-of-finnhub"}, {"API_KEY_FINNHUB": "a,b"}):
+        with pytest.raises(ConfigurationError) as caught:
+            Settings.from_mapping({"FINNHUB_BASE_URL": "http://anything", **own})
+        assert str(caught.value) == (
+            "FINNHUB_BASE_URL would send a key in clear to anything: it needs https;"
+            " mend it in the environment or in .env"
+        )
+        for right in ("https://anything", "http://127.0.0.1:8080/finnhub", "http://[::1]:8080"):
+            Settings.from_mapping({"FINNHUB_BASE_URL": right, **own})
+    Settings.from_mapping({"FINNHUB_BASE_URL": "http://market:8080"})  # no key, so none is given away
+
+
+def test_no_provider_has_a_link_local_or_metadata_address() -> None:
+    for name in ("YAHOO_FINANCE", "WIKIPEDIA", "COINBASE"):
+        with pytest.raises(ConfigurationError, match=rf"{name}_BASE_URL names .* link-local or metadata address"):
+            Settings.from_mapping({f"{name}_BASE_URL": "http://169.254.169.254/latest"})

@@ -23,6 +23,7 @@ import urllib3.exceptions
 from pydantic import SecretStr
 from urllib3.util import Url, parse_url
 
+from fintrack_tasks import hosts
 from fintrack_tasks.errors import ConfigurationError, MalformedError, MissingKeyError, ProviderError, TransientError
 from fintrack_tasks.fetch import signing
 from fintrack_tasks.fetch.body import ACCEPTED, read_body
@@ -104,10 +105,10 @@ class HttpClient:
         :raises TransientError: the network failed.
         :raises MalformedError: no HTTP, too large, broken compression, or a redirect that leads away.
         :raises MissingKeyError: the provider needs a key and none is set.
-        :raises ConfigurationError: the base URL or the key is none; names its variable.
+        :raises ConfigurationError: the base URL or the key is none, or leads where no key, or nothing, may be sent.
         """
         key = self._key(facts, key)
-        url, headers = _address(facts, self._base_url(facts), request, key)
+        url, headers = _address(facts, self._base_url(facts, key), request, key)
         deadline = self._clock() + self._timeout
         for _ in range(_MOST_REDIRECTS + 1):
             signature = self._signature(facts, key, url)
@@ -134,13 +135,16 @@ class HttpClient:
         """Close the pooled connections."""
         self._session.close()
 
-    def _base_url(self, facts: Facts) -> str:
+    def _base_url(self, facts: Facts, key: SecretStr | None) -> str:
         base = self._base_urls.get(facts.name) or facts.base_url
         parts = Url()
         with suppress(ValueError):
             parts = parse_url(base)
         if parts.scheme not in _PORTS or not parts.host:
             raise ConfigurationError(f"{facts.name.upper()}_BASE_URL is no http(s) address")
+        # Looked at as it will be connected to: the parser above may have made another host of it.
+        if wrong := hosts.problem(f"{parts.scheme}://{parts.netloc}", keyed=key is not None):
+            raise ConfigurationError(f"{facts.name.upper()}_BASE_URL {wrong}")
         return base.rstrip("/")
 
     def _key(self, facts: Facts, key: SecretStr | None) -> SecretStr | None:

@@ -5,6 +5,7 @@
 * They say alike that a connection broke in its TLS handshake and after the request. Here ``NewConnectionError`` (and
   ``ConnectTimeoutError``) means that nothing was sent, and nothing else does.
 * A pooled connection is used again however long it idled, just when its server may be closing it. Here it is not.
+* They connect wherever a name leads. Here no link-local or metadata address is sent anything.
 * They take a head that was cut for a whole one, and log a broken header line together with the URL, where a key may
   stand. Here such an answer is an error.
 """
@@ -26,6 +27,9 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, HeaderParsingError, NewConnectionError
 from urllib3.response import HTTPResponse
 from urllib3.util.response import assert_header_parsing
+
+from fintrack_tasks import hosts
+from fintrack_tasks.errors import ConfigurationError
 
 __all__ = ["open_session"]
 
@@ -118,6 +122,18 @@ class _Connection(HTTPConnection):
         except OSError as error:
             raise NewConnectionError(self, "the handshake broke") from error
         self._used = time.monotonic()
+
+    def _new_conn(self) -> socket.socket:
+        """Look at the peer before anything is sent: a name may lead anywhere, and elsewhere a moment later.
+
+        :raises ConfigurationError: it is one that no provider has.
+        """
+        sock = super()._new_conn()
+        peer = str(sock.getpeername()[0])
+        if hosts.is_barred(peer) or (hosts.is_named_loopback(self.host) and not hosts.is_loopback(peer)):
+            sock.close()
+            raise ConfigurationError(f"{self.host} leads to {peer}, which is never asked; see the provider's _BASE_URL")
+        return sock
 
     @property
     def is_connected(self) -> bool:

@@ -1247,3 +1247,53 @@ def test_nothing_is_kept_where_nothing_came() -> None:
     with peer(says(b"", length=5000)) as server, pytest.raises(TransientError) as caught:
         client(server).get(FACTS, REQUEST)
     assert caught.value.partial is None
+
+
+# --- Where nothing, or no key, is sent ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("use", [KeyUse("API_KEY_VENUE", query="token"), KeyUse("API_KEY_VENUE", header="X-Key")])
+@pytest.mark.parametrize(
+    "base", ["http://venue.example.com", "http://10.255.255.1:8080", "http://localhost.example.com"]
+)
+def test_a_key_is_sent_in_clear_to_no_other_machine(base: str, use: KeyUse) -> None:
+    client = HttpClient({"venue": base}, timeout=1)
+    with pytest.raises(
+        ConfigurationError, match=r"VENUE_BASE_URL would send a key in clear to .*: it needs https"
+    ) as caught:
+        client.get(replace(FACTS, key=use), REQUEST, SecretStr(KEY))
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("base", ["http://169.254.169.254/latest", "https://[fe80::1]", "http://0xa9fea9fe"])
+def test_metadata_is_asked_for_nothing_with_a_key_or_without(base: str) -> None:
+    client = HttpClient({"venue": base}, timeout=1)
+    for facts, key in ((FACTS, None), (KEYED, SecretStr(KEY))):
+        with pytest.raises(ConfigurationError, match=r"VENUE_BASE_URL names .* link-local or metadata address"):
+            client.get(facts, REQUEST, key)
+
+
+@pytest.mark.parametrize(
+    ("name", "leads_to"), [("rebound.example.com", "169.254.169.254"), ("localhost", "203.0.113.7")], ids=str
+)
+def test_a_name_that_leads_to_metadata_is_left_before_anything_is_sent(
+    monkeypatch: pytest.MonkeyPatch, name: str, leads_to: str
+) -> None:
+    # A connection to this machine says that its peer is another one, as after a name was bound anew.
+    peer = Peer(lambda connection, head: None)
+    port = urlsplit(peer.url).port
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+
+    class Elsewhere(socket.socket):
+        def getpeername(self) -> tuple[str, int]:
+            return leads_to, 80
+
+    monkeypatch.setattr(socket, "socket", Elsewhere)
+    try:
+        with pytest.raises(ConfigurationError, match=f"{name} leads to {leads_to}, which is never asked"):
+            HttpClient({"venue": f"http://{name}:{port}"}, timeout=2).get(FACTS, REQUEST)
+    finally:
+        monkeypatch.undo()
+        peer.close()
+    assert peer.heads == []
