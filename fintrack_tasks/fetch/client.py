@@ -128,7 +128,7 @@ class HttpClient:
         """
         facts, deadline = _stranger(name, url), self._clock() + self._timeout
         headers = {**facts.headers, "Accept-Encoding": ACCEPTED}
-        with self._ask(facts, f"{self._base_url(facts)}/", headers, deadline) as response:
+        with self._ask(facts, f"{self._base_url(facts, None)}/", headers, deadline) as response:
             return response.status_code
 
     def close(self) -> None:
@@ -143,7 +143,7 @@ class HttpClient:
         if parts.scheme not in _PORTS or not parts.host:
             raise ConfigurationError(f"{facts.name.upper()}_BASE_URL is no http(s) address")
         # Looked at as it will be connected to: the parser above may have made another host of it.
-        if wrong := hosts.problem(f"{parts.scheme}://{parts.netloc}", keyed=key is not None):
+        if wrong := hosts.problem(f"{parts.scheme}://{parts.netloc}", keyed=key is not None or parts.auth is not None):
             raise ConfigurationError(f"{facts.name.upper()}_BASE_URL {wrong}")
         return base.rstrip("/")
 
