@@ -18,6 +18,7 @@ from fintrack_tasks.errors import (
     EmptyError,
     KeyRejectedError,
     MalformedError,
+    NoPriceError,
     ProviderError,
     QuotaError,
     TransientError,
@@ -57,7 +58,7 @@ LONGEST_PAUSE: Final = 30.0
 MOST_ATTEMPTS: Final = 100
 DEFERRED: Final = "deferred"
 _PASSING: Final = ("quota", "transient")
-_BROKEN: Final = (MalformedError.reason, EmptyError.reason, "no_price")
+_BROKEN: Final = (MalformedError.reason, EmptyError.reason, NoPriceError.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,9 +236,8 @@ def _broken(item: Item, error: ProviderError) -> bool:
 
     A window of bars may rightly be empty; a quote without a price never says that there is none.
     """
-    return isinstance(error, MalformedError) or (
-        isinstance(error, EmptyError) and (error.reroute or item.kind is Kind.QUOTE)
-    )
+    hollow = NoPriceError if item.kind is not Kind.QUOTE else EmptyError
+    return isinstance(error, MalformedError | hollow)
 
 
 def _following(

@@ -135,7 +135,7 @@ def load(item: Item, batch: Batch, *, database: Database, settings: Settings, no
         if item.kind is Kind.QUOTE:
             done = _load_quote(conn, item, batch, event, now)
         else:
-            done = _load_bars(conn, item, batch, event, now)
+            done = _load_bars(conn, item, batch, event, settings, now)
     return Ended(ItemState.LOADED) if done else Ended("stale")
 
 
@@ -152,12 +152,15 @@ def _load_quote(conn: psycopg.Connection, item: Item, batch: Batch, event: Event
     return done
 
 
-def _load_bars(conn: psycopg.Connection, item: Item, batch: Batch, event: Event, now: datetime) -> bool:
+def _load_bars(
+    conn: psycopg.Connection, item: Item, batch: Batch, event: Event, settings: Settings, now: datetime
+) -> bool:
     interval = item.interval or Interval.D1
     stamps = [int(stamp) for stamp in batch.columns["timestamp"]]
     closed = finals(item.instrument, interval, stamps, now)
     with conn.transaction():
-        done = loading.load_bars(conn, item, batch, event, now, closed)
+        before = route.before(item.instrument, item.kind, interval, batch.source, settings)
+        done = loading.load_bars(conn, item, batch, event, now, closed, before)
         if done:
             indices.mend(conn, item, batch, now)
             add_actions(conn, item, batch, now)

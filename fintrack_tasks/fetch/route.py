@@ -12,7 +12,7 @@ from fintrack_tasks.fetch import providers, quota
 from fintrack_tasks.fetch.providers.base import Facts
 from fintrack_tasks.settings import Settings
 
-__all__ = ["available", "drain_seconds", "has_key", "next_provider", "page_size", "route", "table"]
+__all__ = ["available", "before", "drain_seconds", "has_key", "next_provider", "page_size", "route", "table"]
 
 _ROUTES: Final[dict[AssetClass, tuple[str, ...]]] = {
     AssetClass.STOCK: ("yahoo_finance", "finnhub", "twelve_data", "alpha_vantage"),
@@ -85,6 +85,14 @@ def next_provider(
     names = route(instrument, kind, interval, settings)
     position = names.index(after) + 1 if after in names else 0
     return names[position] if position < len(names) else None
+
+
+def before(
+    instrument: Instrument, kind: Kind, interval: Interval | None, source: str, settings: Settings
+) -> tuple[str, ...]:
+    """The providers that are asked before ``source``; none where it does not stand on the route."""
+    names = available(instrument, kind, interval, settings)
+    return names[: names.index(source)] if source in names else ()
 
 
 def page_size(names: Iterable[str]) -> int:

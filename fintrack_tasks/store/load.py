@@ -69,6 +69,15 @@ _BAR_ROW: Final = ", ".join(f"b.{name}" for name in (*_BAR_COLUMNS, "currency"))
 _STAGED: Final = ", ".join((*(f"s.{name}" for name in _BAR_COLUMNS), "%(currency)s::text"))
 _EXCLUDED: Final = ", ".join(f"excluded.{name}" for name in (*_BAR_COLUMNS, "currency"))
 
+_NO_TRADE: Final = "{0}.high = {0}.low AND coalesce({0}.volume, 0) = 0"
+_REPLACES: Final = f"""
+    ({{0}}.is_final OR NOT b.is_final)
+    AND (%(anyway)s OR (NOT b.is_final OR b.source <> ALL(%(preferred)s))
+                       AND NOT ({_NO_TRADE} AND NOT ({_NO_TRADE.format("b")})))
+"""
+"""Whether a row takes the place of a stored bar ``b``: not a provisional one that of a final one, nor one from further
+down the route, nor a snapshot (one price without trade) that of a bar in which something was traded."""
+
 _KEEP_VERSIONS: Final = f"""
 WITH kept AS (
 INSERT INTO fintrack.bar_versions (instrument_id, interval, timestamp, {_VALUES}, currency, is_final, source, item_id,
@@ -77,7 +86,7 @@ SELECT b.instrument_id, b.interval, b.timestamp, {_BAR_ROW}, b.is_final, b.sourc
        b.valid_from, %(now)s, %(item)s
 FROM fintrack.bars b JOIN staged_bars s ON b.timestamp = {_STAMP}
 WHERE b.instrument_id = %(instrument)s AND b.interval = %(interval)s AND b.timestamp BETWEEN %(first)s AND %(last)s
-  AND (s.is_final OR NOT b.is_final)
+  AND {_REPLACES.format("s")}
   AND ({_BAR_ROW}) IS DISTINCT FROM ({_STAGED})
 RETURNING timestamp
 )
@@ -97,7 +106,7 @@ ON CONFLICT (instrument_id, interval, timestamp) DO UPDATE SET
     adjusted_to = excluded.adjusted_to,
     valid_from = CASE WHEN ({_BAR_ROW}) IS DISTINCT FROM ({_EXCLUDED})
                       THEN excluded.valid_from ELSE b.valid_from END
-WHERE (excluded.is_final OR NOT b.is_final)
+WHERE {_REPLACES.format("excluded")}
   AND ({_BAR_ROW}, b.is_final) IS DISTINCT FROM
       ({_EXCLUDED}, excluded.is_final)
 """  # noqa: S608  built from the constants above
@@ -116,10 +125,10 @@ UPDATE fintrack.index_indicators SET bars_seen = NULL
 WHERE instrument_id = %(instrument)s AND interval = %(interval)s AND timestamp >= (
     SELECT min(b.timestamp) FROM fintrack.bars b JOIN staged_bars s ON b.timestamp = {_STAMP}
     WHERE b.instrument_id = %(instrument)s AND b.interval = %(interval)s AND b.timestamp BETWEEN %(first)s AND %(last)s
-      AND b.is_final AND NOT s.is_final AND ({_BAR_ROW}) IS DISTINCT FROM ({_STAGED})
+      AND NOT ({_REPLACES.format("s")}) AND ({_BAR_ROW}) IS DISTINCT FROM ({_STAGED})
 )
 """  # noqa: S608  built from the constants above
-"""Provisional bars that did not replace a final one: what was computed with them does not stand."""
+"""Bars that did not replace the stored ones: what was computed with them does not stand."""
 
 _END: Final = """
 WITH told AS (
@@ -153,22 +162,35 @@ def _quote_values(item: Item, batch: Batch, event: Event, now: datetime) -> dict
 
 
 def load_bars(
-    conn: psycopg.Connection, item: Item, batch: Batch, event: Event, now: datetime, finals: Sequence[bool]
+    conn: psycopg.Connection,
+    item: Item,
+    batch: Batch,
+    event: Event,
+    now: datetime,
+    finals: Sequence[bool],
+    preferred: Sequence[str] = (),
 ) -> bool:
     """Load a batch of bars; returns whether this call did it.
 
-    A bar that changes leaves what it was in ``bar_versions``; a final bar is not replaced by a provisional one.
+    A bar that changes leaves what it was in ``bar_versions``; a final bar is not replaced by a provisional one, nor one
+    in which something was traded by a snapshot.
 
     :param finals: for each row whether its bar has closed.
+    :param preferred: the sources whose final bars stand against this batch's, unless the item's run was told to fetch
+        again what is there.
     """
-    values = _bars_values(item, batch, event, now)
+    values = _bars_values(item, batch, event, now) | {"anyway": False, "preferred": list(preferred)}
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_ORDER_LOCK, item.instrument_id))
         open_item = conn.execute(
-            "SELECT id FROM fintrack.run_items WHERE id = %s AND finished_at IS NULL FOR UPDATE", (item.id,)
+            "SELECT (SELECT arguments ? 'refetch' FROM fintrack.runs u WHERE u.id = r.run_id)"
+            " FROM fintrack.run_items r WHERE r.id = %s AND r.finished_at IS NULL FOR UPDATE",
+            (item.id,),
         ).fetchone()
         if open_item is None:
             return False
+        if open_item[0]:
+            values["preferred"] = []
         _merge(conn, item, batch, values, finals)
         conn.execute(_END, values)
     return True
@@ -180,7 +202,8 @@ def merge_bars(
     """Write bars, their revisions and their event, whatever became of the item, which stays as it ended."""
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_ORDER_LOCK, item.instrument_id))
-        _merge(conn, item, batch, _bars_values(item, batch, event, now), finals)
+        values = _bars_values(item, batch, event, now) | {"anyway": True, "preferred": []}
+        _merge(conn, item, batch, values, finals)
         outbox.add(conn, event, now)
 
 
@@ -200,8 +223,7 @@ def _merge(conn: psycopg.Connection, item: Item, batch: Batch, values: dict[str,
     conn.execute(_MERGE, values)
     if "sma_20" in batch.columns:
         indicate(conn, item, batch, values["now"])
-        if not all(finals):
-            conn.execute(_UNTRUE, values)
+        conn.execute(_UNTRUE, values)
 
 
 def indicate(conn: psycopg.Connection, item: Item, batch: Batch, now: datetime) -> None:

@@ -6,11 +6,12 @@ import threading
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from itertools import product
 
 import psycopg
 import pytest
 
-from fintrack_tasks.domain import Event, Kind, uuid7
+from fintrack_tasks.domain import Batch, Event, Interval, Item, Kind, uuid7
 from fintrack_tasks.store import Database, load, outbox
 from tests.store.items import DAY, NOW, bars, event, make_run, quote
 
@@ -131,6 +132,55 @@ def test_a_final_bar_is_not_replaced_by_a_provisional_one_and_the_other_way_roun
         assert load.load_bars(conn, item, bars(item, [close]), event(item), NOW, [final])
     assert conn.execute("SELECT close, is_final FROM historical_market_data").fetchall() == [(Decimal(11), True)]
     assert conn.execute("SELECT close, is_final FROM fintrack.bar_versions").fetchall() == [(Decimal(10), False)]
+
+
+def flat(item: Item, close: str, volume: str | None, source: str = "yahoo_finance") -> Batch:
+    return bars(item, [close], source=source).with_columns(volume=[volume])
+
+
+def test_a_snapshot_never_takes_the_place_of_a_bar_in_which_something_was_traded(conn: psycopg.Connection) -> None:
+    """yfinance#1005: a row of four equal prices without volume that is told after the close."""
+    cases = list(product(Interval, ["yahoo_finance", "twelve_data"], ["0", None], [True, False]))
+    for number, (interval, source, volume, final) in enumerate(cases):
+        items = [replace(make_run(conn, [f"S{number}"], Kind.BARS)[1][0], interval=interval) for _ in range(2)]
+        wide = bars(items[0], ["10"]).with_columns(high=["11"], low=["9"], volume=["7054483"])
+        assert load.load_bars(conn, items[0], wide, event(items[0]), NOW, [final])
+        assert load.load_bars(conn, items[1], flat(items[1], "10.5", volume, source), event(items[1]), NOW, [True])
+    stored = conn.execute("SELECT high, low, close, volume, is_final, symbol FROM historical_market_data").fetchall()
+    assert {(row[-1], row[:-1]) for row in stored} == {
+        (f"S{number}", (Decimal(11), Decimal(9), Decimal(10), Decimal(7054483), final))
+        for number, (_, _, _, final) in enumerate(cases)
+    }
+    assert rows(conn, "bar_versions") == 0
+
+
+def test_a_fund_that_is_never_traded_in_a_bar_gets_its_newer_price(conn: psycopg.Connection) -> None:
+    items = [make_run(conn, ["VWILX"], Kind.BARS)[1][0] for _ in range(2)]
+    for item, close in zip(items, ["40", "40.1"], strict=True):
+        assert load.load_bars(conn, item, flat(item, close, "0"), event(item), NOW, [True])
+    assert conn.execute("SELECT close FROM historical_market_data").fetchall() == [(Decimal("40.1"),)]
+
+
+def test_a_final_bar_of_a_source_that_is_asked_before_stands_and_one_of_the_source_itself_is_corrected(
+    conn: psycopg.Connection,
+) -> None:
+    items = [make_run(conn, ["AAPL"], Kind.BARS)[1][0] for _ in range(4)]
+    told = [("yahoo_finance", "10", ()), ("twelve_data", "10.2", ("yahoo_finance",)), ("yahoo_finance", "10.1", ())]
+    for item, (source, close, preferred) in zip(items, told, strict=False):
+        assert load.load_bars(conn, item, bars(item, [close], source=source), event(item), NOW, [True], preferred)
+    assert conn.execute("SELECT source, close FROM historical_market_data").fetchall() == [
+        ("yahoo_finance", Decimal("10.1"))
+    ]
+    assert conn.execute("SELECT source, close FROM fintrack.bar_versions").fetchall() == [
+        ("yahoo_finance", Decimal(10))
+    ]
+    # What a person asks for anew is taken from whoever answers.
+    conn.execute("UPDATE fintrack.runs SET arguments = '{\"refetch\": true}' WHERE id = %s", (items[3].run_id,))
+    last = bars(items[3], ["10.3"], source="twelve_data")
+    assert load.load_bars(conn, items[3], last, event(items[3]), NOW, [True], ("yahoo_finance",))
+    assert conn.execute("SELECT source, close FROM historical_market_data").fetchall() == [
+        ("twelve_data", Decimal("10.3"))
+    ]
 
 
 def test_bars_of_any_year_find_their_partition(conn: psycopg.Connection) -> None:

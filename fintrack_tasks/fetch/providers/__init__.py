@@ -16,7 +16,7 @@ from fintrack_tasks.fetch.providers.base import Provider
 
 __all__ = ["names", "provider"]
 
-_NOT_A_PROVIDER: Final = frozenset({"base", "answers"})
+_NOT_A_PROVIDER: Final = frozenset({"base", "answers", "live_rows"})
 
 
 @cache

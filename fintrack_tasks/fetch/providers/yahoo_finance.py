@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any, ClassVar, Final
 from urllib.parse import quote as quote_url
 from zoneinfo import ZoneInfo
@@ -41,6 +42,7 @@ from fintrack_tasks.fetch.providers.answers import (
     time_zone,
 )
 from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, Quota
+from fintrack_tasks.fetch.providers.live_rows import is_snapshot, merged, newer
 
 __all__ = ["PROVIDER", "YahooFinance"]
 
@@ -51,6 +53,8 @@ _NOT_KEPT: Final = re.compile(r"data not available for startTime|within the last
 _KEPT_DAYS: Final = re.compile(r"must be within the last ([0-9]{1,5}) days", re.ASCII)
 _TOO_MANY: Final = b"Too Many Requests"
 _ENDPOINT: Final = "v8/finance/chart"
+_LIVE: Final = 60_000_000
+"""Microseconds: an older row without trade is none of a bar that has just opened."""
 _PRICES: Final = ("open", "high", "low", "close")
 _PAID: Final = ("amount",)
 _EVENTS: Final = (
@@ -212,7 +216,7 @@ def _bars(ask: Ask, result: Mapping[str, Any]) -> Batch:
     _same_interval(interval, meta)
     rows = _rows(_stamps(result), _member(result, "indicators"))
     zone = time_zone(meta.get("exchangeTimezoneName"), "exchangeTimezoneName")
-    bars, left_out = _kept(ask, _opened(rows, interval, zone, _regular_start(meta)))
+    bars, left_out = _kept(ask, _opened(rows, interval, zone, _regular_start(meta)), _traded(meta))
 
     def belongs(stamp: int) -> bool:
         return _in_window(ask, _session(stamp, zone) if interval is Interval.D1 else stamp)
@@ -257,29 +261,49 @@ def _in_window(ask: Ask, opens: int) -> bool:
     return ask.window is None or to_micros(ask.window.start) <= opens < to_micros(ask.window.end)
 
 
-def _kept(ask: Ask, opened: Iterable[tuple[int, int, _Values]]) -> tuple[dict[int, _Values], int]:
-    """The bars inside the window by their opening, and how many were left out for want of a price.
+def _kept(ask: Ask, opened: Iterable[tuple[int, int, _Values]], traded: int | None) -> tuple[dict[int, _Values], int]:
+    """The bars inside the window by their opening, and how many were left out for want of a price of their own.
 
-    Of two bars of one opening the later stamp is the live one. Two bars of one stamp that differ are no answer.
+    :param traded: the time of the last trade, at which a snapshot of a closed market is stamped.
     """
-    kept: dict[int, tuple[int, _Values]] = {}
-    left_out = 0
-    for opens, stamp, values in opened:
-        if not _in_window(ask, opens):
-            continue
-        if any(value is None for value in values[:4]):
-            left_out += 1
-        elif opens not in kept or stamp > kept[opens][0]:
-            kept[opens] = (stamp, values)
-        elif stamp == kept[opens][0] and values != kept[opens][1]:
-            raise MalformedError(f"two bars at {stamp // 1_000_000} that differ")
+    rows = [each for each in opened if _in_window(ask, each[0])]
+    bars = _joined(ask, (each for each in rows if None not in each[2][:4]))
+    # After the close a row of the last price may stand alone, where its bar was not asked for or is not there.
+    kept = {opens: row for opens, (stamp, row) in bars.items() if not _stands_still(ask, opens, stamp, row, traded)}
+    left_out = sum(None in values[:4] for _, _, values in rows) + len(bars) - len(kept)
     if not kept:
         if left_out:
             raise NoPriceError(f"no complete bars in this range ({left_out} without a price)")
         raise EmptyError("no bars in this range")
     if len(kept) > BATCH_LIMIT:
         raise MalformedError(f"{len(kept)} bars, more than a window may hold")
-    return {opens: values for opens, (_, values) in kept.items()}, left_out
+    return kept, left_out
+
+
+def _joined(ask: Ask, opened: Iterable[tuple[int, int, _Values]]) -> dict[int, tuple[int, _Values]]:
+    """One row for each opening, with its last stamp.
+
+    Of two rows of one opening the later is live: a part of an intraday bar, or a day as it stands now. Two rows of one
+    stamp that differ are no answer.
+    """
+    join = newer if ask.interval is Interval.D1 else merged
+    bars: dict[int, tuple[int, _Values]] = {}
+    for opens, stamp, values in opened:
+        if opens not in bars:
+            bars[opens] = (stamp, values)
+        elif stamp != bars[opens][0]:
+            (_, first), (last, second) = sorted((bars[opens], (stamp, values)), key=itemgetter(0))
+            bars[opens] = (last, join(first, second))
+        elif values != bars[opens][1]:
+            raise MalformedError(f"two bars at {stamp // 1_000_000} that differ")
+    return bars
+
+
+def _stands_still(ask: Ask, opens: int, stamp: int, row: _Values, traded: int | None) -> bool:
+    """Whether an intraday row is a snapshot of a market without trade, which would pass for a bar that has closed."""
+    if ask.interval is Interval.D1:
+        return False
+    return (stamp != opens or stamp == traded) and is_snapshot(row) and to_micros(ask.now) - stamp >= _LIVE
 
 
 def _rows(stamps: list[Any], indicators: Mapping[str, Any]) -> list[tuple[int, _Values]]:
@@ -388,11 +412,17 @@ def _adjusted(
     """
     if ask.instrument.asset_class is not AssetClass.STOCK or isinstance(meta.get("fintrack"), dict):
         return {}
-    traded = meta.get("regularMarketTime")
-    stamps = [to_micros(ask.now) if traded is None else epoch_micros(traded, "regularMarketTime")]
+    traded = _traded(meta)
+    stamps = [to_micros(ask.now) if traded is None else traded]
     stamps += [stamp for stamp, *_ in events.get("splits", ())]
     last_bar = from_micros(newest).astimezone(UTC if ask.interval is Interval.D1 else zone).date()
     return {"adjusted_to": max(from_micros(max(stamps)).astimezone(zone).date(), last_bar).isoformat()}
+
+
+def _traded(meta: Mapping[str, Any]) -> int | None:
+    """The time of the last trade, microseconds; ``None`` where the answer does not say."""
+    said = meta.get("regularMarketTime")
+    return None if said is None else epoch_micros(said, "regularMarketTime")
 
 
 def _said_of_itself(meta: Mapping[str, Any]) -> dict[str, Any]:

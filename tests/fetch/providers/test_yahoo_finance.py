@@ -13,6 +13,7 @@ from fintrack_tasks.errors import (
     EmptyError,
     EntitlementError,
     MalformedError,
+    NoPriceError,
     ProviderError,
     QuotaError,
     TransientError,
@@ -184,6 +185,68 @@ def test_a_live_hour_that_was_stamped_on_a_quarter_opens_no_hour_of_its_own() ->
     period = {"regular": {"start": stamps[0], "end": seconds(2024, 7, 10, 20)}}
     alone = parse(chart([seconds(2024, 7, 10, 13, 45)], currentTradingPeriod=period), Interval.H1)
     assert alone.columns["timestamp"] == [stamps[0] * 1_000_000]
+
+
+def snapshots(interval: str, zone: str, bars: list[int], at: int, traded: int | None = None) -> dict[str, Any]:
+    """Bars of a range with volume, and a row of one price without any."""
+    body = chart([*bars, at], exchangeTimezoneName=zone, dataGranularity=interval, regularMarketTime=traded or at)
+    values = [180.0, 180.5, 179.6, 179.7]
+    columns = {name: [values[i]] * len(bars) + [179.99] for i, name in enumerate(PRICES)}
+    body["chart"]["result"][0]["indicators"] = {"quote": [{**columns, "volume": [7054483] * len(bars) + [0]}]}
+    return body
+
+
+NEW_YORK_HOURS = [seconds(2024, 7, 9, hour, 30) for hour in range(13, 20)]
+
+
+@pytest.mark.parametrize(
+    ("interval", "zone", "bars", "at"),
+    [
+        (Interval.H1, "America/New_York", NEW_YORK_HOURS, seconds(2024, 7, 9, 20)),
+        (Interval.H1, "America/New_York", NEW_YORK_HOURS, seconds(2024, 7, 9, 20) + 1),
+        (Interval.H1, "America/New_York", NEW_YORK_HOURS[:4], seconds(2024, 7, 9, 17)),  # a half day
+        (Interval.H1, "America/New_York", NEW_YORK_HOURS[:2], seconds(2024, 7, 9, 15, 29) + 3),  # in the session
+        (Interval.M15, "America/New_York", [seconds(2024, 7, 9, 19, 45)], seconds(2024, 7, 9, 20)),
+        (Interval.M15, "America/New_York", [seconds(2024, 7, 9, 19, 45)], seconds(2024, 7, 9, 19, 59) + 59),
+        (Interval.H1, "Asia/Riyadh", [seconds(2024, 7, 9, hour) for hour in range(7, 12)], seconds(2024, 7, 9, 12)),
+        (Interval.H1, "Asia/Tokyo", [seconds(2024, 7, 9, 3, 30), seconds(2024, 7, 9, 4, 30)], seconds(2024, 7, 9, 6)),
+        (Interval.D1, "America/New_York", [seconds(2024, 7, 9, 13, 30)], seconds(2024, 7, 9, 20) + 1),
+        (Interval.D1, "Australia/Sydney", [seconds(2024, 7, 9, 0)], seconds(2024, 7, 9, 6)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_snapshot_of_the_close_leaves_the_last_bar_as_it_is(
+    interval: Interval, zone: str, bars: list[int], at: int, turned: bool
+) -> None:
+    """yfinance#1005, #1585: four equal prices, no volume, stamped at the close or now."""
+    body = snapshots(interval.value, zone, bars, at)
+    if turned:
+        body["chart"]["result"][0]["indicators"]["quote"][0]["volume"][-1] = None
+    batch = parse(body, interval)
+    assert len(batch) == len(bars)
+    last = batch.row(len(bars) - 1)
+    assert [last[name] for name in (*PRICES, "volume")] == ["180.0", "180.5", "179.6", "179.7", "7054483"]
+    if interval is not Interval.D1:
+        assert batch.columns["timestamp"] == [stamp * 1_000_000 for stamp in bars]
+
+
+def test_a_snapshot_alone_passes_for_no_bar_that_has_closed() -> None:
+    period = {"regular": {"start": seconds(2024, 7, 9, 13, 30), "end": seconds(2024, 7, 9, 20)}}
+    body = snapshots("1h", "America/New_York", [], seconds(2024, 7, 9, 20) + 1)
+    body["chart"]["result"][0]["meta"]["currentTradingPeriod"] = period
+    with pytest.raises(NoPriceError):
+        parse(body, Interval.H1)
+    # An hour that has just begun without a trade is one: it is provisional.
+    live = snapshots("1h", "America/New_York", [], seconds(2024, 7, 10, 15, 29) + 55)
+    live["chart"]["result"][0]["meta"]["currentTradingPeriod"] = period
+    assert len(parse(live, Interval.H1)) == 1
+
+
+def test_the_parts_of_an_hour_are_merged() -> None:
+    """yfinance#1070 for hours: the highest, the lowest, the last, the sum."""
+    stamps = [seconds(2024, 7, 10, 13, 30), seconds(2024, 7, 10, 14, 30), seconds(2024, 7, 10, 15, 29) + 17]
+    row = parse(chart(stamps, [1.0, 2.0, 3.0]), Interval.H1).row(1)
+    assert [row[name] for name in (*PRICES, "volume")] == ["2.0", "3.0", "2.0", "3.0", "200"]
 
 
 def test_hours_after_a_lunch_break_keep_their_own_grid() -> None:
