@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
 
-__all__ = ["REGISTRY", "item_ended", "rows_loaded", "serve", "task_finished"]
+__all__ = ["REGISTRY", "item_ended", "message_refused", "rows_loaded", "serve", "task_finished"]
 
 REGISTRY = CollectorRegistry()
 """Ours alone, so that a program that imports FinTrack keeps its own."""
@@ -19,6 +19,9 @@ _SECONDS = Histogram(
 )
 _ITEMS = Counter("fintrack_items_total", "Items that ended, by kind and state", ["kind", "state"], registry=REGISTRY)
 _ROWS = Counter("fintrack_rows_loaded_total", "Rows that were committed, by kind", ["kind"], registry=REGISTRY)
+_REFUSED = Counter(
+    "fintrack_messages_refused_total", "Messages that no task could take, by reason", ["reason"], registry=REGISTRY
+)
 
 
 def task_finished(task: str, outcome: str, seconds: float) -> None:
@@ -30,6 +33,11 @@ def task_finished(task: str, outcome: str, seconds: float) -> None:
 def item_ended(kind: str, state: str) -> None:
     """Count an item that ended."""
     _ITEMS.labels(kind, state).inc()
+
+
+def message_refused(reason: str) -> None:
+    """Count a message that no task could take."""
+    _REFUSED.labels(reason).inc()
 
 
 def rows_loaded(kind: str, rows: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
@@ -96,5 +97,27 @@ class BaseTask(Task):
         self.request.chain = None
 
     def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-        """One line for the log; the item itself is ended by the ingest tasks or picked up by reconcile."""
+        """One line for the log, and what :meth:`settle` does. Never raises: the message would stay for ever."""
         log.error("task_failed", task=self.name, task_id=task_id, error=type(exc).__name__, detail=str(exc))
+        try:
+            self.settle(exc, args, kwargs)
+        except Exception as error:  # noqa: BLE001  an outage mostly: the ledger knows of the item
+            log.error("left_to_reconcile", task=self.name, error=type(error).__name__)  # noqa: TRY400  one line
+
+    def settle(self, exc: BaseException, args: Any, kwargs: Any) -> None:
+        """What becomes of the message of a task that failed: one that no worker could run is kept as a dead letter."""
+        if isinstance(exc, UsageError) or not self._fits(args, kwargs):
+            self.refuse(exc, args, kwargs)
+
+    def refuse(self, exc: BaseException, args: Any, kwargs: Any) -> None:
+        """Keep the message among the dead letters."""
+        from fintrack_tasks.tasks import misfits  # noqa: PLC0415  it knows the connections, which are in this file
+
+        misfits.keep(self.name, "wrong_arguments", f"{type(exc).__name__}: {exc}", [args, kwargs])
+
+    def _fits(self, args: Any, kwargs: Any) -> bool:
+        try:
+            inspect.signature(self.run).bind(*args, **kwargs)
+        except TypeError:
+            return False
+        return True

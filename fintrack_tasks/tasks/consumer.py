@@ -9,21 +9,25 @@ refuses to write, nothing is taken from the queues: it could not be noted as hel
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
 import redis.exceptions
 import structlog
+from celery.utils.log import get_logger
 from celery.worker.state import maybe_shutdown
+from kombu.exceptions import OperationalError
 
 from fintrack_tasks.refusals import remedy_of
-from fintrack_tasks.tasks import holders
+from fintrack_tasks.tasks import holders, misfits
 from fintrack_tasks.tasks.base import connections
 from fintrack_tasks.tasks.pacing import PacedConsumer
 
 __all__ = ["WorkerConsumer"]
 
 log = structlog.get_logger("fintrack.consumer")
+logger = get_logger(__name__)
 
 _AGAIN: Final = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 5.0}
 """Seconds between two attempts to connect. Celery's own grow to half a minute, for which one that is back waits."""
@@ -44,6 +48,47 @@ class WorkerConsumer(PacedConsumer):
         self._wait_for_room(holder)
         self.holder = holder
         return super().connect()
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
+        """As Celery's, but what is no task's message is refused, whatever it is."""
+        receive = super().create_task_handler(*args, **kwargs)
+        prefork = self.pool.uses_semaphore  # no other pool does
+
+        def on_task_received(message: Any) -> None:
+            if reason := misfits.misfit(message, prefork=prefork):
+                self._refuse(message, "foreign_message", reason)
+                return
+            try:
+                receive(message)
+            except (redis.exceptions.RedisError, OperationalError, OSError):
+                raise
+            except Exception as error:  # noqa: BLE001  KeyError counts as a lost connection for kombu: it would come again
+                self._refuse(message, "foreign_message", f"{type(error).__name__}: {error}")
+
+        return on_task_received
+
+    def on_unknown_task(self, body: Any, message: Any, exc: BaseException) -> None:
+        """A name that no task has: an older or newer version's, or a stranger's."""
+        self._refuse(message, "unknown_task", "no task has that name")
+
+    def on_invalid_task(self, body: Any, message: Any, exc: BaseException) -> None:
+        """Options that no task takes, or a content type that is not accepted."""
+        self._refuse(message, "foreign_message", f"{type(exc).__name__}: {exc}")
+
+    def on_decode_error(self, message: Any, exc: BaseException) -> None:
+        """A body that is not what its content type says."""
+        self._refuse(message, "foreign_message", f"{type(exc).__name__}: {exc}")
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        """No message of Celery's at all."""
+        self._refuse(message, "foreign_message", "it is no task's message")
+
+    def _refuse(self, message: Any, reason: str, detail: str) -> None:
+        headers = message.headers if isinstance(message.headers, dict) else {}
+        task = str(headers.get("task") or message.delivery_info.get("routing_key") or "")
+        misfits.keep_soon(task, reason, detail, str(message.body))
+        if not message.acknowledged:
+            message.reject_log_error(logger, self.connection_errors)
 
     def _wait_for_room(self, holder: str) -> None:
         """Wait until Redis takes what is written to it."""

@@ -37,19 +37,22 @@ class ItemTask(BaseTask):
 
     abstract = True
 
-    def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-        """An outage leaves the item to reconcile; anything else ends it as failed."""
-        super().on_failure(exc, task_id, args, kwargs, einfo)
+    def settle(self, exc: BaseException, args: Any, kwargs: Any) -> None:
+        """An outage leaves the item to reconcile; anything else ends it as failed; without one there is the message."""
         if is_outage(exc):
             return
-        message = args[0] if isinstance(args[0], dict) else args[0][0]
+        try:
+            item = Item.from_message(args[0] if isinstance(args[0], dict) else args[0][0])
+        except Exception:  # noqa: BLE001  whatever a foreign message makes of it
+            self.refuse(exc, args, kwargs)
+            return
         reason = "internal_error"
         if isinstance(exc, StoreError | DataError | IntegrityError):
             reason = "refused_by_store"
         elif isinstance(exc, ConfigurationError):
             reason = "configuration"
         pipeline.fail(
-            Item.from_message(message),
+            item,
             reason,
             f"{self.name}: {type(exc).__name__}: {exc}",
             database=connections().database,

@@ -1,22 +1,27 @@
 """kombu's Redis transport as a worker needs it that outlives its broker.
 
-Two things differ from kombu's own. A message that left its queue and could not be noted as held, because the
+Three things differ from kombu's own. A message that left its queue and could not be noted as held, because the
 connection broke or Redis is full, is kept in :data:`astray` until it can be put back. And a channel whose connection is
 gone says so as a connection's error, where kombu reads an attribute of ``None``: whoever acknowledges a message of it
-only logs that.
+only logs that. What lies in a queue and is no message is refused.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from queue import Empty
 from typing import Any, Final
 
 import redis.exceptions
 from celery import signals
 from kombu import transport
 from kombu.transport import redis as kombu_redis
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import loads
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
+
+from fintrack_tasks.tasks import misfits
 
 __all__ = ["PATIENT", "Channel", "Transport", "astray", "use"]
 
@@ -54,6 +59,34 @@ class Channel(kombu_redis.Channel):
         if self.connection is None or self.connection.client is None:
             raise redis.exceptions.ConnectionError("the connection of this channel was closed")
         return {**super()._connparams(asynchronous=asynchronous), "retry": _RETRY}
+
+    def _brpop_read(self, **options: Any) -> bool:
+        """As kombu's, but an element of a queue's list that is no message is refused; kombu's own ends the worker."""
+        try:
+            try:
+                answer = self.client.parse_response(self.client.connection, "BRPOP", **options)
+            except self.connection_errors:
+                self.client.connection.disconnect()
+                raise
+            if not answer:
+                raise Empty
+            queue = bytes_to_str(answer[0]).rsplit(self.sep, 1)[0]
+            self._queue_cycle.rotate(queue)
+            self._hand_on(answer[1], queue)
+            return True
+        finally:
+            self._in_poll: Any = None
+            self._flush_brpop_reauth()
+
+    def _hand_on(self, element: bytes, queue: str) -> None:
+        try:
+            raw = loads(bytes_to_str(element))
+            self.Message(raw, channel=self)
+        except Exception as error:  # noqa: BLE001  whatever a stranger wrote there
+            detail = f"the queue held what is no message: {type(error).__name__}"
+            misfits.keep_soon(queue, "not_a_message", detail, element.decode("utf-8", "replace"))
+            return
+        self.connection._deliver(raw, queue)
 
     def put_back(self, raw: dict[str, Any], exchange: str, routing_key: str) -> None:
         """Put a message back to the head of its queue."""
