@@ -92,7 +92,7 @@ def test_what_is_wrong_with_a_server_is_told_as_what_it_is(stack: dict[str, str]
         (redis.ConnectionError("Error 111 connecting to 10.0.0.9:6379. Connection refused."), "does not answer"),
         (redis.TimeoutError("Timeout reading from socket"), "does not answer in time"),
         (redis.exceptions.NoPermissionError("this user has no permissions to run the 'set' command"), "does not allow"),
-        (redis.ResponseError("MISCONF Redis is configured to save RDB snapshots"), "it says: MISCONF Redis"),
+        (redis.ResponseError("unknown command 'WAIT'"), "it says: unknown command"),
     ],
 )
 def test_a_text_of_redis_client_is_read_for_what_it_says(error: Exception, problem: str) -> None:
