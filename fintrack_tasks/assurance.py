@@ -155,11 +155,13 @@ def _bars_part(
     instrument, windows = outcomes[0].item.instrument, [o.item.window for o in outcomes if o.item.window]
     asked, end = min(window.start for window in windows), max(window.end for window in windows)
     moment = min(facts.run.created_at, end)
-    stored = quality.final_stamps(conn, number, interval, min(asked, moment - _TRAIL[interval]), end)
+    whole = quality.final_stamps(conn, number, interval)
+    stored = [stamp for stamp in whole if to_micros(min(asked, moment - _TRAIL[interval])) <= stamp < to_micros(end)]
     failed = [o.item.window.start for o in outcomes if o.state is ItemState.FAILED and o.item.window]
     start = min([from_micros(stored[0]), *failed]) if stored else asked
     rows = _rows(facts, outcomes)
     try:
+        rows["series"] = measures.series(instrument, interval, whole)
         return measures.of_bars(instrument, interval, start, moment, set(stored), **rows)
     except ConfigurationError:  # without a calendar nothing is expected
         return Part(interval.value, 0, 0, None, **rows)

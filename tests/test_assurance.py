@@ -106,9 +106,9 @@ def test_real_history_that_came_whole_scores_one_throughout(database: Database, 
     [item] = bars_run(conn, "IBM", [whole(days)])
     arrive(conn, item, days)
     assert measured(database, conn, item.run_id) == {
-        "IBM": {"completeness": 1, "accuracy": 1, "consistency": 1, "timeliness": 1, "validity": 1}
+        "IBM": {"completeness": 1, "requested": 1, "accuracy": 1, "consistency": 1, "timeliness": 1, "validity": 1}
     }
-    detail = conn.execute("SELECT detail FROM fintrack.quality_metrics WHERE metric = 'completeness'").fetchone()
+    detail = conn.execute("SELECT detail FROM fintrack.quality_metrics WHERE metric = 'requested'").fetchone()
     assert detail == ({"1d": {"expected": 3270, "present": 3270}},)
 
 
@@ -117,7 +117,8 @@ def test_days_that_are_missing_in_the_middle_and_at_the_end_show(database: Datab
     [item] = bars_run(conn, "IBM", [whole(days)])
     arrive(conn, item, [*days[:50], *days[57:98]])
     got = measured(database, conn, item.run_id)["IBM"]
-    assert got["completeness"] == pytest.approx(0.91)
+    assert got["requested"] == pytest.approx(0.91)
+    assert got["completeness"] == pytest.approx(91 / 98, abs=1e-6)  # to the last day that is stored
     assert got["timeliness"] == pytest.approx(1 / 3, abs=1e-6)
 
 
@@ -130,12 +131,39 @@ def test_what_lies_before_the_first_bar_is_no_gap_unless_it_failed(
     first, second = bars_run(conn, "FB", [early, late])
     ledger.finish(conn, first, ItemState.EMPTY, "empty", "", "bundled", NOW)
     arrive(conn, second, days)
-    assert measured(database, conn, second.run_id)["FB"]["completeness"] == 1
+    assert measured(database, conn, second.run_id)["FB"]["requested"] == 1
     failed, loaded = bars_run(conn, "FB", [early, late])
     ledger.finish(conn, failed, ItemState.FAILED, "transient", "", "bundled", NOW)
     arrive(conn, loaded, days)
     # Sessions from 2012-01-03 to 05-17: 20 in January, 20, 22, 20 (Good Friday) and 13 in May make 95.
-    assert measured(database, conn, loaded.run_id)["FB"]["completeness"] == pytest.approx(196 / (196 + 95), abs=1e-6)
+    got = measured(database, conn, loaded.run_id)["FB"]
+    assert got["requested"] == pytest.approx(196 / (196 + 95), abs=1e-6)
+    assert got["completeness"] == 1
+
+
+def test_a_request_for_years_that_nobody_has_says_nothing_of_what_is_stored(
+    database: Database, conn: psycopg.Connection
+) -> None:
+    days = real_daily()["IBM"]
+    [item] = bars_run(conn, "IBM", [whole(days)])
+    arrive(conn, item, days)
+    measured(database, conn, item.run_id)
+    [early] = bars_run(conn, "IBM", [Window(datetime(1981, 1, 1, tzinfo=UTC), datetime(1982, 1, 1, tzinfo=UTC))])
+    ledger.finish(conn, early, ItemState.FAILED, "transient", "", "bundled", NOW)
+    got = measured(database, conn, early.run_id)["IBM"]
+    assert (got["completeness"], got["requested"]) == (1, 0)
+
+
+def test_a_hole_of_years_shows_however_short_the_newest_run_is(database: Database, conn: psycopg.Connection) -> None:
+    days = real_daily()["IBM"]
+    [old] = bars_run(conn, "IBM", [whole(days)])
+    arrive(conn, old, [*days[:1000], *days[1953:]])
+    measured(database, conn, old.run_id)
+    [newest] = bars_run(conn, "IBM", [whole(days[-5:])])
+    arrive(conn, newest, days[-5:])
+    got = measured(database, conn, newest.run_id)["IBM"]
+    assert got["completeness"] == pytest.approx((3270 - 953) / 3270, abs=1e-6)
+    assert got["requested"] == 1
 
 
 def test_a_short_run_is_measured_over_a_year_so_that_an_old_gap_still_shows(
@@ -149,7 +177,8 @@ def test_a_short_run_is_measured_over_a_year_so_that_an_old_gap_still_shows(
     arrive(conn, newest, days[299:])
     got = measured(database, conn, newest.run_id)["IBM"]
     # From 2012-03-01 on, 366 days before: 210 of the 250 sessions of 2012, and 21, 19 and 1 of 2013 make 251.
-    assert got["completeness"] == pytest.approx(241 / 251, abs=1e-6)
+    assert got["requested"] == pytest.approx(241 / 251, abs=1e-6)
+    assert got["completeness"] == pytest.approx(290 / 300, abs=1e-6)
     assert got["timeliness"] == 1
 
 
@@ -170,6 +199,7 @@ def test_rejected_and_flagged_rows_count_against_what_their_rules_are_about(
     got = measured(database, conn, item.run_id)["IBM"]
     assert got == {
         "completeness": 0.9,
+        "requested": 0.9,
         "accuracy": 0.8,
         "consistency": 0.95,
         "timeliness": 1.0,
@@ -180,14 +210,14 @@ def test_rejected_and_flagged_rows_count_against_what_their_rules_are_about(
 def test_a_run_whose_every_item_failed_says_nothing_of_rows(database: Database, conn: psycopg.Connection) -> None:
     [item] = bars_run(conn, "IBM", [whole(last("IBM", 20))])
     ledger.finish(conn, item, ItemState.FAILED, "transient", "no answer", "bundled", NOW)
-    assert measured(database, conn, item.run_id)["IBM"] == {"completeness": 0, "timeliness": 0}
+    assert measured(database, conn, item.run_id)["IBM"] == {"completeness": 0, "requested": 0, "timeliness": 0}
 
 
 def test_an_unknown_calendar_expects_nothing_and_stops_nothing(database: Database, conn: psycopg.Connection) -> None:
     days = last("IBM", 5)
     [item] = bars_run(conn, "IBM", [whole(days)], calendar="XMOON")
     ledger.finish(conn, item, ItemState.EMPTY, "empty", "", "bundled", NOW)
-    assert measured(database, conn, item.run_id)["IBM"] == {"completeness": 1}
+    assert measured(database, conn, item.run_id)["IBM"] == {"completeness": 1, "requested": 1}
 
 
 # --- measuring quotes
@@ -205,10 +235,11 @@ def test_quotes_are_measured_by_the_calendar_at_the_runs_moment_and_not_by_the_t
     ledger.finish(conn, failed, ItemState.FAILED, "transient", "", "coinbase", MONDAY)
     ledger.finish_runs(conn, MONDAY + timedelta(minutes=1))
     got = measured(database, conn, run, now=MONDAY + timedelta(days=30))
-    assert got["AAPL"] == {"completeness": 1, "accuracy": 1, "consistency": 1, "timeliness": 1, "validity": 1}
+    one = dict.fromkeys(("completeness", "requested", "accuracy", "consistency", "timeliness", "validity"), 1)
+    assert got["AAPL"] == one
     # 14:00 to 15:00: the bars of 14:00 and 14:15 are over, and that of 14:30 would be at 15:05.
     assert got["MSFT"]["timeliness"] == pytest.approx(1 / 3, abs=1e-6)
-    assert got["BTC-USD"] == {"completeness": 0, "timeliness": 0}
+    assert got["BTC-USD"] == {"completeness": 0, "requested": 0, "timeliness": 0}
     days = conn.execute("SELECT DISTINCT day FROM fintrack.quality_metrics").fetchall()
     assert days == [(MONDAY.date(),)]
 
@@ -240,7 +271,7 @@ def test_a_run_is_measured_once_page_by_page_and_again_without_a_double(
     ledger.finish_runs(conn, MONDAY)
     assert [assurance.measure(database=database, now=MONDAY) for _ in range(4)] == [2, 1, 0, None]
     rows = conn.execute("SELECT instrument_id, metric, value FROM fintrack.quality_metrics ORDER BY 1, 2").fetchall()
-    assert len(rows) == 15
+    assert len(rows) == 18
     conn.execute("UPDATE fintrack.runs SET measured_at = NULL")
     conn.execute("DELETE FROM fintrack.quality_metrics WHERE metric = 'completeness'")
     measured(database, conn, run, now=MONDAY)

@@ -22,6 +22,7 @@ __all__ = ["quality", "sparkline", "summaries"]
 
 _STEPS: Final = "▁▂▃▄▅▆▇█"
 _SHOWN: Final = 50
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _BLOCKS: Final = 20
 """Days of a trend in the table of all instruments; that of one shows them all."""
 
@@ -37,7 +38,9 @@ def quality(
     """The newest quality metrics of each instrument and their trend, worst first.
 
     Each metric is a share, 1.0 the best. Of an instrument that several jobs fetch, the newest measure of each job
-    counts, and the lowest of them is shown; the trend is the lowest of each day.
+    counts, and the lowest of them is shown; the trend is the lowest of each day. Complete is what is stored, between
+    its first and its last bar, against the instrument's own calendar; as asked is what came of what a run asked for,
+    and does not count in the order.
     """
     chosen = None if symbol is None else _symbol(symbol)
     since = (datetime.now(tz=UTC) - timedelta(days=days - 1)).date()
@@ -65,12 +68,12 @@ def summaries(rows: Iterable[Mapping[str, Any]], flagged: Mapping[int, int]) -> 
     made = []
     for number, own in groupby(rows, key=lambda row: row["instrument_id"]):
         mine = list(own)
-        metrics = {name: _metric(list(some)) for name, some in groupby(mine, key=lambda row: row["metric"])}
+        metrics = {name: _newest(name, list(some)) for name, some in groupby(mine, key=lambda row: row["metric"])}
         made.append(
             {
                 "symbol": mine[0]["symbol"],
                 "asset_class": mine[0]["asset_class"],
-                "score": min(metric["value"] for metric in metrics.values()),
+                "score": min((metric["value"] for name, metric in metrics.items() if name != "requested"), default=1.0),
                 "flags": flagged.get(number, 0),
                 "metrics": {name: metrics[name] for name in METRICS if name in metrics},
                 "trend": _trend(mine),
@@ -84,6 +87,29 @@ def sparkline(values: Sequence[float]) -> str:
     lowest = min(values, default=1.0)
     span = 1.0 - lowest
     return "".join(_STEPS[round((value - lowest) / span * 7) if span > 0 else 7] for value in values)
+
+
+def _newest(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A metric as it stands. That of what is stored is whatever job measured each interval last; of any other metric
+    each job has its own, and the lowest counts.
+    """
+    labels: dict[str, Mapping[str, Any]] = {}
+    if name == "completeness":
+        for row in sorted(rows, key=lambda row: (row["day"], row.get("measured_at") or _NEVER)):
+            labels |= {label: row for label, part in (row["detail"] or {}).items() if "first" in part}
+    if not labels:
+        return _metric(rows)
+    quotes = [row for row in rows if "quote" in (row["detail"] or {})]
+    parts = {label: row["detail"][label] for label, row in sorted(labels.items())}
+    expected, present = (sum(part[what] for part in parts.values()) for what in ("expected", "present"))
+    newest = max(labels.values(), key=lambda row: row["day"])
+    found = {
+        **_metric([newest]),
+        "value": present / expected if expected else 1.0,
+        "detail": parts,
+        "trend": _trend(rows),
+    }
+    return min([found, *([_metric(quotes)] if quotes else [])], key=lambda each: each["value"])
 
 
 def _metric(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -118,7 +144,7 @@ def _show_all(found: Sequence[Mapping[str, Any]], days: int) -> None:
     if not found:
         console.print(f"nothing was measured in {days} days; runs are measured when they have ended")
         return
-    columns = ["symbol", "complete", "accurate", "consistent", "timely", "valid", "trend", "flags"]
+    columns = ["symbol", "complete", "as asked", "accurate", "consistent", "timely", "valid", "trend", "flags"]
     rows = [
         [
             each["symbol"],

@@ -74,7 +74,7 @@ _HISTORY: Final = """
 SELECT i.symbol, i.asset_class, q.instrument_id, q.metric, coalesce(r.job, '') AS job, q.day, min(q.value) AS lowest,
        (array_agg(q.value ORDER BY q.created_at DESC, q.id DESC))[1] AS newest,
        (array_agg(q.detail ORDER BY q.created_at DESC, q.id DESC))[1] AS detail,
-       (array_agg(q.run_id ORDER BY q.created_at DESC, q.id DESC))[1] AS run_id
+       (array_agg(q.run_id ORDER BY q.created_at DESC, q.id DESC))[1] AS run_id, max(q.created_at) AS measured_at
 FROM fintrack.quality_metrics q JOIN fintrack.instruments i ON i.id = q.instrument_id
 LEFT JOIN fintrack.runs r ON r.id = q.run_id
 WHERE q.day >= %(since)s AND q.metric = ANY(%(metrics)s) AND (%(symbol)s::text IS NULL OR i.symbol = %(symbol)s)
@@ -187,14 +187,12 @@ def findings(conn: psycopg.Connection, items: Sequence[UUID]) -> dict[UUID, dict
     return found
 
 
-def final_stamps(
-    conn: psycopg.Connection, instrument_id: int, interval: Interval, start: datetime, end: datetime
-) -> list[int]:
-    """The times (microseconds, ascending) of the final bars from ``start`` on and before ``end``."""
+def final_stamps(conn: psycopg.Connection, instrument_id: int, interval: Interval) -> list[int]:
+    """The times (microseconds, ascending) of the final bars that are stored."""
     rows = conn.execute(
         "SELECT (extract(epoch FROM timestamp) * 1000000)::bigint FROM fintrack.bars WHERE instrument_id = %s"
-        " AND interval = %s AND timestamp >= %s AND timestamp < %s AND is_final ORDER BY timestamp",
-        (instrument_id, interval.value, start, end),
+        " AND interval = %s AND is_final ORDER BY timestamp",
+        (instrument_id, interval.value),
     ).fetchall()
     return [stamp for (stamp,) in rows]
 
@@ -239,6 +237,6 @@ def history(
     conn: psycopg.Connection, metrics: Sequence[str], since: date, symbol: str | None = None
 ) -> list[dict[str, Any]]:
     """For each instrument, metric, job and day, in this order: the ``lowest`` and the ``newest`` value, the newest's
-    ``detail`` and ``run_id``."""
+    ``detail``, ``run_id`` and ``measured_at``."""
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_HISTORY, {"since": since, "metrics": list(metrics), "symbol": symbol}).fetchall()

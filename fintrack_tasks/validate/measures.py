@@ -8,7 +8,7 @@ Measuring later gives the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,9 +17,9 @@ from typing import Any, Final
 from fintrack_tasks.domain import Instrument, Interval, Window, from_micros
 from fintrack_tasks.sessions import expected_bars, finals
 
-__all__ = ["METRICS", "Measure", "Part", "measure", "of_bars", "of_quote"]
+__all__ = ["METRICS", "Measure", "Part", "Series", "measure", "of_bars", "of_quote", "series"]
 
-METRICS: Final = ("completeness", "accuracy", "consistency", "timeliness", "validity")
+METRICS: Final = ("completeness", "requested", "accuracy", "consistency", "timeliness", "validity")
 
 _CONTRADICTION: Final = frozenset({"ohlc", "duplicates", "timestamp_order", "provider_disagreement"})
 _INVALID: Final = frozenset(
@@ -39,6 +39,18 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
+class Series:
+    """The bars of one interval that are stored, between the first and the last of them: ``expected`` by the calendar,
+    ``present`` those of them that are stored.
+    """
+
+    first: datetime
+    last: datetime
+    expected: int
+    present: int
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """What a run left of one instrument's quotes, or of its bars of one interval.
 
@@ -48,6 +60,7 @@ class Part:
     :param rows: rows that came, rejected ones included.
     :param findings: rule to the rows, by any key, that it spoke against.
     :param agreement: the share of the providers compared that agree; 1 where one was asked.
+    :param series: all that is stored, however little of it the run asked for; ``None`` where nothing is.
     """
 
     label: str
@@ -57,13 +70,17 @@ class Part:
     rows: int = 0
     findings: Mapping[str, AbstractSet[Hashable]] = field(default_factory=dict)
     agreement: float = 1.0
+    series: Series | None = None
 
 
 def measure(parts: Sequence[Part]) -> list[Measure]:
     """The metrics of one instrument in a run, in the order of :data:`METRICS`. Over all parts together:
 
-    - completeness = expected rows that are present / expected rows; 1.0 where none is expected. Of bars, those are
-      expected that the calendar has and that are final at the run's moment; of quotes, one for each that was asked.
+    - completeness = expected bars that are stored / expected bars, between the first and the last stored one by the
+      instrument's own calendar, whatever the run asked for; where nothing is stored, and of quotes, as requested.
+    - requested = expected rows that are present / expected rows, of what the run asked for; 1.0 where none is expected.
+      Of bars, those are expected that the calendar has and that are final at the run's moment; of quotes, one for each
+      that was asked.
     - accuracy = rows without any finding / rows that came, rejected ones included.
     - consistency = rows that contradict neither themselves (OHLC) nor others (duplicates, order, other providers) /
       rows that came; a quote of several providers counts as the share of them that agree.
@@ -73,7 +90,7 @@ def measure(parts: Sequence[Part]) -> list[Measure]:
 
     Where no row came, accuracy, consistency and validity are left out: nothing is said of nothing.
     """
-    made = {"completeness": _completeness(parts), "timeliness": _timeliness(parts)}
+    made = {"completeness": _completeness(parts), "requested": _requested(parts), "timeliness": _timeliness(parts)}
     if any(part.rows for part in parts):
         made["accuracy"] = _share("accuracy", parts, None)
         made["consistency"] = _share("consistency", parts, _CONTRADICTION)
@@ -123,10 +140,42 @@ def expected_until(instrument: Instrument, interval: Interval, start: datetime, 
     return [stamp for stamp, over in zip(stamps, finals(instrument, interval, stamps, moment), strict=True) if over]
 
 
+def series(instrument: Instrument, interval: Interval, stored: Sequence[int]) -> Series | None:
+    """What the calendar has between the first and the last of the stored stamps (microseconds, ascending).
+
+    :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
+    """
+    if not stored:
+        return None
+    first, last = from_micros(stored[0]), from_micros(stored[-1])
+    have = set(stored)
+    expected = expected_bars(instrument, interval, Window(first, last + timedelta(microseconds=1)))
+    return Series(first, last, len(expected), sum(stamp in have for stamp in expected))
+
+
 def _completeness(parts: Sequence[Part]) -> Measure:
-    expected, present = sum(part.expected for part in parts), sum(part.present for part in parts)
+    counted = {part.label: part.series or part for part in parts}
+    detail = {
+        label: {"expected": one.expected, "present": one.present} | (_span(one) if isinstance(one, Series) else {})
+        for label, one in counted.items()
+    }
+    return Measure("completeness", _ratio(counted.values()), detail)
+
+
+def _requested(parts: Sequence[Part]) -> Measure:
     detail = {part.label: {"expected": part.expected, "present": part.present} for part in parts}
-    return Measure("completeness", present / expected if expected else 1.0, detail)
+    return Measure("requested", _ratio(parts), detail)
+
+
+def _ratio(counted: Iterable[Part | Series]) -> float:
+    expected = present = 0
+    for one in counted:
+        expected, present = expected + one.expected, present + one.present
+    return present / expected if expected else 1.0
+
+
+def _span(one: Series) -> dict[str, str]:
+    return {"first": one.first.date().isoformat(), "last": one.last.date().isoformat()}
 
 
 def _timeliness(parts: Sequence[Part]) -> Measure | None:

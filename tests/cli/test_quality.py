@@ -67,6 +67,37 @@ def test_a_job_that_runs_often_does_not_hide_what_another_found() -> None:
     assert [(each["day"].day, each["value"]) for each in metric["trend"]] == [(5, 0.2), (6, 0.7), (7, 0.4)]
 
 
+def stored(day: int, job: str, **intervals: tuple[int, int]) -> dict[str, Any]:
+    """A measure of what is stored, as a run of that job left it: interval to expected and present bars."""
+    span = {"first": "2010-01-04", "last": "2018-12-31"}
+    detail = {f"1{name}": {"expected": e, "present": p, **span} for name, (e, p) in intervals.items()}
+    share = sum(p for _, p in intervals.values()) / sum(e for e, _ in intervals.values())
+    return {**row("A", "completeness", day, share, job=job), "detail": detail}
+
+
+def test_what_is_stored_is_told_as_each_interval_was_measured_last_whichever_job_did() -> None:
+    """The gap that the history's run of the 5th saw was filled by the indices' run of the 6th."""
+    rows = [stored(5, "history", d=(100, 40), h=(900, 900)), stored(6, "indices", d=(100, 99))]
+    [found] = summaries(rows, {})
+    metric = found["metrics"]["completeness"]
+    assert metric["value"] == (99 + 900) / 1000
+    assert {label: part["present"] for label, part in metric["detail"].items()} == {"1d": 99, "1h": 900}
+    assert metric["day"] == date(2024, 5, 6)
+
+
+def test_a_request_in_vain_is_told_beside_what_is_stored_and_does_not_count_in_the_order() -> None:
+    rows = [stored(6, "history", d=(3270, 3270)), row("A", "requested", 6, 0.0, job="history")]
+    [found] = summaries(rows, {})
+    assert (found["metrics"]["completeness"]["value"], found["metrics"]["requested"]["value"]) == (1.0, 0.0)
+    assert found["score"] == 1.0
+
+
+def test_a_quote_that_did_not_come_is_not_hidden_by_a_long_history() -> None:
+    quote = {**row("A", "completeness", 6, 0.0, job="quotes"), "detail": {"quote": {"expected": 1, "present": 0}}}
+    [found] = summaries([stored(6, "history", d=(3270, 3270)), quote], {})
+    assert (found["metrics"]["completeness"]["value"], found["score"]) == (0.0, 0.0)
+
+
 def test_a_trend_is_drawn_between_its_lowest_and_one() -> None:
     assert sparkline([1.0, 0.0, 0.5, 1.0]) == "█▁▅█"
     assert sparkline([1.0, 1.0]) == "██"

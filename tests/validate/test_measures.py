@@ -9,7 +9,7 @@ import pytest
 
 from fintrack_tasks.domain import Instrument, Interval, to_micros
 from fintrack_tasks.errors import ConfigurationError
-from fintrack_tasks.validate.measures import METRICS, Part, measure, of_bars, of_quote
+from fintrack_tasks.validate.measures import METRICS, Part, Series, measure, of_bars, of_quote, series
 
 AAPL = Instrument.of("AAPL")
 BITCOIN = Instrument.of("BTC-USD")
@@ -62,7 +62,7 @@ def test_a_bar_that_may_still_change_is_not_expected_yet() -> None:
 def test_bars_on_days_without_a_session_count_for_nothing() -> None:
     part = of_bars(AAPL, Interval.D1, at(27), at(1, month=6), days(25, 26, 27))
     assert (part.expected, part.present, part.late) == (4, 0, math.inf)
-    assert values(part) == {"completeness": 0.0, "timeliness": 0.0}
+    assert values(part) == {"completeness": 0.0, "requested": 0.0, "timeliness": 0.0}
 
 
 def test_a_market_without_a_close_expects_every_hour() -> None:
@@ -75,13 +75,38 @@ def test_a_span_in_which_nothing_is_expected_is_complete() -> None:
     for start, moment in ((at(4), at(5)), (at(5), at(4)), (at(5), at(5))):
         part = of_bars(AAPL, Interval.D1, start, moment, set())
         assert (part.expected, part.late) == (0, 0)
-        assert values(part) == {"completeness": 1.0, "timeliness": 1.0}
+        assert values(part) == {"completeness": 1.0, "requested": 1.0, "timeliness": 1.0}
 
 
 def test_an_unknown_calendar_is_named() -> None:
     strange = Instrument("AAPL", AAPL.asset_class, calendar="XMOON")
     with pytest.raises(ConfigurationError, match="XMOON"):
         of_bars(strange, Interval.D1, at(1), at(3), set())
+
+
+# --- what is stored
+
+
+def test_what_is_stored_is_complete_between_its_own_first_and_last_day_whatever_was_asked() -> None:
+    """A week with a holiday: 28, 30 and 31 May are stored, the 29th is not; the run asked for 1981 in vain."""
+    stored = sorted(days(28, 30, 31))
+    found = series(AAPL, Interval.D1, stored)
+    assert found == Series(at(28), at(31), 4, 3)
+    got = {each.metric: each for each in measure([Part("1d", 253, 0, None, series=found)])}
+    assert got["completeness"].value == 0.75
+    assert got["completeness"].detail == {
+        "1d": {"expected": 4, "present": 3, "first": "2024-05-28", "last": "2024-05-31"}
+    }
+    assert got["requested"].value == 0.0
+    assert got["requested"].detail == {"1d": {"expected": 253, "present": 0}}
+
+
+def test_bars_on_days_without_a_session_fill_no_gap_of_what_is_stored() -> None:
+    assert series(AAPL, Interval.D1, sorted(days(24, 25, 26, 27, 29))) == Series(at(24), at(29), 3, 2)
+
+
+def test_nothing_stored_is_no_series() -> None:
+    assert series(AAPL, Interval.D1, []) is None
 
 
 # --- quotes
@@ -115,6 +140,7 @@ def test_a_quote_that_came_after_the_runs_moment_is_on_time() -> None:
 def test_a_quote_that_failed_is_incomplete_and_late_by_what_is_stored() -> None:
     assert values(of_quote(AAPL, at(8, 16, 5), loaded=False, newest=to_micros(at(8, 15)))) == {
         "completeness": 0.0,
+        "requested": 0.0,
         "timeliness": 0.25,
     }
     assert values(of_quote(AAPL, at(8, 16, 5), loaded=False, newest=None))["timeliness"] == 0.0
@@ -134,7 +160,9 @@ def test_shares_are_of_the_rows_that_came_and_each_row_counts_once() -> None:
         "price_jump": {4},
     }
     got = values(Part("1d", 10, 10, 0, rows=10, findings=found))
-    assert got == {"completeness": 1.0, "accuracy": 0.6, "consistency": 0.8, "timeliness": 1.0, "validity": 0.9}
+    assert got == {
+        "completeness": 1.0, "requested": 1.0, "accuracy": 0.6, "consistency": 0.8, "timeliness": 1.0, "validity": 0.9,
+    }  # fmt: skip
 
 
 def test_providers_that_disagree_take_from_a_quotes_consistency_alone() -> None:
@@ -166,8 +194,8 @@ def test_parts_are_taken_together() -> None:
 
 
 def test_what_nobody_can_say_is_left_out() -> None:
-    assert values(Part("quote", 1, 1, None)) == {"completeness": 1.0}
-    assert values() == {"completeness": 1.0}
+    assert values(Part("quote", 1, 1, None)) == {"completeness": 1.0, "requested": 1.0}
+    assert values() == {"completeness": 1.0, "requested": 1.0}
 
 
 def test_the_metrics_come_in_their_order() -> None:
