@@ -7,7 +7,10 @@ one may be shorter than its interval. All times are microseconds since 1970 UTC 
 Currencies trade from Sunday 17:00 to Friday 17:00 in New York, in days that end there at 17:00 and bear the date of
 that evening. exchange_calendars has no such calendar (its 24/5 has UTC days); here it is named :data:`FOREX`. Futures
 trade from Sunday 18:00 to Friday 17:00 there, with an hour's pause each evening, on the days of the Chicago exchange
-(its ``CMES`` leaves the pause out): :data:`FUTURES`.
+(its ``CMES`` leaves the pause out): :data:`FUTURES`. Closing auctions after the end of continuous trading belong to
+their sessions here, as do the hours of a floor that exchange_calendars gives another venue's (:mod:`.calendars`).
+
+Of an instrument without a known calendar nothing is expected, no bar lies outside a session, and dates are UTC's.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
+from fintrack_tasks.calendar_offsets import mend
+from fintrack_tasks.calendars import AUCTIONS, FLOORS, FOREX, FUTURES, LATE_PRINTS, calendar_name
 from fintrack_tasks.domain import AssetClass, Instrument, Interval, Window, to_micros
 from fintrack_tasks.errors import ConfigurationError
 
@@ -35,17 +40,13 @@ __all__ = [
     "calendar_name",
     "expected_bars",
     "finals",
+    "is_calendar",
     "is_final",
+    "late_prints",
     "segments",
     "session_dates",
     "zone",
 ]
-
-FOREX: Final = "forex"
-"""The calendar of currencies, beside those of exchange_calendars; an instrument may be given it, too."""
-
-FUTURES: Final = "futures"
-"""The calendar of futures, likewise."""
 
 GRACE: Final = {
     AssetClass.STOCK: timedelta(minutes=20),
@@ -59,36 +60,6 @@ prints after the close; markets without a close only have to send their last tra
 
 _FIRST: Final = "1970-01-01"
 _LAST: Final = "2039-12-31"
-_MARKETS: Final = {
-    AssetClass.STOCK: "XNYS",
-    AssetClass.INDEX: "XNYS",
-    AssetClass.CRYPTO: "24/7",
-    AssetClass.FOREX: FOREX,
-    AssetClass.COMMODITY: FUTURES,
-}
-_SUFFIXES: Final = {
-    "AS": "XAMS", "AT": "24/5", "AX": "XASX", "BA": "XBUE", "BD": "XBUD", "BK": "XBKK", "BO": "XBOM", "BR": "XBRU",
-    "CO": "XCSE", "DE": "XETR", "DU": "XDUS", "F": "XFRA", "HE": "XHEL", "HK": "XHKG", "HM": "XHAM", "IC": "XICE",
-    "IL": "XLON", "IR": "XDUB", "IS": "XIST", "JK": "XIDX", "JO": "XJSE", "KL": "XKLS", "KQ": "XKRX", "KS": "XKRX",
-    "L": "XLON", "LM": "XLIM", "LS": "XLIS", "MC": "XMAD", "ME": "XMOS", "MI": "XMIL", "MX": "XMEX", "NE": "XTSE",
-    "NS": "XBOM", "NZ": "XNZE", "OL": "XOSL", "PA": "XPAR", "PR": "XPRA", "RG": "XRIS", "SA": "BVMF", "SG": "XSTU",
-    "SI": "XSES", "SN": "XSGO", "SR": "XSAU", "SS": "XSHG", "ST": "XSTO", "SW": "XSWX", "SZ": "XSHG", "T": "XTKS",
-    "TA": "24/7", "TL": "XTAL", "TO": "XTSE", "TW": "XTAI", "TWO": "XTAI", "V": "XTSE", "VI": "XWBO", "VS": "XLIT",
-    "WA": "XWAR",
-}  # fmt: skip
-"""Yahoo's suffix of an exchange. Venues without a calendar have that of their country's main one.
-
-exchange_calendars 4.13 cannot compute Athens and Tel Aviv under pandas 3.1. They get days of which theirs are a part:
-a bar too many that is expected is asked for once and found absent, one too few would never be asked for.
-"""
-_INDICES: Final = {
-    "^AEX": "XAMS", "^AXJO": "XASX", "^BFX": "XBRU", "^BSESN": "XBOM", "^BVSP": "BVMF", "^FCHI": "XPAR",
-    "^FTMC": "XLON", "^FTSE": "XLON", "^GDAXI": "XETR", "^GSPTSE": "XTSE", "^HSI": "XHKG", "^IBEX": "XMAD",
-    "^JKSE": "XIDX", "^KLSE": "XKLS", "^KS11": "XKRX", "^MXX": "XMEX", "^N225": "XTKS", "^NSEI": "XBOM",
-    "^NZ50": "XNZE", "^OMX": "XSTO", "^SSMI": "XSWX", "^STI": "XSES", "^STOXX50E": "XETR", "^TWII": "XTAI",
-}  # fmt: skip
-"""Indices outside America; all others are taken for American ones."""
-
 _DAY: Final = 86_400_000_000
 _HOUR: Final = 3_600_000_000
 _NEW_YORK: Final = ZoneInfo("America/New_York")
@@ -97,26 +68,10 @@ _EVENING: Final = time(17)
 _lock = threading.Lock()
 
 
-def calendar_name(instrument: Instrument) -> str:
-    """The name of an instrument's sessions: its own, its suffix' or index', its asset class'.
-
-    It is one of exchange_calendars', :data:`FOREX` or :data:`FUTURES`.
-    """
-    if instrument.calendar:
-        return instrument.calendar
-    if instrument.asset_class is AssetClass.INDEX and instrument.symbol in _INDICES:
-        return _INDICES[instrument.symbol]
-    if instrument.asset_class in (AssetClass.STOCK, AssetClass.INDEX):
-        _, dot, suffix = instrument.symbol.rpartition(".")
-        if dot and suffix in _SUFFIXES:
-            return _SUFFIXES[suffix]
-    return _MARKETS[instrument.asset_class]
-
-
 def expected_bars(instrument: Instrument, interval: Interval, window: Window) -> list[int]:
     """The stamps of all bars that a window should hold, ascending.
 
-    Nothing is expected beyond what the calendar knows (1970 to 2039 for most).
+    Nothing is expected beyond what the calendar knows (1970 to 2039 for most), nor where no calendar is known.
 
     :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
     """
@@ -183,8 +138,11 @@ def session_dates(instrument: Instrument, timestamps: Sequence[int]) -> list[int
     """
     import numpy as np  # noqa: PLC0415  # see _sessions
 
-    sessions = _sessions(calendar_name(instrument))
-    place = np.searchsorted(sessions.closes, np.asarray(timestamps, dtype=np.int64), "right")
+    sessions, stamps = _sessions(calendar_name(instrument)), np.asarray(timestamps, dtype=np.int64)
+    if not len(sessions.dates):
+        utc: list[int] = (stamps - stamps % _DAY).tolist()
+        return utc
+    place = np.searchsorted(sessions.closes, stamps, "right")
     found: list[int] = sessions.dates[np.minimum(place, len(sessions.dates) - 1)].tolist()
     return found
 
@@ -195,6 +153,18 @@ def zone(instrument: Instrument) -> ZoneInfo:
     :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
     """
     return ZoneInfo(_sessions(calendar_name(instrument)).zone)
+
+
+def late_prints(instrument: Instrument) -> timedelta:
+    """How long after a session's end a bar may open that is not expected, yet one of the session."""
+    return LATE_PRINTS.get(calendar_name(instrument) or "", timedelta(0))
+
+
+def is_calendar(name: str) -> bool:
+    """Whether sessions have such a name: one of exchange_calendars', its aliases included, or of ours."""
+    import exchange_calendars  # noqa: PLC0415  see _sessions
+
+    return name in (FOREX, FUTURES) or name in exchange_calendars.get_calendar_names(include_aliases=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +187,8 @@ def _ends(sessions: _Sessions, interval: Interval, stamps: NDArray[np.int64]) ->
     import numpy as np  # noqa: PLC0415  # see _sessions
 
     step = interval.delta // timedelta(microseconds=1)
+    if not len(sessions.dates):
+        return stamps - stamps % _DAY + 36 * _HOUR if interval is Interval.D1 else stamps + step
     if interval is Interval.D1:
         dates = stamps - stamps % _DAY
         place = np.searchsorted(sessions.dates, dates, "right") - 1
@@ -229,7 +201,7 @@ def _ends(sessions: _Sessions, interval: Interval, stamps: NDArray[np.int64]) ->
 
 
 @lru_cache(maxsize=64)
-def _sessions(name: str) -> _Sessions:
+def _sessions(name: str | None) -> _Sessions:
     """A calendar's sessions, computed once per process.
 
     numpy and exchange_calendars (which brings pandas) are imported here and not above: together they cost a process
@@ -241,6 +213,9 @@ def _sessions(name: str) -> _Sessions:
         return _futures(_sessions("CMES"))
     import numpy as np  # noqa: PLC0415  # see above
 
+    if name is None:
+        nothing = np.empty(0, np.int64)
+        return _Sessions(nothing, nothing, nothing, nothing, nothing, "UTC")
     # catch_warnings alters state of the whole process, so that one thread at a time may be inside it.
     with _lock, warnings.catch_warnings():
         # exchange_calendars 4.13 reads Series.values and DatetimeIndex.weekday, which pandas 3.1 announces to change.
@@ -249,12 +224,26 @@ def _sessions(name: str) -> _Sessions:
         calendar = _calendar(name)
         schedule = calendar.schedule
     dates = _micros(schedule.index)
-    opens, closes = _micros(schedule["open"].array), _micros(schedule["close"].array)
+    opens, closes = _hours(name, _micros(schedule["open"].array), _micros(schedule["close"].array))
     pause, resume = _micros(schedule["break_start"].array), _micros(schedule["break_end"].array)
     broken = schedule["break_start"].notna().to_numpy()
     starts = np.sort(np.concatenate([opens, resume[broken]]))
     ends = np.sort(np.concatenate([closes, pause[broken]]))
     return _Sessions(dates, closes, starts, ends, closes, str(calendar.tz))
+
+
+def _hours(
+    name: str, opens: NDArray[np.int64], closes: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """When sessions open and close with what exchange_calendars leaves out of them."""
+    import numpy as np  # noqa: PLC0415  # see _sessions
+
+    closes = closes + AUCTIONS.get(name, timedelta(0)) // timedelta(microseconds=1)
+    if name in FLOORS:
+        earlier, later = (each // timedelta(microseconds=1) for each in FLOORS[name])
+        length = closes - opens
+        opens, closes = opens - earlier, closes + np.where(length >= np.median(length), later, 0)
+    return opens, closes
 
 
 def _forex() -> _Sessions:
@@ -289,6 +278,7 @@ def _calendar(name: str) -> Any:
     import exchange_calendars  # noqa: PLC0415  # see _sessions
     from exchange_calendars.errors import InvalidCalendarName  # noqa: PLC0415  # see _sessions
 
+    mend()
     try:
         try:
             return exchange_calendars.get_calendar(name, start=_FIRST, end=_LAST)

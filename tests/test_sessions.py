@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from fintrack_tasks import sessions
+from fintrack_tasks import calendars, sessions
 from fintrack_tasks.domain import AssetClass, Instrument, Interval, Window, from_micros, to_micros
 from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.sessions import calendar_name, expected_bars, finals, is_final, session_dates
+from tests.recorded.record_sessions import counted
 
 BUNDLED = Path(sessions.__file__).parent / "sandbox" / "data" / "daily.csv.gz"
 AAPL = Instrument.of("AAPL")
+DAY = timedelta(days=1)
 
 
 def at(text: str) -> datetime:
@@ -162,6 +164,11 @@ def test_nothing_is_expected_on_a_holiday_or_beyond_the_calendar() -> None:
         (Instrument.of("7203.T"), "XTKS"),
         (Instrument.of("^GSPC"), "XNYS"),
         (Instrument.of("^FTSE"), "XLON"),
+        (Instrument.of("^NSEBANK"), "XBOM"),
+        (Instrument.of("^TNX"), "XNYS"),
+        (Instrument.of("OPAP.AT"), "ASEX"),
+        (Instrument.of("TEVA.TA"), "XTAE"),
+        (Instrument("BRK.B", AssetClass.STOCK), "XNYS"),
         (Instrument.of("BTC-USD"), "24/7"),
         (Instrument.of("EURUSD=X"), "forex"),
         (Instrument.of("GC=F"), "futures"),
@@ -175,9 +182,10 @@ def test_the_calendar_is_the_instruments_own_then_its_suffix_then_its_asset_clas
     assert calendar_name(instrument) == name
 
 
-@pytest.mark.parametrize(
-    "name", sorted({*sessions._MARKETS.values(), *sessions._SUFFIXES.values(), *sessions._INDICES.values()})
-)
+CALENDARS = sorted({*calendars.MARKETS.values(), *calendars.SUFFIXES.values(), *calendars.INDICES.values()})
+
+
+@pytest.mark.parametrize("name", CALENDARS)
 def test_every_calendar_that_a_symbol_may_lead_to_has_sessions_and_warns_of_nothing(name: str) -> None:
     sessions._sessions.cache_clear()
     instrument = Instrument("X", AssetClass.STOCK, calendar=name)
@@ -188,13 +196,104 @@ def test_every_calendar_that_a_symbol_may_lead_to_has_sessions_and_warns_of_noth
     assert stamps == sorted(set(stamps))
 
 
-@pytest.mark.parametrize("name", ["NOSUCH", "ASEX"])
-def test_a_calendar_that_cannot_be_had_is_an_error_that_names_it(name: str) -> None:
-    """Athens' calendar needs a date offset that pandas 3.1 cannot compute."""
-    with pytest.raises(ConfigurationError, match=name):
+def recorded() -> dict[str, list[tuple[int, int, str]]]:
+    """What ``tests/recorded/record_sessions.py`` found under pandas 2.3.3."""
+    found: dict[str, list[tuple[int, int, str]]] = {}
+    with (Path(__file__).parent / "recorded" / "sessions_pandas_2.3.csv").open(newline="") as lines:
+        for row in csv.DictReader(lines):
+            year = int(row["year"]), int(row["sessions"]), row["sha256"]
+            found.setdefault(row["calendar"], []).append(year)
+    return found
+
+
+OURS = {calendars.FOREX, calendars.FUTURES}
+MENDED = {"ASEX", "XBOM", "XBSE", "XKRX", "XMOS", "XTAE"}
+"""Those whose sessions pandas 3.1 computes wrongly, or not at all, as exchange_calendars 4.13 is."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in {*MENDED, "XNYS", "XLON", "CMES"} else pytest.mark.soak)
+        for name in sorted({*CALENDARS, "CMES"} - OURS)
+    ],
+)
+def test_the_sessions_from_1990_to_2026_are_those_under_pandas_2_3(name: str) -> None:
+    """Dates, opens, closes and breaks: exchange_calendars#394, #471, #502."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        assert list(counted(sessions._calendar(name).schedule)) == recorded()[name]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "day"),
+    [
+        ("RELIANCE.NS", "2024-01-20"),
+        ("RELIANCE.BO", "2025-02-01"),
+        ("SBER.ME", "2018-04-28"),
+        ("005930.KS", "1998-11-28"),
+    ],
+)
+def test_a_special_saturday_is_a_session(symbol: str, day: str) -> None:
+    """By the exchanges' own circulars; Seoul traded on Saturdays until December 1998."""
+    start = at(day)
+    assert expected_bars(Instrument.of(symbol), Interval.D1, Window(start, start + DAY)) == [to_micros(start)]
+
+
+def test_a_calendar_that_cannot_be_had_is_an_error_that_names_it() -> None:
+    with pytest.raises(ConfigurationError, match="NOSUCH"):
         expected_bars(
-            Instrument("X", AssetClass.STOCK, calendar=name), Interval.D1, Window(at("2024-01-01"), at("2024-02-01"))
+            Instrument("X", AssetClass.STOCK, calendar="NOSUCH"),
+            Interval.D1,
+            Window(at("2024-01-01"), at("2024-02-01")),
         )
+
+
+@pytest.mark.parametrize("symbol", ["QNBK.QA", "COMI.CA", "NBK.KW", "X.ZZZ", "^NOSUCH", "DX-Y.NYB"])
+def test_of_a_symbol_whose_exchange_is_not_known_nothing_is_expected(symbol: str) -> None:
+    instrument, window = Instrument.of(symbol), Window(at("2025-03-01"), at("2025-03-21"))
+    assert calendar_name(instrument) is None
+    for interval in Interval:
+        assert expected_bars(instrument, interval, window) == []
+    stamp = to_micros(at("2025-03-02"))
+    assert finals(instrument, Interval.D1, [stamp], at("2025-03-03T12:19")) == [False]
+    assert finals(instrument, Interval.D1, [stamp], at("2025-03-03T12:20")) == [True]
+    assert finals(instrument, Interval.H1, [stamp], at("2025-03-02T01:20")) == [True]
+    assert session_dates(instrument, [stamp + 7]) == [stamp]
+    assert str(sessions.zone(instrument)) == "UTC"
+
+
+def test_a_closing_auction_belongs_to_its_session() -> None:
+    """Sydney's at 16:10 (UTC + 11), London's at 16:35; half a day's too, at 12:35 on Christmas Eve."""
+    assert opens("QAN.AX", Interval.H1, "2026-01-12T04:00", "2026-01-12T12:00") == ["01-12 04:00", "01-12 05:00"]
+    assert opens("VOD.L", Interval.M15, "2025-03-05T16:00", "2025-03-06") == [
+        "03-05 16:00",
+        "03-05 16:15",
+        "03-05 16:30",
+    ]
+    assert opens("VOD.L", Interval.M15, "2024-12-24T12:00", "2024-12-25") == [
+        "12-24 12:00",
+        "12-24 12:15",
+        "12-24 12:30",
+    ]
+    hour = to_micros(at("2026-01-12T05:00"))
+    assert not is_final(Instrument.of("QAN.AX"), Interval.H1, hour, at("2026-01-12T05:31"))
+    assert is_final(Instrument.of("QAN.AX"), Interval.H1, hour, at("2026-01-12T05:32"))
+
+
+def test_frankfurts_floor_trades_from_eight_to_ten_and_as_its_calendar_says_on_short_days() -> None:
+    """UTC + 1; on 30 December 2024 until 14:00."""
+    assert opens("SAP.F", Interval.H1, "2025-03-03", "2025-03-04") == [f"03-03 {hour:02}:00" for hour in range(7, 21)]
+    assert opens("SAP.F", Interval.H1, "2024-12-30", "2024-12-31") == [f"12-30 {hour:02}:00" for hour in range(7, 13)]
+    assert opens("SAP.DE", Interval.H1, "2025-03-03", "2025-03-04")[0] == "03-03 08:00"
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [("XNYS", True), ("NYSE", True), ("24/7", True), ("forex", True), ("futures", True), ("NOPE", False)],
+)
+def test_the_name_of_a_calendar_is_told_from_what_is_none(name: str, known: bool) -> None:
+    assert sessions.is_calendar(name) is known
 
 
 def test_a_daily_bar_is_final_some_minutes_after_the_close() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -26,7 +26,8 @@ _NEW_YORK: Final = "XNYS"
 _FIRST: Final = date(1990, 1, 1)
 _LAST: Final = date(2039, 12, 31)
 _CURRENCIES: Final = {
-    "24/5": "EUR", "24/7": "ILS", "BVMF": "BRL", "XASX": "AUD", "XBKK": "THB", "XBOM": "INR", "XBUD": "HUF",
+    "BVMF": "BRL", "XTAE": "ILS", "XBSE": "RON", "XKAR": "PKR", "XPHS": "PHP",
+    "XASX": "AUD", "XBKK": "THB", "XBOM": "INR", "XBUD": "HUF",
     "XBUE": "ARS", "XCSE": "DKK", "XHKG": "HKD", "XICE": "ISK", "XIDX": "IDR", "XIST": "TRY", "XJSE": "ZAR",
     "XKLS": "MYR", "XKRX": "KRW", "XLIM": "PEN", "XLON": "GBP", "XMEX": "MXN", "XMOS": "RUB", "XNZE": "NZD",
     "XOSL": "NOK", "XPRA": "CZK", "XSAU": "SAR", "XSES": "SGD", "XSGO": "CLP", "XSHG": "CNY", "XSTO": "SEK",
@@ -35,8 +36,6 @@ _CURRENCIES: Final = {
 """By calendar, where it is not the euro."""
 _UNITS: Final = {"L": "GBp", "JO": "ZAc", "TA": "ILA", "IL": "USD"}
 """Of stocks by suffix, where prices are in a hundredth of the currency, or in a foreign one."""
-_UNCOMPUTED: Final = {"AT": "Europe/Athens", "TA": "Asia/Jerusalem"}
-"""Exchanges whose calendar cannot be computed: here they trade from 10:00 to 17:00, Monday to Friday."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,12 +72,10 @@ def exchange_of(symbol: str, asset_class: AssetClass) -> tuple[Exchange, str] | 
     if asset_class not in (AssetClass.STOCK, AssetClass.INDEX, AssetClass.COMMODITY):
         return None
     name, suffix = calendar_name(Instrument(symbol, asset_class)), symbol.rpartition(".")[2]
-    if name == _NEW_YORK:
+    if name is None or name == _NEW_YORK:
         return None
-    stock = asset_class is AssetClass.STOCK
-    found = _uncomputed(suffix) if stock and suffix in _UNCOMPUTED else _computed(name)
     unit = _CURRENCIES.get(name, "EUR")
-    return found, _UNITS.get(suffix, unit) if stock else unit
+    return _computed(name), _UNITS.get(suffix, unit) if asset_class is AssetClass.STOCK else unit
 
 
 @lru_cache(maxsize=64)
@@ -90,14 +87,3 @@ def _computed(name: str) -> Exchange:
         if day >= _FIRST:
             sessions[day] = (*sessions.get(day, ()), (from_micros(start), from_micros(end)))
     return Exchange(name, zone(there), sessions)
-
-
-@lru_cache(maxsize=8)
-def _uncomputed(suffix: str) -> Exchange:
-    local = ZoneInfo(_UNCOMPUTED[suffix])
-
-    def at(day: date, hour: int) -> datetime:
-        return datetime.combine(day, time(hour), local).astimezone(UTC)
-
-    days = (_FIRST + timedelta(days=n) for n in range((_LAST - _FIRST).days + 1))
-    return Exchange(suffix, local, {day: ((at(day, 10), at(day, 17)),) for day in days if day.weekday() < 5})

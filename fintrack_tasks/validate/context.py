@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from fintrack_tasks.domain import AssetClass, Instrument
-from fintrack_tasks.sessions import segments
+from fintrack_tasks.sessions import late_prints, segments, zone
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,10 +33,15 @@ class Hours:
     starts: Stamps
     ends: Stamps
     dates: Stamps
+    zone: str = "UTC"
+    """In which the dates are local."""
+    late: timedelta = timedelta(0)
+    """How long after the end of a part a bar may open that is one of it all the same."""
 
     @classmethod
-    def of(cls, calendar: str) -> Hours:
-        """The hours of a calendar by its name: see :func:`fintrack_tasks.sessions.calendar_name`.
+    def of(cls, calendar: str | None) -> Hours:
+        """The hours of a calendar by its name: see :func:`fintrack_tasks.sessions.calendar_name`; none for ``None``,
+        which silences the rules that need them.
 
         :raises fintrack_tasks.errors.ConfigurationError: when it is unknown or cannot be computed.
         """
@@ -43,9 +49,10 @@ class Hours:
 
 
 @lru_cache(maxsize=64)
-def _hours(calendar: str) -> Hours:
+def _hours(calendar: str | None) -> Hours:
     """Kept: to put them together takes longer than to judge a batch by them."""
-    return Hours(*segments(Instrument(calendar, AssetClass.STOCK, calendar=calendar)))
+    there = Instrument(".UNKNOWN", AssetClass.STOCK, calendar=calendar)  # a suffix of no exchange: only its calendar
+    return Hours(*segments(there), zone(there).key, late_prints(there))
 
 
 @dataclass(frozen=True, slots=True)

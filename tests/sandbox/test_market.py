@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from fintrack_tasks import sessions
+from fintrack_tasks import calendars
 from fintrack_tasks.domain import Instrument, Interval, Window, to_micros
 from fintrack_tasks.sandbox.market import Bar, Market, UnknownError
 from fintrack_tasks.sessions import expected_bars
@@ -132,7 +132,7 @@ def test_a_symbol_has_its_exchanges_zone_and_the_unit_that_a_provider_gives_its_
     "suffixes",
     [
         pytest.param(["AT", "HK", "L", "TA"], id="some"),
-        pytest.param(sorted(sessions._SUFFIXES), id="all", marks=pytest.mark.soak),  # fifty calendars take a while
+        pytest.param(sorted(calendars.SUFFIXES), id="all", marks=pytest.mark.soak),  # fifty calendars take a while
     ],
 )
 def test_every_exchange_that_a_symbol_may_name_has_a_price_and_days(suffixes: list[str]) -> None:

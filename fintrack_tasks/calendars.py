@@ -1,0 +1,103 @@
+"""Which calendar an instrument trades by: its own, that of its suffix or its index, that of its asset class, or none.
+
+Calendars are named as exchange_calendars names them, beside :data:`FOREX` and :data:`FUTURES`, which are ours. Where no
+calendar is known nothing is guessed: rules that need one are silent, and nothing counts as missing.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from fintrack_tasks.domain import AssetClass, Instrument
+
+__all__ = ["AUCTIONS", "FLOORS", "FOREX", "FUTURES", "INDICES", "LATE_PRINTS", "MARKETS", "SUFFIXES", "calendar_name"]
+
+FOREX: Final = "forex"
+"""The calendar of currencies, beside those of exchange_calendars; an instrument may be given it, too."""
+
+FUTURES: Final = "futures"
+"""The calendar of futures, likewise."""
+
+MARKETS: Final = {
+    AssetClass.STOCK: "XNYS",
+    AssetClass.CRYPTO: "24/7",
+    AssetClass.FOREX: FOREX,
+    AssetClass.COMMODITY: FUTURES,
+}
+"""By class; an index has the calendar of its exchange or none, a stock without a suffix is an American one."""
+
+SUFFIXES: Final = {
+    "AS": "XAMS", "AT": "ASEX", "AX": "XASX", "BA": "XBUE", "BD": "XBUD", "BE": "XDUS", "BK": "XBKK", "BM": "XDUS",
+    "BO": "XBOM", "BR": "XBRU", "CN": "XTSE", "CO": "XCSE", "DE": "XETR", "DU": "XDUS", "F": "XFRA", "HA": "XHAM",
+    "HE": "XHEL", "HK": "XHKG", "HM": "XHAM", "IC": "XICE", "IL": "XLON", "IR": "XDUB", "IS": "XIST", "JK": "XIDX",
+    "JO": "XJSE", "KA": "XKAR", "KL": "XKLS", "KQ": "XKRX", "KS": "XKRX", "L": "XLON", "LM": "XLIM", "LS": "XLIS",
+    "MC": "XMAD", "ME": "XMOS", "MI": "XMIL", "MU": "XDUS", "MX": "XMEX", "NE": "XTSE", "NS": "XBOM", "NZ": "XNZE",
+    "OL": "XOSL", "PA": "XPAR", "PR": "XPRA", "PS": "XPHS", "RG": "XRIS", "RO": "XBSE", "SA": "BVMF", "SAU": "XSAU",
+    "SG": "XSTU", "SI": "XSES", "SN": "XSGO", "SR": "XSAU", "SS": "XSHG", "ST": "XSTO", "SW": "XSWX", "SZ": "XSHG",
+    "T": "XTKS", "TA": "XTAE", "TL": "XTAL", "TO": "XTSE", "TW": "XTAI", "TWO": "XTAI", "V": "XTSE", "VI": "XWBO",
+    "VS": "XLIT", "WA": "XWAR", "XA": "XASX",
+}  # fmt: skip
+"""Yahoo's suffix of an exchange. Venues without a calendar have that of their country's main one, or, as Berlin, Bremen
+and Munich, of a neighbour that keeps the same days and hours. Of Qatar, Kuwait, Egypt and others no calendar is known.
+"""
+
+_AMERICAN: Final = (
+    "^BANK ^BKX ^DJA ^DJI ^DJT ^DJU ^DRG ^DWCF ^FVX ^GSPC ^GVZ ^HGX ^INX ^IRX ^IXIC ^MID ^NBI ^NDX ^NYA ^NYY ^OEX ^OSX"
+    " ^OVX ^PSE ^RLG ^RLV ^RMZ ^RUA ^RUI ^RUT ^RVX ^SKEW ^SML ^SOX ^SP100 ^SP400 ^SP500 ^SP500TR ^SP600 ^SPX ^TNX ^TYX"
+    " ^UTY ^VIX ^VIX3M ^VIX9D ^VIX6M ^VVIX ^VXD ^VXN ^W5000 ^XAL ^XAU ^XAX ^XMI ^XNDX ^XOI"
+)
+INDICES: Final = dict.fromkeys(_AMERICAN.split(), "XNYS") | {
+    "^AEX": "XAMS", "^AMX": "XAMS", "^AORD": "XASX", "^ATX": "XWBO", "^AXJO": "XASX", "^AFLI": "XASX",
+    "^BFX": "XBRU", "^BSESN": "XBOM", "^BVSP": "BVMF", "^BUX": "XBUD", "^CNX200": "XBOM", "^CNX100": "XBOM",
+    "^CNXAUTO": "XBOM", "^CNXIT": "XBOM", "^CNXPHARMA": "XBOM", "^CRSLDX": "XBOM", "^FCHI": "XPAR", "^FTAS": "XLON",
+    "^FTLC": "XLON", "^FTMC": "XLON", "^FTSC": "XLON", "^FTSE": "XLON", "^GDAXI": "XETR", "^GSPTSE": "XTSE",
+    "^HSCE": "XHKG", "^HSI": "XHKG", "^HSTECH": "XHKG", "^IBEX": "XMAD", "^IBX50": "BVMF", "^INDIAVIX": "XBOM",
+    "^IPSA": "XSGO", "^ISEQ": "XDUB", "^JKSE": "XIDX", "^JN0U.JO": "XJSE", "^KLSE": "XKLS", "^KQ11": "XKRX",
+    "^KS11": "XKRX", "^KS200": "XKRX", "^MDAXI": "XETR", "^MERV": "XBUE", "^MXX": "XMEX", "^N100": "XPAR",
+    "^N150": "XPAR", "^N225": "XTKS", "^N300": "XTKS", "^NSEBANK": "XBOM", "^NSEI": "XBOM", "^NSEMDCP50": "XBOM",
+    "^NZ50": "XNZE", "^OMX": "XSTO", "^OMXC20": "XCSE", "^OMXC25": "XCSE", "^OMXH25": "XHEL", "^OMXHPI": "XHEL",
+    "^OMXN40": "XSTO", "^OMXS30": "XSTO", "^OMXSPI": "XSTO", "^SDAXI": "XETR", "^SET.BK": "XBKK", "^SPGSCI": "XNYS",
+    "^SSMI": "XSWX", "^SSMIP": "XSWX", "^STI": "XSES", "^STOXX": "XETR", "^STOXX50E": "XETR", "^TA125.TA": "XTAE",
+    "^TECDAX": "XETR", "^TWII": "XTAI", "^VDAX": "XETR", "^XDA": "XASX", "^XKO": "XASX",
+}  # fmt: skip
+"""Yahoo's indices by the exchange whose days they have."""
+
+_AUCTION: Final = timedelta(minutes=10)
+AUCTIONS: Final = {
+    "XASX": timedelta(minutes=12), "XDUB": timedelta(minutes=12), "XAMS": _AUCTION, "XBRU": _AUCTION,
+    "XETR": _AUCTION, "XLIS": _AUCTION, "XLON": _AUCTION, "XMAD": _AUCTION, "XMIL": _AUCTION, "XOSL": _AUCTION,
+    "XPAR": _AUCTION, "XPRA": _AUCTION, "XSWX": _AUCTION, "XWBO": _AUCTION,
+}  # fmt: skip
+"""How long after the end of continuous trading, at which exchange_calendars closes a session, its closing auction and
+trading at that price may print (exchange_calendars#248): a bar that opens then is one of the session."""
+
+LATE_PRINTS: Final = {
+    "XBKK": _AUCTION, "XHKG": _AUCTION, "XIDX": timedelta(minutes=25), "XIST": _AUCTION, "XKRX": _AUCTION,
+    "XNZE": timedelta(minutes=15), "XSAU": timedelta(minutes=20), "XSES": timedelta(minutes=16), "XTAI": _AUCTION,
+    "XTSE": _AUCTION, "XWAR": _AUCTION,
+}  # fmt: skip
+"""The same where not every feed has a bar of it: one that comes is admitted, none is expected."""
+
+FLOORS: Final = {"XFRA": (timedelta(hours=1), timedelta(hours=4, minutes=30))}
+"""How much earlier and later than its calendar says a venue trades on its full days: exchange_calendars gives Frankfurt
+the hours of Xetra, 09:00 to 17:30; its floor trades 08:00 to 22:00 (trading_calendars#129)."""
+
+
+def calendar_name(instrument: Instrument) -> str | None:
+    """The name of an instrument's sessions: its own, its suffix' or index', its asset class'; ``None``: not known.
+
+    It is one of exchange_calendars', :data:`FOREX` or :data:`FUTURES`.
+    """
+    if instrument.calendar:
+        return instrument.calendar
+    symbol, kind = instrument.symbol, instrument.asset_class
+    if kind not in (AssetClass.STOCK, AssetClass.INDEX):
+        return MARKETS[kind]
+    if kind is AssetClass.INDEX and symbol in INDICES:
+        return INDICES[symbol]
+    _, dot, suffix = symbol.rpartition(".")
+    if dot and suffix in SUFFIXES:
+        return SUFFIXES[suffix]
+    # A lone letter that is no exchange is a class of shares.
+    return None if kind is AssetClass.INDEX or (dot and len(suffix) > 1) else MARKETS[kind]
