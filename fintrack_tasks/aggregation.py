@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +11,7 @@ import psycopg
 
 from fintrack_tasks.domain import Instrument, Interval, Window, from_micros, to_micros
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.sessions import GRACE, expected_bars, segments
+from fintrack_tasks.sessions import GRACE, calendar_name, expected_bars, segments
 from fintrack_tasks.store import actions, coverage, series
 
 if TYPE_CHECKING:
@@ -102,11 +102,14 @@ def aggregate_bars(
 def sessions_of(instrument: Instrument) -> Sessions:
     """The sessions by which an instrument's bars are put together: the exchange's, UTC days, or currencies' days.
 
+    Where no calendar is known they are UTC days.
+
     :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
     """
     from fintrack_tasks.transform.resample import Sessions  # noqa: PLC0415  see aggregate_bars
 
-    return Sessions(*segments(instrument))
+    known = calendar_name(instrument) is not None
+    return Sessions(*segments(instrument if known else replace(instrument, calendar="24/7")))
 
 
 def _outside(stamps: list[int], interval: Interval, sessions: Sessions) -> int:

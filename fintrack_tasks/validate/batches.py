@@ -77,6 +77,7 @@ def _check_in_context(
 
     from fintrack_tasks.validate.hours import check_hours  # noqa: PLC0415  # see _check_many
     from fintrack_tasks.validate.series import Bars, check_series  # noqa: PLC0415  # see _check_many
+    from fintrack_tasks.validate.unlisted import Traded  # noqa: PLC0415  # see _check_many
 
     interval = batch.interval
     if interval is None:
@@ -89,8 +90,11 @@ def _check_in_context(
     found: list[Finding] = []
     if context.hours is not None:
         margin = limits.by_class[context.asset_class].margin
-        found = check_hours(rows, stamps, context.hours, interval, margin)
-        kept = ~np.isin(rows, [_row(one) for one in found])
+        high, low, volume = (seen.numbers[name][rows] for name in ("high", "low", "volume"))
+        newest = context.before.timestamp[-1] if context.before is not None and len(context.before.timestamp) else None
+        traded = Traded(high, low, volume, context.asset_class, None if newest is None else int(newest))
+        found = check_hours(rows, stamps, context.hours, interval, margin, traded)
+        kept = ~np.isin(rows, [_row(one) for one in found if one.severity == REJECT])
         rows, stamps = rows[kept], stamps[kept]
     if not seen.in_order:
         order = np.argsort(stamps, kind="stable")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fintrack_tasks.domain import Finding, Interval, from_micros
 from fintrack_tasks.validate.context import Hours
 from fintrack_tasks.validate.rules import finding
+from fintrack_tasks.validate.unlisted import Traded, unlisted
 
 __all__ = ["check_hours"]
 
@@ -31,19 +32,32 @@ _ENOUGH: Final = 10
 _MOST_OF_A_SESSION: Final = 0.75
 
 
-def check_hours(rows: Stamps, stamps: Stamps, hours: Hours, interval: Interval, margin: timedelta) -> list[Finding]:
-    """The findings of ``shifted_zone`` and ``outside_session`` on bars; silent beyond what the calendar knows.
+def check_hours(
+    rows: Stamps, stamps: Stamps, hours: Hours, interval: Interval, margin: timedelta, traded: Traded | None = None
+) -> list[Finding]:
+    """The findings of ``shifted_zone``, ``outside_session`` and ``unlisted_session`` on bars; silent beyond what the
+    calendar knows.
 
     :param rows: the positions that findings name, one for each stamp; ``stamps`` need not ascend.
     :param margin: how long before a part of a session, and how long after it, an intraday bar may lie.
+    :param traded: without it no bar proves a session that the calendar does not have.
     """
     if not len(hours.starts):
         return []
     if interval is Interval.D1:
-        return _daily(rows, stamps, hours)
-    if interval.delta < timedelta(days=1):
-        return _intraday(rows, stamps, hours, interval.delta // _MICROSECOND, margin // _MICROSECOND)
-    return []
+        found = _daily(rows, stamps, hours)
+    elif interval.delta < timedelta(days=1):
+        found = _intraday(rows, stamps, hours, interval.delta // _MICROSECOND, margin // _MICROSECOND)
+    else:
+        return []
+    if traded is None or not any(one.rule == "outside_session" for one in found):
+        return found
+    proven = dict(zip(rows.tolist(), unlisted(stamps, hours, interval, traded).tolist(), strict=True))
+    return [_kept(one) if one.rule == "outside_session" and proven[one.row or 0] else one for one in found]
+
+
+def _kept(one: Finding) -> Finding:
+    return finding("unlisted_session", one.row, f"{one.detail}, yet it was traded: the calendar may lack a session")
 
 
 def _daily(rows: Stamps, stamps: Stamps, hours: Hours) -> list[Finding]:
@@ -73,7 +87,8 @@ def _intraday(rows: Stamps, stamps: Stamps, hours: Hours, step: int, margin: int
     # The first part that is not over at the stamp: the bar touches it when it ends after that part's start.
     place = np.minimum(np.searchsorted(hours.ends, stamps, "right"), len(hours.ends) - 1)
     over = hours.ends[np.maximum(place - 1, 0)]
-    outside = known & (stamps + step + margin <= hours.starts[place]) & (stamps >= over + margin)
+    late = max(margin, hours.late // _MICROSECOND)
+    outside = known & (stamps + step + margin <= hours.starts[place]) & (stamps >= over + late)
     if not outside.any():
         return []
     moved = _moved_runs(stamps, outside, hours, step)

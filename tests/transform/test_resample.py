@@ -271,7 +271,8 @@ def test_hours_of_a_pair_fall_into_their_trading_day_on_both_sides_of_a_change_o
         ("BARC.L", ("2024-03-28", "08:00", 9), ("2024-04-02", "07:00", 9)),
         ("SAP.DE", ("2024-03-28", "08:00", 9), ("2024-04-02", "07:00", 9)),
         # Sydney changed back on Sunday 7 April 2024: 10:00 there was 23:00 UTC of the day before, then 00:00.
-        ("BHP.AX", ("2024-04-05", "23:00", 6), ("2024-04-08", "00:00", 6)),
+        # The closing auction at 16:10 is an hour of its own.
+        ("BHP.AX", ("2024-04-05", "23:00", 7), ("2024-04-08", "00:00", 7)),
     ],
 )
 def test_hours_abroad_follow_their_own_change_of_the_clocks(
@@ -430,8 +431,8 @@ def test_recorded_days_of_sydney_berlin_and_london_fall_into_their_local_week(
 @pytest.mark.parametrize(
     ("name", "symbol", "first", "last", "count", "closed"),
     [
-        # The last bar was live, and bears the time of the closing auction, ten minutes after the session's end.
-        ("chart-ALL.AX-1d-2022-01", "ALL.AX", "2021-10-13", "2022-01-13", 64, ["2022-01-13"]),
+        # The last bar was live, and bears the time of the closing auction, which belongs to its session.
+        ("chart-ALL.AX-1d-2022-01", "ALL.AX", "2021-10-13", "2022-01-13", 64, []),
         # On Whit Monday, by the calendar no session, the recorded bar bears a date and no trade.
         ("chart-MUV2.DE-1d-2017-11-recorded-2025", "MUV2.DE", "2017-11-27", "2018-05-25", 124, ["2018-05-21"]),
         ("chart-OCDO.L-1d-2020-01", "OCDO.L", "2020-01-02", "2020-01-02", 1, []),

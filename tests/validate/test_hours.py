@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, Window, to_micros
-from fintrack_tasks.sessions import expected_bars, segments
+from fintrack_tasks.sessions import calendar_name, expected_bars, segments
 from fintrack_tasks.validate import Context, Hours, check_batch
 
 NOW = datetime(2025, 1, 2, tzinfo=UTC)
@@ -138,3 +138,96 @@ def test_every_expected_bar_lies_in_a_session(symbol: str, interval: Interval) -
     times = [datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=stamp) for stamp in stamps]
     assert times
     assert found(symbol, interval, times) == []
+
+
+def judged(
+    symbol: str, interval: Interval, rows: list[tuple[datetime, float]], *, flat: bool = False
+) -> list[tuple[str, str, int | None]]:
+    """The findings on traded bars: each has a range, and the volume that is given."""
+    instrument = Instrument.of(symbol)
+    closes = [100 + place / 10 for place in range(len(rows))]
+    columns = {
+        "timestamp": [to_micros(at) for at, _ in rows],
+        "open": [f"{close}" for close in closes],
+        "high": [f"{close + (0 if flat else 0.5)}" for close in closes],
+        "low": [f"{close - (0 if flat else 0.5)}" for close in closes],
+        "close": [f"{close}" for close in closes],
+        "volume": [f"{volume}" for _, volume in rows],
+    }
+    batch = Batch(Kind.BARS, symbol, "x", columns, interval=interval)
+    hours = Hours.of(calendar_name(instrument))
+    found_ = check_batch(batch, NOW, context=Context(instrument.asset_class, hours))
+    return [(one.rule, one.severity, one.row) for one in found_]
+
+
+def volumes(times: list[datetime], *volumes: float) -> list[tuple[datetime, float]]:
+    return list(zip(times, volumes, strict=True))
+
+
+@pytest.mark.parametrize("newest", [False, True])
+def test_a_traded_day_that_the_calendar_closes_is_kept_and_flagged(newest: bool) -> None:
+    """NSE traded on Saturday, 2 March 2024, to try its second site; exchange_calendars has no such session."""
+    times = days("2024-02-29", "2024-03-01", "2024-03-02", "2024-03-04", "2024-03-05")[: 3 if newest else 5]
+    rows = volumes(times, *(5e6 + place for place in range(len(times))))
+    assert judged("RELIANCE.NS", Interval.D1, rows) == [("unlisted_session", "flag", 2)]
+    assert judged("RELIANCE.NS", Interval.D1, rows, flat=True) == [("outside_session", "reject", 2)]
+
+
+def test_the_evening_of_muhurat_trading_is_kept_and_flagged() -> None:
+    """Friday, 1 November 2024: closed for Diwali but for the hour from 18:00 (UTC + 5:30)."""
+    zone = "Asia/Kolkata"
+    day = [f"2024-10-31T{hour:02}:15" for hour in range(9, 16)]
+    times = local(zone, *day, "2024-11-01T18:00", "2024-11-04T09:15")
+    rows = volumes(times, *(1000 + place for place in range(len(times))))
+    assert judged("RELIANCE.NS", Interval.H1, rows) == [("unlisted_session", "flag", 7)]
+
+
+@pytest.mark.parametrize(
+    ("times", "traded"),
+    [
+        (("2024-07-05", "2024-07-06", "2024-07-09"), (7, 8, 9)),  # Monday's bar under Saturday's date
+        (("2024-07-04", "2024-07-06", "2024-07-08"), (7, 8, 9)),  # Friday's, beside a holiday
+        (("2024-07-05", "2024-07-06", "2024-07-08"), (7, 7, 9)),  # Friday's volume again
+        (("2024-07-05", "2024-07-06", "2024-07-08"), (7, 0, 9)),  # nothing was traded
+    ],
+)
+def test_a_bar_under_a_wrong_date_proves_no_session(times: tuple[str, ...], traded: tuple[float, ...]) -> None:
+    found = judged("AAPL", Interval.D1, volumes(days(*times), *traded))
+    assert ("outside_session", "reject", 1) in found
+    assert "unlisted_session" not in {rule for rule, _, _ in found}
+
+
+def test_a_weekend_of_currencies_is_no_session_whatever_was_traded() -> None:
+    rows = volumes(days("2024-03-08", "2024-03-09", "2024-03-11"), 1, 2, 3)
+    assert judged("EURUSD=X", Interval.D1, rows) == [("outside_session", "reject", 1)]
+
+
+def test_bars_before_or_after_a_traded_session_stay_outside() -> None:
+    times = local("America/New_York", "2024-03-08T15:30", "2024-03-08T18:00")
+    assert judged("AAPL", Interval.H1, volumes(times, 5, 6)) == [("outside_session", "reject", 1)]
+
+
+@pytest.mark.parametrize("symbol", ["QNBK.QA", "NBK.KW", "COMI.CA", "^NOSUCH"])
+def test_where_no_calendar_is_known_no_bar_is_outside(symbol: str) -> None:
+    """The Gulf trades from Sunday to Thursday (yfinance#1936)."""
+    times = [at for n in range(28) if (at := datetime(2024, 3, 3, tzinfo=UTC) + timedelta(n)).weekday() not in (4, 5)]
+    assert len(times) == 20
+    assert judged(symbol, Interval.D1, [(at, 1e6 + at.day) for at in times]) == []
+    assert judged(symbol, Interval.H1, [(at + timedelta(hours=6), 1e6 + at.day) for at in times]) == []
+
+
+@pytest.mark.parametrize(
+    ("symbol", "zone", "times"),
+    [
+        ("QAN.AX", "Australia/Sydney", [f"2024-03-12T{hour}:00" for hour in range(10, 17)]),
+        ("VOD.L", "Europe/London", ["2024-03-05T16:00", "2024-03-05T16:30"]),
+        ("SAP.F", "Europe/Berlin", [f"2024-03-04T{hour:02}:00" for hour in range(8, 22)]),
+        ("0700.HK", "Asia/Hong_Kong", ["2024-03-05T15:00", "2024-03-05T16:00"]),
+        ("2222.SR", "Asia/Riyadh", ["2024-03-05T14:00", "2024-03-05T15:00"]),
+        ("CL=F", "America/New_York", ["2024-03-03T18:00", "2024-03-04T03:00", "2024-03-08T16:00"]),
+    ],
+)
+def test_closing_auctions_and_the_hours_of_a_venue_are_admitted(symbol: str, zone: str, times: list[str]) -> None:
+    interval = Interval.M15 if symbol == "VOD.L" else Interval.H1
+    rows = [(at, 1e5 + place) for place, at in enumerate(local(zone, *times))]
+    assert [one for one in judged(symbol, interval, rows) if one[1] == "reject"] == []
