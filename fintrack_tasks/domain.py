@@ -39,8 +39,12 @@ __all__ = [
     "Kind",
     "Quote",
     "Window",
+    "bounded_decimal",
     "decimal_text",
     "from_micros",
+    "is_currency",
+    "payment_amount",
+    "split_ratio",
     "to_micros",
     "uuid7",
 ]
@@ -50,6 +54,14 @@ BATCH_LIMIT: Final = 1_000
 
 BENCHMARK: Final = "^GSPC"
 """The index that beta and correlation compare with."""
+
+_LONGEST_NUMBER: Final = 64
+_MOST_DIGITS: Final = 40
+_LEAST_CHANGE: Final = Decimal("0.000001")
+_LARGEST_SPLIT: Final = Decimal(100_000)
+"""No exchange ever saw a split beyond it, nor one that changed less: such a ratio is an error of its source."""
+_LARGEST_PAYMENT: Final = Decimal(10**9)
+"""A share, in any currency."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -162,6 +174,46 @@ def decimal_text(value: object) -> str | None:
     if not number.is_finite() or not text.isascii() or "_" in text:
         raise ValueError(f"not a finite number: {value!r:.60}")
     return text
+
+
+def bounded_decimal(text: str) -> Decimal | None:
+    """The number of a decimal's text, of at most 40 digits to either side of the point; ``None`` for any other text.
+
+    No price, volume or ratio of any market has more. Beyond that a text of some characters can be a number that takes
+    gigabytes to write down.
+    """
+    if len(text) > _LONGEST_NUMBER or not text.isascii() or "_" in text:
+        return None
+    try:
+        number = Decimal(text)
+    except ArithmeticError:
+        return None
+    _, digits, exponent = number.as_tuple()
+    if not isinstance(exponent, int) or len(digits) > _MOST_DIGITS:
+        return None
+    return number if -_MOST_DIGITS <= exponent <= _MOST_DIGITS - len(digits) else None
+
+
+def split_ratio(numerator: object, denominator: object) -> Decimal | None:
+    """How many new shares one old share becomes, from the texts of a split; ``None`` where that can be none."""
+    over, under = (bounded_decimal(each) if isinstance(each, str) else None for each in (numerator, denominator))
+    if over is None or under is None or over <= 0 or under <= 0:
+        return None
+    ratio = over / under
+    return ratio if abs(ratio - 1) > _LEAST_CHANGE and 1 / _LARGEST_SPLIT <= ratio <= _LARGEST_SPLIT else None
+
+
+def payment_amount(amount: object, currency: object = None) -> Decimal | None:
+    """What is paid a share, from the text of a dividend; ``None`` where that, or its currency, can be none."""
+    paid = bounded_decimal(amount) if isinstance(amount, str) else None
+    if paid is None or not 0 < paid <= _LARGEST_PAYMENT:
+        return None
+    return paid if currency is None or is_currency(currency) else None
+
+
+def is_currency(code: object) -> bool:
+    """Whether it has the form of a currency's code as providers write it: ``USD``, ``GBp``, ``USDT``."""
+    return isinstance(code, str) and 2 <= len(code) <= 10 and code.isascii() and code.isalnum() and code[0].isalpha()
 
 
 @dataclass(frozen=True, slots=True)

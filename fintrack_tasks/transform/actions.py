@@ -15,7 +15,7 @@ from decimal import Context, Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from fintrack_tasks.domain import Batch, CorporateAction, from_micros
+from fintrack_tasks.domain import Batch, CorporateAction, from_micros, payment_amount, split_ratio
 from fintrack_tasks.transform.clean import MINOR_UNITS
 
 __all__ = ["PAID", "actions_of", "adjusted_to"]
@@ -24,9 +24,6 @@ PAID: Final = {"dividend": "dividends", "capital_gain": "capital_gains"}
 """What is paid to shareholders: the kind of the action, and its name in ``meta``."""
 
 _EXACT: Final = Context(prec=100)
-_LEAST_CHANGE: Final = Decimal("0.000001")
-_LARGEST: Final = Decimal(100_000)
-"""No exchange ever saw a split beyond it, nor one that changed less: such a ratio is an error of its source."""
 
 
 def actions_of(batch: Batch) -> list[CorporateAction]:
@@ -35,6 +32,7 @@ def actions_of(batch: Batch) -> list[CorporateAction]:
     What is told twice counts once; different dividends of one day (a special one beside the regular) are one of their
     sum, different splits one of their product. Amounts are in whole units of their currency: the one that the event
     names, else the batch's. A day's dividends in several currencies have no sum: their amount and currency are unknown.
+    What can be no split or payment counts as not told; :mod:`fintrack_tasks.validate.payments` marks it.
 
     :raises ValueError: when the meta is none of ours.
     """
@@ -54,10 +52,10 @@ def adjusted_to(batch: Batch) -> date | None:
 def _splits(batch: Batch) -> Iterator[CorporateAction]:
     for day, opens, told in _by_day(batch, "splits"):
         over = under = Decimal(1)
-        for numerator, denominator in dict.fromkeys(tuple(map(Decimal, numbers)) for numbers in told):
-            if numerator > 0 and denominator > 0:
-                over, under = _EXACT.multiply(over, numerator), _EXACT.multiply(under, denominator)
-        if abs(over / under - 1) > _LEAST_CHANGE and 1 / _LARGEST <= over / under <= _LARGEST:
+        sound = (numbers for numbers in told if split_ratio(*numbers))
+        for numerator, denominator in dict.fromkeys(tuple(map(Decimal, numbers)) for numbers in sound):
+            over, under = _EXACT.multiply(over, numerator), _EXACT.multiply(under, denominator)
+        if split_ratio(str(over), str(under)):
             yield CorporateAction("split", day, opens, over, under)
 
 
@@ -65,9 +63,8 @@ def _paid(batch: Batch, kind: str, name: str) -> Iterator[CorporateAction]:
     """The dividends, or the capital gains, of each day."""
     for day, opens, told in _by_day(batch, name):
         sums: dict[str | None, Decimal] = {}
-        for currency, amount in dict.fromkeys(_whole(batch, *row) for row in told):
-            if amount > 0:
-                sums[currency] = sums.get(currency, Decimal(0)) + amount
+        for currency, amount in dict.fromkeys(_whole(batch, *row) for row in told if payment_amount(*row)):
+            sums[currency] = sums.get(currency, Decimal(0)) + amount
         if not sums:
             continue
         action = CorporateAction(kind, day, opens, adjusted_to=adjusted_to(batch))

@@ -1,11 +1,11 @@
-"""Dividends and capital gains told beside bars: what they are paid in, against what the prices are in."""
+"""Splits, dividends and capital gains told beside bars: whether they can be any, and what is paid in which currency."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
-from fintrack_tasks.domain import Batch, Finding, Kind
+from fintrack_tasks.domain import Batch, Finding, Kind, payment_amount, split_ratio
 from fintrack_tasks.validate.rules import finding
 
 __all__ = ["check_payments"]
@@ -14,21 +14,39 @@ _PAID: Final = {"dividends": "a dividend", "capital_gains": "a capital gain"}
 
 
 def check_payments(batch: Batch) -> list[Finding]:
-    """A flag for each payment whose own currency is not that of the prices, on the row nearest to its ex-date.
+    """A flag for each split and payment that can be none, and for each payment whose own currency is not that of the
+    prices, on the row nearest to its ex-date.
 
+    What can be none is kept out of the corporate actions (:mod:`fintrack_tasks.transform.actions`).
     London's prices in pence beside a dividend in pounds differ as well: the amounts are told in units of their own.
     """
     if batch.kind is Kind.QUOTE or not len(batch):
         return []
-    return list(_foreign(batch))
+    return [*_unsound(batch), *_foreign(batch)]
+
+
+def _told(batch: Batch, name: str) -> Sequence[Any]:
+    rows = batch.meta.get(name)
+    return rows if isinstance(rows, list) else ()
+
+
+def _unsound(batch: Batch) -> Iterator[Finding]:
+    for stamp, *numbers in _told(batch, "splits"):
+        if split_ratio(*numbers) is None:
+            detail = f"a split of {numbers[0]!r:.40} for {numbers[1]!r:.40} is left out"
+            yield finding("split_values", _nearest(batch, stamp), detail)
+    for name, what in _PAID.items():
+        for stamp, *said in _told(batch, name):
+            if payment_amount(*said) is None:
+                detail = f"{what} of {' '.join(f'{each!r:.40}' for each in said)} is left out"
+                yield finding("payment_values", _nearest(batch, stamp), detail)
 
 
 def _foreign(batch: Batch) -> Iterator[Finding]:
     for name, what in _PAID.items():
-        rows = batch.meta.get(name)
-        for row in rows if isinstance(rows, list) else ():
+        for row in _told(batch, name):
             stamp, amount, currency = (*row, None)[:3]
-            if currency and currency != batch.currency:
+            if payment_amount(amount, currency) and currency and currency != batch.currency:
                 detail = f"{what} of {amount} {currency} beside prices in {batch.currency or 'an unnamed currency'}"
                 yield finding("payment_currency", _nearest(batch, stamp), detail)
 

@@ -89,6 +89,21 @@ RULES: Final = {
             thresholds=("ohlc_tolerance",),
         ),
         Rule(
+            "split_values",
+            Layer.RANGES,
+            FLAG,
+            "a split told beside bars is one: its numbers are above zero, of at most 40 digits, their ratio is not 1"
+            " and lies between 1:100,000 and 100,000:1; any other is left out of the corporate actions",
+        ),
+        Rule(
+            "payment_values",
+            Layer.RANGES,
+            FLAG,
+            "a dividend or capital gain told beside bars is one: an amount above zero, of at most 40 digits and"
+            " 1,000,000,000 a share, in a currency's code where it names its own; any other is left out of the"
+            " corporate actions",
+        ),
+        Rule(
             "payment_currency",
             Layer.CONSISTENCY,
             FLAG,

@@ -113,8 +113,37 @@ def test_a_zone_that_nobody_knows_is_read_as_utc() -> None:
 
 
 @pytest.mark.parametrize(
-    "meta", [{"splits": [[STAMP, "two", "1"]]}, {"splits": [[STAMP]]}, {"dividends": 7}, {"dividends": [[None, "1"]]}]
-)  # fmt: skip
+    "meta",
+    [{"splits": [[STAMP, "2", "1", "1"]]}, {"splits": [[STAMP]]}, {"dividends": 7}, {"dividends": [[None, "1"]]}],
+)
 def test_what_cannot_be_read_is_said(meta: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"no splits and dividends|values to unpack"):
         actions_of(batch(**meta))
+
+
+NONSENSE = [
+    "1e999",
+    "1e1000000",
+    "1e-1000000000",
+    "0",
+    "-1",
+    "-0.25",
+    "two",
+    "NaN",
+    "Infinity",
+    "",
+    "9" * 500,
+    "\u0663",
+]
+
+
+@pytest.mark.parametrize("number", NONSENSE)
+def test_what_can_be_no_number_of_a_split_or_a_payment_counts_as_not_told(number: str) -> None:
+    """The others of its day stand."""
+    splits = [[STAMP, number, "1"], [STAMP, "1", number], [STAMP, "2", "1"]]
+    paid = [[STAMP, number], [STAMP, "0.25"], [STAMP, "0.5", "US Dollar"]]
+    told = actions_of(batch(splits=splits, dividends=paid, capital_gains=[[STAMP, number]]))
+    assert [(each.kind, each.numerator, each.amount) for each in told] == [
+        ("dividend", None, Decimal("0.25")),
+        ("split", Decimal(2), None),
+    ]

@@ -40,3 +40,24 @@ def test_payments_in_the_currency_of_the_prices_are_no_matter() -> None:
 def test_one_row_alone_is_marked_too() -> None:
     batch = bars(days=1, dividends=[[OPENS, "0.25", "USD"]])
     assert [(each.rule, each.row) for each in check_batch(batch, DAYS[2])] == [("payment_currency", 0)]
+
+
+NONSENSE = ["1e999", "1e1000000", "1e-1000000000", "0", "-1", "two", "NaN", "9" * 500]
+
+
+@pytest.mark.parametrize("number", NONSENSE)
+def test_what_can_be_no_split_and_no_payment_is_marked_on_the_row_of_its_day(number: str) -> None:
+    splits = [[OPENS, number, "1"], [OPENS, "1", number], [OPENS, "2", "1"]]
+    batch = bars(splits=splits, dividends=[[OPENS, number], [OPENS, "0.5"]], capital_gains=[[OPENS, number, "USD"]])
+    found = [(each.rule, each.severity, each.row) for each in check_batch(batch, DAYS[2])]
+    assert found == [("split_values", "flag", 1)] * 2 + [("payment_values", "flag", 1)] * 2
+    assert all(len(each.detail) < 200 for each in check_payments(batch))
+
+
+@pytest.mark.parametrize("ratio", ["1", "1.0000000001", "100001", "0.000001"])
+def test_a_split_that_changes_nothing_or_everything_is_marked(ratio: str) -> None:
+    assert [each.rule for each in check_payments(bars(splits=[[OPENS, ratio, "1"]]))] == ["split_values"]
+
+
+def test_a_payment_in_what_is_no_currency_is_marked_once() -> None:
+    assert [each.rule for each in check_payments(bars(dividends=[[OPENS, "1", "US Dollar"]]))] == ["payment_values"]

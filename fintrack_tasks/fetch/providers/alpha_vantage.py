@@ -23,6 +23,7 @@ from fintrack_tasks.domain import (
     Interval,
     Kind,
     Window,
+    bounded_decimal,
     from_micros,
     to_micros,
 )
@@ -39,6 +40,7 @@ from fintrack_tasks.errors import (
 )
 from fintrack_tasks.fetch.providers.answers import (
     MOST_ROWS,
+    as_told,
     json_body,
     label,
     number,
@@ -67,7 +69,7 @@ _OPEN: Final = time(9, 30)
 _CLOSE: Final = time(16)
 
 
-_EVENTS: Final = {"splits": ("split coefficient", 1.0, ("1",)), "dividends": ("dividend amount", 0.0, ())}
+_EVENTS: Final = {"splits": ("split coefficient", 1, ("1",)), "dividends": ("dividend amount", 0, ())}
 """The fields that adjusted days of stocks have more, what they hold on all other days, and what is not said."""
 
 
@@ -400,8 +402,8 @@ def _event(name: str, stamp: int, rows: Mapping[int, Any]) -> Iterator[list[Any]
     Every day has both fields, ``1.0`` and ``0.0000`` where there is nothing to tell.
     """
     field, nothing, rest = _EVENTS[name]
-    told = number(_words(rows[stamp], "a bar").get(field), field)
-    if told is not None and float(told) > 0 and float(told) != nothing:
+    told = as_told(_words(rows[stamp], "a bar").get(field))
+    if told is not None and bounded_decimal(told) != nothing:
         opens = datetime.combine(from_micros(stamp).date(), _OPEN, _NEW_YORK)
         yield [to_micros(opens), told, *rest]
 

@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any, Final
@@ -18,12 +17,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
 
-from fintrack_tasks.domain import decimal_text, from_micros, to_micros
+from fintrack_tasks.domain import bounded_decimal, decimal_text, from_micros, is_currency, to_micros
 from fintrack_tasks.errors import MalformedError, QuotaError, TransientError
 from fintrack_tasks.fetch.providers.base import HttpResponse
 
 __all__ = [
     "MOST_ROWS",
+    "as_told",
     "column",
     "currency",
     "epoch_micros",
@@ -43,9 +43,8 @@ __all__ = [
 _WHOLE: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _LONGEST_TEXT: Final = 64
 _LONGEST_NUMBER: Final = 64
-_MOST_DIGITS: Final = 40
-"""Significant ones, and places to either side of the point. Floats need 17, tokens' volumes about 30."""
-_CURRENCY: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{1,9}")
+_SURELY_BOUNDED: Final = 40
+"""Characters; see :func:`fintrack_tasks.domain.bounded_decimal`."""
 _DEEPEST: Final = 32
 """Levels of JSON; answers have 7 at the most."""
 _MOST_VALUES: Final = 250_000
@@ -176,17 +175,21 @@ def number(value: object, name: str) -> str | None:
         found = decimal_text(value if not isinstance(value, str) or len(value) <= _LONGEST_NUMBER else "too long")
     except ValueError:
         raise MalformedError(f"{name} is no number: {value!r:.40}") from None
-    if found is not None and not _is_bounded(found):
+    plain = found is None or (len(found) <= _SURELY_BOUNDED and "e" not in found and "E" not in found)
+    if found is not None and not plain and bounded_decimal(found) is None:
         raise MalformedError(f"{name} is no number of anything: {found:.40}")
     return found
 
 
-def _is_bounded(text: str) -> bool:
-    if len(text) <= _MOST_DIGITS and "e" not in text and "E" not in text:
-        return True
-    _, digits, exponent = Decimal(text).as_tuple()
-    places = int(exponent)  # of a finite number
-    return len(digits) <= _MOST_DIGITS and -_MOST_DIGITS <= places <= _MOST_DIGITS - len(digits)
+def as_told(value: object) -> str | None:
+    """A number of an event as exact text, or as it was told where it is none: the checks of events judge it.
+
+    An answer's bars are not worth less because the dividend beside them is nonsense.
+    """
+    try:
+        return number(value, "")
+    except MalformedError:
+        return label(value if isinstance(value, str) else str(value)[:_LONGEST_TEXT]) or "?"
 
 
 def positive(value: object, name: str) -> str | None:
@@ -223,7 +226,7 @@ def currency(value: object, name: str) -> str | None:
     :raises MalformedError: for what is none.
     """
     code = text(value, name)
-    if code is not None and not _CURRENCY.fullmatch(code):
+    if code is not None and not is_currency(code):
         raise MalformedError(f"{name} is no code of a currency: {code!r:.40}")
     return code
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 from urllib.parse import quote as quote_url
 from zoneinfo import ZoneInfo
 
-from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Batch, Interval, Kind, from_micros, to_micros
+from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Batch, Interval, Kind, from_micros, split_ratio, to_micros
 from fintrack_tasks.errors import (
     EmptyError,
     EntitlementError,
@@ -27,6 +27,7 @@ from fintrack_tasks.errors import (
 )
 from fintrack_tasks.fetch.providers.answers import (
     MOST_ROWS,
+    as_told,
     column,
     currency,
     epoch_micros,
@@ -381,6 +382,7 @@ def _events(events: object, belongs: Callable[[int], bool]) -> dict[str, list[li
     currency where the event names one of its own. ``events`` may be null.
 
     An event without its numbers says nothing and is left out; so is one of a day that was asked for as a margin alone.
+    What its numbers are worth is judged by the checks.
     """
     if not isinstance(events, dict):
         return {}
@@ -396,9 +398,9 @@ def _events(events: object, belongs: Callable[[int], bool]) -> dict[str, list[li
 
 
 def _event(event: Mapping[str, Any], name: str, fields: Sequence[str]) -> list[Any]:
-    currency = text(event.get("currency"), f"{name}.currency") if fields == _PAID else None
-    numbers = [number(event.get(field), field) for field in fields]
-    return [epoch_micros(event.get("date"), f"{name}.date"), *numbers, *([currency] if currency else [])]
+    own = as_told(event.get("currency")) if fields == _PAID else None
+    numbers = [as_told(event.get(field)) for field in fields]
+    return [epoch_micros(event.get("date"), f"{name}.date"), *numbers, *([own] if own else [])]
 
 
 def _adjusted(
@@ -414,7 +416,7 @@ def _adjusted(
         return {}
     traded = _traded(meta)
     stamps = [to_micros(ask.now) if traded is None else traded]
-    stamps += [stamp for stamp, *_ in events.get("splits", ())]
+    stamps += [stamp for stamp, *numbers in events.get("splits", ()) if split_ratio(*numbers)]
     last_bar = from_micros(newest).astimezone(UTC if ask.interval is Interval.D1 else zone).date()
     return {"adjusted_to": max(from_micros(max(stamps)).astimezone(zone).date(), last_bar).isoformat()}
 

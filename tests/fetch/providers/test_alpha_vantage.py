@@ -23,6 +23,7 @@ from fintrack_tasks.errors import (
 from fintrack_tasks.fetch.providers.alpha_vantage import PROVIDER
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.transform.actions import actions_of
+from fintrack_tasks.validate import check_batch
 
 NOW = datetime(2024, 7, 10, 15, 30, tzinfo=UTC)  # a Wednesday, 11:30 in New York
 ALL_TIME = Window(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
@@ -568,3 +569,14 @@ def test_a_page_is_malformed_and_a_row_of_another_status_no_price() -> None:
         parse(b"\n<!DOCTYPE html><html>", asked())
     with pytest.raises(MalformedError, match="302"):
         parse(quote(), asked(), 302)
+
+
+@pytest.mark.parametrize("told", ["1e999", "-2.0", "0", "two", "1e1000000"])
+def test_a_day_is_not_lost_for_a_split_or_a_dividend_that_can_be_none(told: str) -> None:
+    body = series(
+        {"2024-07-09": bar("10.5", ("dividend amount", told if told != "0" else "-1"), ("split coefficient", told))}
+    )
+    batch = parse(body, asked(interval=Interval.D1))
+    assert len(batch) == 1
+    assert sorted({one.rule for one in check_batch(batch, NOW)}) == ["payment_values", "split_values"]
+    assert actions_of(batch) == []

@@ -22,6 +22,8 @@ from fintrack_tasks.errors import (
 )
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.fetch.providers.yahoo_finance import PROVIDER
+from fintrack_tasks.transform.actions import actions_of
+from fintrack_tasks.validate import check_batch
 
 NOW = datetime(2024, 7, 10, 15, 30, tzinfo=UTC)
 ALL_TIME = Window(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
@@ -412,6 +414,22 @@ def test_a_401_passes_whatever_its_body_for_there_is_no_key_that_could_be_wrong(
     for kind in (Kind.QUOTE, Kind.BARS):
         with pytest.raises(TransientError):
             parse(body, status=401, kind=kind)
+
+
+@pytest.mark.parametrize("told", ["1e999", "1e1000000", 0, -1, "two", [[1]], {"raw": 1}, True, "\x1b[2J", 10**50])
+def test_bars_are_not_lost_for_an_event_that_can_be_none(told: Any) -> None:
+    """It reaches the checks as it was told, which mark it and leave it out; no date is moved by it."""
+    stamp = seconds(2024, 7, 9, 13, 30)
+    body = chart([stamp], regularMarketTime=seconds(2024, 7, 1, 20))
+    body["chart"]["result"][0]["events"] = {
+        "splits": {"1": {"date": seconds(2024, 7, 10, 13, 30), "numerator": told, "denominator": 1}},
+        "dividends": {"1": {"date": stamp, "amount": told, "currency": told}},
+    }
+    batch = parse(body)
+    assert batch.meta["adjusted_to"] == "2024-07-09"
+    assert sorted({one.rule for one in check_batch(batch, NOW)}) == ["payment_values", "split_values"]
+    assert actions_of(batch) == []
+    assert Batch.from_message(json.loads(json.dumps(batch.to_message()))) == batch
 
 
 def test_events_of_the_margin_belong_to_another_window() -> None:
