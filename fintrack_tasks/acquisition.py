@@ -31,7 +31,7 @@ from fintrack_tasks.fetch.interpret import interpret
 from fintrack_tasks.fetch.providers.base import Ask, HttpRequest, HttpResponse, Provider
 from fintrack_tasks.publish import messages
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import alerts, ledger, opinions, outbox
+from fintrack_tasks.store import alerts, ledger, mode, opinions, outbox
 from fintrack_tasks.store.connection import Database
 from fintrack_tasks.store.payloads import Payload
 from fintrack_tasks.transform.consensus import combine
@@ -149,7 +149,11 @@ def _request(provider: Provider, ask: Ask) -> HttpRequest:
 
 
 def _keep(item: Item, provider: str, path: str, response: HttpResponse, *, database: Database, now: datetime) -> None:
-    """Keep an answer, or the part of one, before anything interprets it."""
+    """Keep an answer, or the part of one, before anything interprets it; the local market's only among simulated ones.
+
+    :raises ConfigurationError: the database holds prices of the other kind; nothing was kept.
+    """
+    mode.admit(database, simulated=response.simulated)
     kept = Payload.of(provider, path, response.status, response.headers, response.body, now)
     with database.connection() as conn:
         ledger.fetched(conn, item, kept)

@@ -23,6 +23,7 @@ __all__ = [
     "BAR_COLUMNS",
     "BATCH_LIMIT",
     "BENCHMARK",
+    "ORIGIN_HEADER",
     "QUOTE_COLUMNS",
     "AssetClass",
     "Bar",
@@ -37,6 +38,7 @@ __all__ = [
     "Item",
     "ItemState",
     "Kind",
+    "Mode",
     "Quote",
     "Window",
     "bounded_decimal",
@@ -55,6 +57,9 @@ BATCH_LIMIT: Final = 1_000
 BENCHMARK: Final = "^GSPC"
 """The index that beta and correlation compare with."""
 
+ORIGIN_HEADER: Final = "x-fintrack-origin"
+"""The local market's answers bear it, and no others do: where their prices come from, such as ``synthetic: ...``."""
+
 _LONGEST_NUMBER: Final = 64
 _MOST_DIGITS: Final = 40
 _LEAST_CHANGE: Final = Decimal("0.000001")
@@ -64,6 +69,15 @@ _LARGEST_PAYMENT: Final = Decimal(10**9)
 """A share, in any currency."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Mode(StrEnum):
+    """Whose prices a stack, a process or a database holds. The two never meet in one database."""
+
+    LIVE = "live"
+    """Those of the real providers."""
+    SIMULATED = "simulated"
+    """Those of the local market."""
 
 
 class AssetClass(StrEnum):

@@ -19,7 +19,7 @@ __all__ = ["explain"]
 
 _DAY: Final = timedelta(days=1)
 _ITEM: Final = ("item_id", "run_id", "job", "provider", "attempts", "rows_quarantined", "finished_at")
-_PAYLOAD: Final = ("sha256", "path", "status", "received_at", "size")
+_PAYLOAD: Final = ("sha256", "path", "status", "received_at", "size", "origin")
 _BEHIND: Final = frozenset((*_ITEM, *_PAYLOAD, "kind", "window_start", "window_end"))
 
 
@@ -33,8 +33,9 @@ def explain(
     """``bars`` and ``quotes`` of an instrument with a stamp, each with what explains it.
 
     - the stored values, their source and since when they are known;
-    - ``item``: the item and run that loaded them; ``payload``: the raw answer's hash, path and time, ``None`` when it
-      is no longer kept; ``provider_row``: that row and its currency as they stand in the raw answer, in its own unit;
+    - ``item``: the item and run that loaded them; ``payload``: the raw answer's hash, path and time, and from the local
+      market its ``origin``, where the prices come from, ``None`` when it is no longer kept; ``provider_row``: that row
+      and its currency as they stand in the raw answer, in its own unit;
     - of a bar ``revisions``, what it was before, and ``adjusted``: its factors and adjusted values, with ``actions``:
       each split, dividend and capital gain of a later ex-date, its factor, and ``applied``, which is false for a split
       for which the provider has restated the bar itself.

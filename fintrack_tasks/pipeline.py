@@ -43,6 +43,7 @@ from fintrack_tasks.store import (
     fx,
     instruments,
     ledger,
+    mode,
     outbox,
     quality,
     quarantine,
@@ -240,6 +241,7 @@ def save_quote(data: Mapping[str, Any]) -> None:
     """Check and store one quote as :class:`fintrack_tasks.fetch.MarketDataFetcher` gives it, as a run of its own.
 
     :raises UsageError: when a value is missing or was filled in, or a check rejects it.
+    :raises ConfigurationError: the quote is simulated and the database live, or the other way round.
     """
     settings, now = load_settings(), datetime.now(tz=UTC)
     if data.get("is_filled"):
@@ -259,6 +261,7 @@ def save_quote(data: Mapping[str, Any]) -> None:
         raise UsageError(f"the quote was rejected: {findings[0].rule}: {findings[0].detail}")
     database = Database(settings, pool_size=1)
     try:
+        mode.admit(database, simulated=bool(data.get("simulated", settings.simulated)))
         with database.connection() as conn:
             [(number, known)] = instruments.ensure(conn, [instrument]).values()
             item = Item(uuid7(now.timestamp()), uuid7(now.timestamp()), Kind.QUOTE, known, number)

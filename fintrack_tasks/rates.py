@@ -14,7 +14,7 @@ from fintrack_tasks.fetch.gate import Gate, Place, Ticket
 from fintrack_tasks.fetch.interpret import interpret
 from fintrack_tasks.fetch.providers import ecb
 from fintrack_tasks.fetch.providers.base import Ask
-from fintrack_tasks.store import fx, payloads
+from fintrack_tasks.store import fx, mode, payloads
 from fintrack_tasks.store.connection import Database
 from fintrack_tasks.store.payloads import Payload
 
@@ -50,6 +50,7 @@ def update_rates(
     :param ticket: a place of before, whose time has come.
     :param longest: seconds that the caller would wait for a place.
     :raises fintrack_tasks.errors.ProviderError: the subclass says what the answer, or its absence, means.
+    :raises ConfigurationError: the database holds prices of the other kind; nothing was written.
     """
     facts = ecb.PROVIDER.facts
     with database.connection() as conn:
@@ -61,6 +62,7 @@ def update_rates(
     if isinstance(answer, Place):
         return answer
     response = answer.response
+    mode.admit(database, simulated=response.simulated)
     kept = Payload.of(facts.name, request.path, response.status, response.headers, response.body, now)
     with database.connection() as conn:
         payloads.add(conn, kept)

@@ -21,7 +21,18 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from fintrack_tasks import hosts
 from fintrack_tasks.errors import ConfigurationError
 
-__all__ = ["SECRET_NAMES", "Settings", "drop_injected_ports", "environment", "load_settings", "redact_url", "settings"]
+__all__ = [
+    "PLAYED",
+    "SECRET_NAMES",
+    "Settings",
+    "addresses_in_market",
+    "drop_injected_ports",
+    "environment",
+    "load_settings",
+    "on_this_machine",
+    "redact_url",
+    "settings",
+]
 
 SECRET_NAMES = (
     "DB_PASSWORD",
@@ -34,6 +45,17 @@ SECRET_NAMES = (
     "FLOWER_BASIC_AUTH",
 )
 """Every secret; each may also be given as ``NAME_FILE``."""
+
+PLAYED: Final = ("alpha_vantage", "coinbase", "ecb", "finnhub", "twelve_data", "wikipedia", "yahoo_finance")
+"""Whom the local market plays: under ``FINTRACK_SANDBOX_URL`` each of them is asked there."""
+
+_LOCAL_QUOTA: Final = "200/s"
+"""The local market is ours: it need not be spared, unless the operator says otherwise."""
+_LOCAL_HISTORY: Final = {"fintrack_history_start": "2010-01-01", "fintrack_history_end": "2019-01-01"}
+"""The bundled prices end in 2013 (stocks) and 2018 (indices): asking for later days would only find them absent."""
+
+_LOGIN: Final = ("DB_NAME", "DB_USER", "DB_PASSWORD", "DB_SSLMODE")
+"""What says nothing without DB_HOST and DB_PORT."""
 
 _PROVIDER_URL = re.compile(r"([A-Z][A-Z0-9_]*)_BASE_URL")
 _PROVIDER_QUOTA = re.compile(r"([A-Z][A-Z0-9_]*)_QUOTA")
@@ -88,6 +110,17 @@ def drop_injected_ports() -> None:
             del os.environ[name]
 
 
+def on_this_machine(url: str) -> bool:
+    """Whether an address is one of this machine by its text alone: a name could lead anywhere."""
+    parts = None if hosts.problem(url, keyed=False) else urlsplit(url)
+    return (
+        parts is not None
+        and parts.scheme == "http"
+        and "@" not in parts.netloc
+        and hosts.is_loopback(str(parts.hostname))
+    )
+
+
 def _blank_to_none(value: object) -> object:
     return None if value == "" else value
 
@@ -119,6 +152,12 @@ def _checked_brokers(text: str) -> str:
     if not brokers or not all(_BROKERS.fullmatch(broker) for broker in brokers):
         raise ValueError("not of the form host:port, several with commas")
     return ",".join(brokers)
+
+
+def _local_market(url: str) -> str:
+    if url and (not on_this_machine(url) or urlsplit(url).path.strip("/") or urlsplit(url).query):
+        raise ValueError("the local market answers on this machine alone: http://127.0.0.1:PORT")
+    return url.rstrip("/")
 
 
 OptionalPath = Annotated[Path | None, BeforeValidator(_blank_to_none)]
@@ -195,6 +234,9 @@ class Settings(BaseModel):
     """How long an item may stay unfinished before reconcile enqueues it again."""
     fintrack_http_timeout_seconds: float = Field(15.0, gt=0)
 
+    fintrack_sandbox_url: Annotated[str, AfterValidator(_local_market)] = ""
+    """The local market. Where it is set, every provider is asked there, under quotas and a history of its own, and what
+    comes of it is simulated; empty for the real providers. One variable, so that no part of it can be left behind."""
     provider_base_urls: Mapping[str, str] = Field(default_factory=dict)
     """Provider name to the URL that replaces its own (``<NAME>_BASE_URL``)."""
     provider_quotas: Mapping[str, str] = Field(default_factory=dict)
@@ -224,6 +266,8 @@ class Settings(BaseModel):
                 fields[name.lower()] = _read_secret(f"{name}_FILE", path)
         fields["provider_base_urls"] = _by_provider(_PROVIDER_URL, values)
         fields["provider_quotas"] = _by_provider(_PROVIDER_QUOTA, values)
+        if market := fields.get("fintrack_sandbox_url"):
+            fields |= _simulated(market.rstrip("/"), fields)
         fields["routes"] = _by_provider(_ROUTE, values)
         for name in ("log_level", "kafka_security_protocol", "kafka_sasl_mechanism"):
             if name in fields:
@@ -284,6 +328,11 @@ class Settings(BaseModel):
                 "KAFKA_SASL_MECHANISM=PLAIN would send the password in clear: set KAFKA_SECURITY_PROTOCOL=SASL_SSL, or"
                 " a SCRAM mechanism"
             )
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the prices of this process are the local market's."""
+        return bool(self.fintrack_sandbox_url)
 
     @property
     def conninfo(self) -> dict[str, Any]:
@@ -364,6 +413,18 @@ def _by_provider(pattern: re.Pattern[str], values: Mapping[str, str]) -> dict[st
     return {match[1].lower(): value for name, value in values.items() if value and (match := pattern.fullmatch(name))}
 
 
+def _simulated(market: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What the local market brings with it. No provider is left at an address off this machine: its own quota would be
+    replaced by the market's there."""
+    own = {name: url for name, url in fields["provider_base_urls"].items() if on_this_machine(url)}
+    history = {name: fields.get(name) or value for name, value in _LOCAL_HISTORY.items()}
+    return {
+        "provider_base_urls": {name: f"{market}/{name}" for name in PLAYED} | own,
+        "provider_quotas": dict.fromkeys(PLAYED, _LOCAL_QUOTA) | fields["provider_quotas"],
+        **history,
+    }
+
+
 def _dotenv(path: Path) -> dict[str, str]:
     return {name: value for name, value in dotenv_values(path).items() if value is not None} if path.is_file() else {}
 
@@ -374,7 +435,32 @@ def environment(environ: Mapping[str, str] | None = None, folder: Path | None = 
     folder = folder or Path.cwd()
     dotenv = _dotenv(folder / ".env")
     home = Path(process.get("FINTRACK_HOME") or dotenv.get("FINTRACK_HOME") or folder / ".fintrack")
-    return {**_dotenv(home / "stack.env"), **dotenv, **process}
+    stack = _dotenv(home / "stack.env")
+    return _over(_over(stack, _for_this_machine(dotenv, stack)), process)
+
+
+def addresses_in_market(values: Mapping[str, str]) -> set[str]:
+    """The ``<NAME>_BASE_URL`` among some variables that lead to the local market that these name."""
+    market = values.get("FINTRACK_SANDBOX_URL")
+    return {n for n, url in values.items() if market and _PROVIDER_URL.fullmatch(n) and url.startswith(f"{market}/")}
+
+
+def _over(weaker: Mapping[str, str], stronger: Mapping[str, str]) -> dict[str, str]:
+    """Both, the stronger one's where they differ. A secret and its file are two ways to say one thing, and who names
+    another market, or none, has nothing of the weaker one's."""
+    hidden = {f"{name}_FILE" for name in SECRET_NAMES if name in stronger}
+    hidden |= {name for name in SECRET_NAMES if stronger.get(f"{name}_FILE")}
+    if stronger.get("FINTRACK_SANDBOX_URL", weaker.get("FINTRACK_SANDBOX_URL")) != weaker.get("FINTRACK_SANDBOX_URL"):
+        hidden |= addresses_in_market(weaker)
+    return {**{name: value for name, value in weaker.items() if name not in hidden}, **stronger}
+
+
+def _for_this_machine(dotenv: Mapping[str, str], stack: Mapping[str, str]) -> dict[str, str]:
+    """``.env`` without what belongs to another server than the running stack's: the password, user or database that
+    stand there for the containers, where no address says that commands here should go to them."""
+    if "DB_HOST" not in stack or dotenv.get("DB_HOST") or dotenv.get("DB_PORT"):
+        return dict(dotenv)
+    return {name: value for name, value in dotenv.items() if name.removesuffix("_FILE") not in _LOGIN}
 
 
 def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:

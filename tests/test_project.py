@@ -65,14 +65,21 @@ def test_the_example_states_the_true_defaults() -> None:
 
 def test_the_example_as_env_file_leaves_the_connections_to_the_running_stack() -> None:
     connections = {"DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD", "DB_SSLMODE", "REDIS_URL"}
-    connections |= {"KAFKA_BOOTSTRAP_SERVERS", "FINTRACK_HOME", "FINTRACK_HISTORY_START", "FINTRACK_HISTORY_END"}
+    connections |= {
+        "KAFKA_BOOTSTRAP_SERVERS",
+        "FINTRACK_HOME",
+        "FINTRACK_SANDBOX_URL",
+        "FINTRACK_HISTORY_START",
+        "FINTRACK_HISTORY_END",
+    }
     assert {name for name in connections if not example_lines()[name][1]} == set()
 
 
 def test_the_compose_file_passes_every_setting_on() -> None:
     passed = set(yaml.safe_load(read("docker-compose.yml"))["x-environment"])
-    # Log files and the folder of local servers belong to one machine; Flower has a service of its own.
-    own = {"LOG_FILE", "FINTRACK_HOME", "FLOWER_BASIC_AUTH", "FLOWER_ADDRESS", "FLOWER_HOSTS", "FLOWER_PORT"}
+    # Log files, the local market and local servers belong to one machine; Flower has a service of its own.
+    own = {"LOG_FILE", "FINTRACK_HOME", "FINTRACK_SANDBOX_URL"}
+    own |= {"FLOWER_BASIC_AUTH", "FLOWER_ADDRESS", "FLOWER_HOSTS", "FLOWER_PORT"}
     fields = {name.upper() for name in Settings.model_fields} - {"PROVIDER_BASE_URLS", "PROVIDER_QUOTAS", "ROUTES"}
     assert fields - own - passed == set()
 

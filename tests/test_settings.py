@@ -14,7 +14,7 @@ from redis.connection import parse_url
 from sqlalchemy.engine import make_url
 
 from fintrack_tasks.errors import ConfigurationError
-from fintrack_tasks.settings import SECRET_NAMES, Settings, environment, load_settings, redact_url
+from fintrack_tasks.settings import PLAYED, SECRET_NAMES, Settings, environment, load_settings, redact_url
 
 SECRET = "s3cr3t/with@odd:signs"
 SECRET_IN_A_URL = "redis://:s3cr3t%2Fwith%40odd%3Asigns@redis:6379/0"
@@ -306,3 +306,94 @@ def test_no_provider_has_a_link_local_or_metadata_address() -> None:
     for name in ("YAHOO_FINANCE", "WIKIPEDIA", "COINBASE"):
         with pytest.raises(ConfigurationError, match=rf"{name}_BASE_URL names .* link-local or metadata address"):
             Settings.from_mapping({f"{name}_BASE_URL": "http://169.254.169.254/latest"})
+
+
+# --- The local market --------------------------------------------------------------------------------------------
+
+MARKET = "http://127.0.0.1:41234"
+
+
+def test_under_the_local_market_every_provider_is_asked_there_with_its_quota_and_its_history() -> None:
+    settings = Settings.from_mapping({"FINTRACK_SANDBOX_URL": MARKET})
+    assert settings.simulated
+    assert set(settings.provider_base_urls) == set(PLAYED)
+    assert all(url == f"{MARKET}/{name}" for name, url in settings.provider_base_urls.items())
+    assert settings.provider_quotas["yahoo_finance"] == "200/s"
+    assert (settings.fintrack_history_start, settings.fintrack_history_end) == ("2010-01-01", "2019-01-01")
+
+
+def test_without_the_local_market_nothing_of_it_is_left() -> None:
+    for absent in ({}, {"FINTRACK_SANDBOX_URL": ""}):
+        settings = Settings.from_mapping(absent)
+        assert not settings.simulated
+        assert settings.provider_base_urls == settings.provider_quotas == {}
+        assert (settings.fintrack_history_start, settings.fintrack_history_end) == ("2020-01-01", "")
+
+
+@pytest.mark.parametrize("url", ["https://query1.finance.yahoo.com", "http://10.0.0.1:80", "https://127.0.0.1:1"])
+def test_under_the_local_market_no_provider_is_left_at_an_address_off_this_machine(url: str) -> None:
+    given = {"FINTRACK_SANDBOX_URL": MARKET, "YAHOO_FINANCE_BASE_URL": url, "WIKIPEDIA_BASE_URL": url}
+    settings = Settings.from_mapping(given)
+    assert settings.provider_base_urls["yahoo_finance"] == f"{MARKET}/yahoo_finance"
+    assert settings.provider_base_urls["wikipedia"] == f"{MARKET}/wikipedia"
+
+
+def test_an_operators_own_quota_history_and_loopback_address_hold_under_the_local_market() -> None:
+    own = {"YAHOO_FINANCE_QUOTA": "5/s", "FINTRACK_HISTORY_END": "2012-01-01", "ECB_BASE_URL": "http://127.0.0.1:9/x"}
+    settings = Settings.from_mapping({"FINTRACK_SANDBOX_URL": MARKET, **own})
+    assert settings.provider_quotas["yahoo_finance"] == "5/s"
+    assert settings.fintrack_history_end == "2012-01-01"
+    assert settings.provider_base_urls["ecb"] == "http://127.0.0.1:9/x"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://query1.finance.yahoo.com", "http://10.0.0.7:8000", "http://127.0.0.1.example.org", "127.0.0.1:8000",
+        "http://127.0.0.1@example.org", "http://example.org@127.0.0.1", "http://127.0.0.1:99999", "http://127.0.0.1/x",
+    ],
+)  # fmt: skip
+def test_the_local_market_is_nowhere_but_on_this_machine(url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^FINTRACK_SANDBOX_URL: the local market answers on this machine"):
+        Settings.from_mapping({"FINTRACK_SANDBOX_URL": url})
+
+
+# --- A .env for containers beside a local stack ------------------------------------------------------------------
+
+STACK = "DB_HOST='127.0.0.1'\nDB_PORT='5433'\nDB_NAME='financial_tracker_live'\nDB_USER='admin'\nDB_PASSWORD='local'\n"
+
+
+def beside_a_stack(folder: Path, dotenv: str) -> dict[str, str]:
+    (folder / ".fintrack").mkdir()
+    (folder / ".fintrack" / "stack.env").write_text(STACK, encoding="utf-8")
+    (folder / ".env").write_text(dotenv, encoding="utf-8")
+    return environment({}, folder)
+
+
+def test_a_password_for_containers_does_not_hide_that_of_the_running_stack(tmp_path: Path) -> None:
+    found = beside_a_stack(
+        tmp_path,
+        "DB_PASSWORD=containers\nDB_NAME=financial_tracker\nDB_PASSWORD_FILE=/run/secrets/db\nLOG_LEVEL=DEBUG\n",
+    )
+    assert (found["DB_PASSWORD"], found["DB_NAME"]) == ("local", "financial_tracker_live")
+    assert "DB_PASSWORD_FILE" not in found
+    assert found["LOG_LEVEL"] == "DEBUG"
+
+
+def test_an_address_in_dotenv_takes_its_login_with_it(tmp_path: Path) -> None:
+    found = beside_a_stack(tmp_path, "DB_HOST=db.example.org\nDB_PASSWORD=theirs\n")
+    assert (found["DB_HOST"], found["DB_PASSWORD"]) == ("db.example.org", "theirs")
+
+
+def test_without_a_running_stack_the_login_of_dotenv_holds(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DB_PASSWORD=theirs\n", encoding="utf-8")
+    assert environment({}, tmp_path)["DB_PASSWORD"] == "theirs"
+
+
+def test_a_secret_of_the_process_is_stronger_than_a_file_that_dotenv_names(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("REDIS_URL_FILE=/run/secrets/redis\nDB_PASSWORD=weaker\n", encoding="utf-8")
+    (tmp_path / "password").write_text("stronger", encoding="utf-8")
+    process = {"REDIS_URL": "redis://127.0.0.1:1/2", "DB_PASSWORD_FILE": str(tmp_path / "password")}
+    settings = load_settings(process, tmp_path)
+    assert settings.redis_url.get_secret_value() == "redis://127.0.0.1:1/2"
+    assert settings.db_password.get_secret_value() == "stronger"

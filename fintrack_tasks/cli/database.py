@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -13,8 +13,12 @@ from fintrack_tasks.domain import Instrument
 from fintrack_tasks.planning import DEFAULT_INSTRUMENTS
 from fintrack_tasks.settings import Settings, load_settings
 from fintrack_tasks.store import instruments
+from fintrack_tasks.store.mode import admit
 
-__all__ = ["app", "prepare"]
+__all__ = ["app", "earlier_database", "prepare"]
+
+_EARLIER: Final = "financial_tracker"
+"""The one database of a local stack before each mode had its own."""
 
 app = group("The database's schema.")
 
@@ -34,14 +38,32 @@ def upgrade(
 
 
 def prepare(settings: Settings) -> str:
-    """Migrate, and register the default instruments where none is registered; returns the schema's revision."""
+    """Migrate, say whose prices it will hold, and register the default instruments where none is registered; returns
+    the schema's revision.
+
+    :raises ConfigurationError: the database holds prices of the other kind.
+    """
     from fintrack_tasks.store.migrate import upgrade as migrate  # noqa: PLC0415  Alembic, a third of a second
 
     with opened(settings) as connections:
         with connections.database.connection():
             pass  # a server that is down is named here, in one line, before Alembic meets it
         revision = migrate(settings.sqlalchemy_url)
+        admit(connections.database, simulated=settings.simulated)
         with connections.database.connection() as conn:
             if not instruments.active(conn):
                 instruments.add(conn, [Instrument.of(symbol) for symbol in DEFAULT_INSTRUMENTS])
     return revision
+
+
+def earlier_database(settings: Settings) -> str | None:
+    """What to say of the one database that a local stack had before each mode got its own."""
+    if settings.db_name == _EARLIER:
+        return None
+    with opened(settings) as connections, connections.database.connection() as conn:
+        if not conn.execute("SELECT FROM pg_database WHERE datname = %s", (_EARLIER,)).fetchone():
+            return None
+    return (
+        f"the database {_EARLIER} of an earlier version stays as it is and is not used: whether its prices are real"
+        f" is not written down; read it with DB_NAME={_EARLIER}"
+    )

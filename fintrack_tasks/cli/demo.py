@@ -13,7 +13,7 @@ import typer
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.cli.run import enqueue_job, events, refusal
-from fintrack_tasks.cli.stack import boot, start_workers, wait_for_workers
+from fintrack_tasks.cli.stack import boot, mode_of, start_workers, wait_for_workers
 from fintrack_tasks.cli.watch import Followed, counts, follow
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.embedded import Stack
@@ -44,6 +44,7 @@ def demo(
     """Start everything, run the three jobs once, show what came of it, stop everything."""
     began = time.monotonic()
     stack = Stack(load_settings().fintrack_home)
+    stack.require_mode(mode_of(live=live))
     ours = not any(server.running for server in stack.health().values())
     try:
         environment = boot(stack, live=live, seed=seed)

@@ -16,6 +16,7 @@ from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.interpret import interpret
 from fintrack_tasks.fetch.providers.base import Profiling, Provider
 from fintrack_tasks.store import instruments
+from fintrack_tasks.store.mode import admit
 
 if TYPE_CHECKING:
     from fintrack_tasks.connections import Connections
@@ -109,6 +110,7 @@ def _profile(connections: Connections, provider: Any, instrument: Instrument) ->
     ):
         time.sleep(answer.seconds)  # the slot's own time: nothing is asked before it
         ticket = answer.ticket
+    admit(connections.database, simulated=answer.response.simulated)
     try:
         described: Instrument = interpret(
             provider.facts.name, lambda: provider.parse_profile(instrument, answer.response, utc_now())

@@ -60,6 +60,7 @@ def _show(title: str, value: dict[str, Any]) -> None:
     console.print(table(title, ["", "stored", "in the provider's answer"], rows))
     facts = {
         "source": value["source"],
+        "origin": payload.get("origin"),
         "known since": value.get("valid_from") or value.get("known_since"),
         "restated for splits up to": value.get("adjusted_to"),
         "item": item.get("item_id"),

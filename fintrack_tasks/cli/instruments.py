@@ -20,9 +20,10 @@ from fintrack_tasks.errors import UsageError
 from fintrack_tasks.fetch import constituents
 from fintrack_tasks.fetch.interpret import interpret
 from fintrack_tasks.store import instruments
+from fintrack_tasks.store.mode import admit
 
 if TYPE_CHECKING:
-    from fintrack_tasks.fetch.client import HttpClient
+    from fintrack_tasks.connections import Connections
 
 app = group("Registered instruments.")
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
@@ -92,7 +93,7 @@ def import_members(
     if (file is None) == (index is None):
         raise UsageError("give a FILE or --index NAME, one of the two")
     with opened() as connections:
-        members = [] if index is None else _members(connections.http, index)
+        members = [] if index is None else _members(connections, index)
         stocks = [Instrument(member.symbol, AssetClass.STOCK, name=member.name) for member in members]
         chosen = stocks if file is None else _of_file(file)
         with connections.database.connection() as conn:
@@ -105,9 +106,11 @@ def import_members(
     console.print(f"registered: {len(chosen)} instruments of {origin}, {new} of them new", markup=False)
 
 
-def _members(http: HttpClient, index: str) -> list[constituents.Constituent]:
-    response = http.get(constituents.FACTS, constituents.request(index))
-    return interpret(constituents.FACTS.name, lambda: constituents.parse(index, response, datetime.now(tz=UTC)))
+def _members(connections: Connections, index: str) -> list[constituents.Constituent]:
+    response = connections.http.get(constituents.FACTS, constituents.request(index))
+    members = interpret(constituents.FACTS.name, lambda: constituents.parse(index, response, datetime.now(tz=UTC)))
+    admit(connections.database, simulated=response.simulated)
+    return members
 
 
 def _register(conn: psycopg.Connection, chosen: Sequence[Instrument]) -> int:

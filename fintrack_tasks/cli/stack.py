@@ -13,27 +13,24 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 import psutil
 import typer
 
 from fintrack_tasks import flower_login
 from fintrack_tasks.cli.context import as_environment
-from fintrack_tasks.cli.database import prepare
+from fintrack_tasks.cli.database import earlier_database, prepare
 from fintrack_tasks.cli.output import console, errors, print_json
+from fintrack_tasks.domain import Mode
 from fintrack_tasks.embedded import Stack
+from fintrack_tasks.embedded.ports import LOOPBACK, choose_port
 from fintrack_tasks.embedded.state import locked
 from fintrack_tasks.errors import OutageError, UsageError
 from fintrack_tasks.fetch import providers
-from fintrack_tasks.settings import Settings, load_settings
+from fintrack_tasks.settings import PLAYED, Settings, addresses_in_market, load_settings
 
-__all__ = ["boot", "down", "env", "sandbox", "start_workers", "up"]
-
-SANDBOX_HISTORY: Final = {"FINTRACK_HISTORY_START": "2010-01-01", "FINTRACK_HISTORY_END": "2019-01-01"}
-"""The bundled prices end in 2013 (stocks) and 2018 (indices): asking for later days would only find them absent."""
-
-SANDBOX_QUOTA: Final = "200/s"
-"""The sandbox is ours: its providers need not be spared, unless the operator says otherwise."""
+__all__ = ["boot", "down", "env", "market_variables", "mode_of", "over", "sandbox", "start_workers", "up"]
 
 _FETCH_THREADS: Final = 8
 _WATCH_SECONDS: Final = 2.0
@@ -47,6 +44,7 @@ def up(
 ) -> None:
     """Start the servers, the workers, beat and Flower, and keep the pipeline on schedule."""
     stack = Stack(load_settings().fintrack_home)
+    stack.require_mode(mode_of(live=live))
     ours = not any(process.running for process in stack.processes())
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -54,7 +52,9 @@ def up(
         start_workers(stack, environment, workers=workers)
         flower = _start_schedule(stack, environment)
         wait_for_workers(stack)
-        console.print(f"running; Flower: {flower}; stop it with: fintrack down", markup=False, soft_wrap=True)
+        prices = "simulated prices of the local market" if stack.mode is Mode.SIMULATED else "real prices"
+        said = f"running, {prices}; Flower: {flower}; stop it with: fintrack down"
+        console.print(said, markup=False, soft_wrap=True)
         console.print(f"user and password for Flower: {_login_place()}", markup=False, soft_wrap=True)
         if detach:
             return
@@ -103,22 +103,21 @@ def _ended(stack: Stack) -> dict[str, str]:
 
 
 def boot(stack: Stack, *, live: bool, seed: int, quiet: bool = False) -> dict[str, str]:
-    """Servers, schema, topics and the sandbox; returns the environment of everything that belongs to the stack."""
+    """Servers, schema, topics and the sandbox; returns the environment of everything that belongs to the stack.
+
+    :raises UsageError: when the stack runs in the other mode.
+    """
     tell: Callable[[str], None] = (lambda _: None) if quiet else (lambda text: errors.print(text, markup=False))
-    stack.start(tell)
+    stack.start(tell, mode_of(live=live))
+    market = market_variables(None if live else _start_sandbox(stack, seed))
     # The embedded broker counts a first batch as one message, so that whoever asks for its watermark is misled.
-    stack.add_environment({"KAFKA_BATCH_MESSAGES": "1"})
-    if not live:
-        quotas = {f"{name.upper()}_QUOTA": SANDBOX_QUOTA for name in providers.names()}
-        kept = {name: os.environ.get(name) or value for name, value in {**SANDBOX_HISTORY, **quotas}.items()}
-        stack.add_environment({**_start_sandbox(stack, seed), **kept})
-    else:
-        ours = [f"{name.upper()}_{what}" for name in providers.names() for what in ("BASE_URL", "QUOTA")]
-        stack.remove_environment(*ours, *SANDBOX_HISTORY)
-    environment = stack.environment()
+    stack.add_environment({"KAFKA_BATCH_MESSAGES": "1", **market})
+    environment = over(os.environ, stack.environment())
     settings = Settings.from_mapping({**os.environ, **environment})
     tell("migrating the database")
     prepare(settings)
+    if note := earlier_database(settings):
+        tell(note)
     from fintrack_tasks.publish.kafka import Cluster, ensure_topics  # noqa: PLC0415  see _use
 
     ensure_topics(Cluster.of(settings), (settings.kafka_topic_market_data, settings.kafka_topic_notifications))
@@ -134,14 +133,32 @@ def _use(environment: Mapping[str, str]) -> None:
     celery.conf.update(broker_url=environment["REDIS_URL"], result_backend=environment["REDIS_URL"])
 
 
-def _start_sandbox(stack: Stack, seed: int) -> dict[str, str]:
-    from fintrack_tasks.sandbox import base_urls  # noqa: PLC0415  see _use
+def mode_of(*, live: bool) -> Mode:
+    """The mode that ``--live`` asks for, or its absence."""
+    return Mode.LIVE if live else Mode.SIMULATED
 
-    known = stack.environment()
-    if any(p.name == "sandbox" and p.running for p in stack.processes()) and any(
-        n.endswith("_BASE_URL") for n in known
-    ):
-        return {}
+
+def over(environ: Mapping[str, str], stack: Mapping[str, str]) -> dict[str, str]:
+    """The stack's variables, and empty ones for those that a shell still has from a local market of before."""
+    return {**dict.fromkeys(addresses_in_market(environ), ""), **stack}
+
+
+def market_variables(port: int | None) -> dict[str, str]:
+    """Who is asked: the local market at that port, or the real providers. The addresses are there for people and their
+    scripts; the first variable alone decides (:mod:`fintrack_tasks.settings`)."""
+    if port is None:
+        return {"FINTRACK_SANDBOX_URL": ""}
+    url = f"http://{LOOPBACK}:{port}"
+    return {"FINTRACK_SANDBOX_URL": url, **{f"{name.upper()}_BASE_URL": f"{url}/{name}" for name in PLAYED}}
+
+
+def _start_sandbox(stack: Stack, seed: int) -> int:
+    """The port of the local market, which is started when it does not run: where the workers that live know it."""
+    url = stack.environment().get("FINTRACK_SANDBOX_URL", "")
+    known = urlsplit(url).port
+    if known and any(p.name == "sandbox" and p.running for p in stack.processes()):
+        return known
+    port = choose_port(known)
     port_file = stack.home / "sandbox.port"
     port_file.unlink(missing_ok=True)
     argv = [
@@ -150,7 +167,7 @@ def _start_sandbox(stack: Stack, seed: int) -> dict[str, str]:
         "-m",
         "fintrack_tasks.sandbox",
         "--port",
-        "0",
+        str(port),
         "--port-file",
         str(port_file),
         "--seed",
@@ -162,7 +179,7 @@ def _start_sandbox(stack: Stack, seed: int) -> dict[str, str]:
         if time.monotonic() > deadline:
             raise OutageError("the sandbox", "127.0.0.1", f"it did not start; its log: {process.log}")
         time.sleep(0.02)  # a process start has no event to wait on
-    return base_urls(int(port_file.read_text()))
+    return int(port_file.read_text())
 
 
 def start_workers(stack: Stack, environment: Mapping[str, str], *, workers: int) -> None:
@@ -279,7 +296,7 @@ def env() -> None:
     environment = stack.environment()
     if not environment:
         raise OutageError("the local stack", str(stack.home))
-    sys.stdout.write("\n".join(as_environment(environment)) + "\n")
+    sys.stdout.write("\n".join(as_environment(over(os.environ, environment))) + "\n")
 
 
 def sandbox(

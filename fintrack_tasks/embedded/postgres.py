@@ -59,8 +59,9 @@ class Postgres(Server):
     program = "postgres"
     stop_signal = signal.SIGINT  # "fast": ends sessions, writes a checkpoint
 
-    def __init__(self, home: Path, password: str) -> None:
+    def __init__(self, home: Path, password: str, database: str = DATABASE) -> None:
         super().__init__(home)
+        self._database = database
         self._password = password
         self._place = DataPlace(home, self.name)
 
@@ -124,13 +125,13 @@ class Postgres(Server):
         """
         try:
             with self._connect(port) as connection:
-                known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
+                known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (self._database,)).fetchone()
                 if not known:
-                    connection.execute(f'CREATE DATABASE "{DATABASE}" OWNER "{OWNER}" TEMPLATE template0')
+                    connection.execute(f'CREATE DATABASE "{self._database}" OWNER "{OWNER}" TEMPLATE template0')
         except psycopg.Error as error:
             said = " ".join(str(error).split())
             raise OutageError(
-                self.title, self.address(port), f"cannot create the database {DATABASE}: {said}"
+                self.title, self.address(port), f"cannot create the database {self._database}: {said}"
             ) from None
 
     def _connect(self, port: int) -> psycopg.Connection[tuple[object, ...]]:

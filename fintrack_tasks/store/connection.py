@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from fintrack_tasks import outages
+from fintrack_tasks.domain import Mode
 from fintrack_tasks.errors import OutageError, StoreError, UsageError
 from fintrack_tasks.settings import Settings, load_settings
 
@@ -33,6 +34,9 @@ class Database:
 
     def __init__(self, settings: Settings, pool_size: int | None = None) -> None:
         self.address = f"{settings.db_host}:{settings.db_port}"
+        self.name = settings.db_name
+        self.mode: Mode | None = None
+        """Whose prices it holds, as :mod:`fintrack_tasks.store.mode` wrote it down; known once it is open."""
         self._conninfo = settings.conninfo
         self._size = pool_size or settings.db_pool_size
         self._pool: ConnectionPool | None = None
@@ -59,7 +63,8 @@ class Database:
             if self._pool is None:
                 # The first connection is made here and now: a pool would try it behind our back until its time-out.
                 try:
-                    psycopg.connect(**self._conninfo).close()
+                    with psycopg.connect(**self._conninfo) as first:
+                        self.mode = self.mode or _mode(first)
                 except psycopg.OperationalError as error:
                     raise _refused(error, self.address) from error
                 self._pool = ConnectionPool(
@@ -79,6 +84,15 @@ class Database:
             pool, self._pool = self._pool, None
         if pool is not None:
             pool.close()
+
+
+def _mode(conn: psycopg.Connection) -> Mode | None:
+    """Whose prices the database holds, if it says so already."""
+    try:
+        row = conn.execute("SELECT mode FROM fintrack.database_mode").fetchone()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        return None  # not migrated yet
+    return Mode(row[0]) if row else None
 
 
 class DatabaseConnection:

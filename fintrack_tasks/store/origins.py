@@ -12,7 +12,8 @@ __all__ = ["adjusted", "bars", "nearest", "quotes", "versions"]
 
 _ITEM: Final = """
        r.id AS item_id, r.run_id, n.job, r.kind, r.provider, r.attempts, r.rows_quarantined, r.window_start,
-       r.window_end, r.finished_at, p.sha256, p.path, p.status, p.received_at, p.size
+       r.window_end, r.finished_at, p.sha256, p.path, p.status, p.received_at, p.size,
+       p.headers ->> 'x-fintrack-origin' AS origin
 """
 _BEHIND: Final = """
 LEFT JOIN fintrack.run_items r ON r.id = v.item_id

@@ -12,11 +12,12 @@ import orjson
 import psycopg
 import zstandard
 
+from fintrack_tasks.domain import ORIGIN_HEADER
 from fintrack_tasks.errors import StoreError
 
 __all__ = ["Payload", "add", "get"]
 
-_KEPT_HEADERS: Final = ("content-type", "date", "etag", "last-modified", "retry-after")
+_KEPT_HEADERS: Final = ("content-type", "date", "etag", "last-modified", "retry-after", ORIGIN_HEADER)
 _LARGEST: Final = 64 * 1024 * 1024  # bytes; far above what the client lets in
 
 

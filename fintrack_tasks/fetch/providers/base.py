@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, Protocol, runtime_checkable
 
-from fintrack_tasks.domain import AssetClass, Batch, Instrument, Interval, Kind, Window
+from fintrack_tasks.domain import ORIGIN_HEADER, AssetClass, Batch, Instrument, Interval, Kind, Window
 from fintrack_tasks.errors import ProviderError
 
 __all__ = [
@@ -129,6 +129,11 @@ class HttpResponse:
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the local market answered, at whatever address."""
+        return ORIGIN_HEADER in self.headers
 
 
 @runtime_checkable

@@ -151,7 +151,7 @@ def _global_quote(market: Market, _function: str, params: Mapping[str, str]) -> 
         ("change", f"{change:.4f}"),
         ("change percent", f"{100 * change / before:.4f}%"),
     )
-    return {"Global Quote": {**_numbered(fields, 2), "fintrack": listing.statement}}
+    return {"Global Quote": {**_numbered(fields, 2), "fintrack": listing.quote_statement}}
 
 
 def _latest_day(listing: Listing, now: datetime) -> date:
@@ -180,7 +180,7 @@ def _exchange_rate(market: Market, _function: str, params: Mapping[str, str]) ->
         ("Bid Price", f"{tick.price * 0.9999:.8f}"),
         ("Ask Price", f"{tick.price * 1.0001:.8f}"),
     )
-    return {"Realtime Currency Exchange Rate": {**_numbered(fields), "fintrack": listing.statement}}
+    return {"Realtime Currency Exchange Rate": {**_numbered(fields), "fintrack": listing.quote_statement}}
 
 
 # --- Series
@@ -248,9 +248,7 @@ def _crypto_series(market: Market, function: str, params: Mapping[str, str]) -> 
 def _series(
     meta: Iterable[tuple[str, str]], root: str, rows: dict[str, dict[str, str]], listing: Listing, seconds: int
 ) -> dict[str, Any]:
-    statement = listing.statement
-    if seconds < 86_400:
-        statement = {"synthetic": True, "origin": f"a path within each day of: {listing.origin}"}
+    statement = listing.statement if seconds >= 86_400 else listing.path_statement
     return {"Meta Data": {**_numbered(meta), "fintrack": statement}, root: rows}
 
 

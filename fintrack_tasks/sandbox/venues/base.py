@@ -24,6 +24,8 @@ class Reply:
     body: bytes
     content_type: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict)
+    origin: str = ""
+    """Where its content comes from, when that is not the market's prices."""
 
 
 def json_reply(value: Any, status: int = 200) -> Reply:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 from zoneinfo import ZoneInfo
 
 from fintrack_tasks.sandbox.market import Market
-from fintrack_tasks.sandbox.prices import fx_rates
+from fintrack_tasks.sandbox.prices import RATES_ORIGIN, fx_rates
 from fintrack_tasks.sandbox.venues.base import Reply
 
 __all__ = ["VENUE"]
@@ -42,7 +42,7 @@ class Ecb:
         if path not in _PAGES:
             return self.failed(404)
         days = _days(_newest(market.now()), _PAGES[path])
-        return Reply(200, _file(days, "'" if path.endswith("-daily.xml") else '"'), "text/xml")
+        return Reply(200, _file(days, "'" if path.endswith("-daily.xml") else '"'), "text/xml", origin=RATES_ORIGIN)
 
     def too_many(self, key: str, window: float) -> Reply:
         return self.failed(429)

@@ -198,7 +198,7 @@ def _quote(market: Market, listing: Listing, params: Mapping[str, str]) -> dict[
         **({} if _is_pair(listing) else {"average_volume": str(tick.volume)}),
         "is_market_open": opens <= tick.at < closes,
         "fifty_two_week": _year(listing, low, high, tick.price),
-        "fintrack": listing.statement,
+        "fintrack": listing.quote_statement,
     }
 
 
@@ -275,9 +275,7 @@ def _moment(text: str, zone: ZoneInfo) -> datetime:
 def _meta(listing: Listing, interval: str) -> dict[str, Any]:
     """A pair's names no zone and its currencies in words; one of intraday bars says that their path is made up."""
     name, kind = _name_of(listing), _TYPES[listing.asset_class]
-    statement = listing.statement
-    if interval != "1day":
-        statement = {"synthetic": True, "origin": f"a path within each day of: {listing.origin}"}
+    statement = listing.statement if interval == "1day" else listing.path_statement
     about: dict[str, Any] = {
         "currency": listing.currency,
         "exchange_timezone": str(listing.zone),

@@ -22,6 +22,7 @@ __all__ = ["MADE_UP", "VENUE"]
 _PAGE: Final = "wiki/List_of_S&P_500_companies"
 _HTML: Final = "text/html; charset=UTF-8"
 _ROWS: Final = 503
+_ORIGIN: Final = "synthetic: a list written for the local market"
 MADE_UP: Final = "Sandbox Company"
 """How the name of a company begins that there is not."""
 
@@ -92,7 +93,7 @@ class Wikipedia:
     real_quotas: ClassVar[str] = "1/s"
 
     def answer(self, market: Market, path: str, params: Mapping[str, str]) -> Reply:
-        return Reply(200, _page(), _HTML) if path == _PAGE else self.failed(404)
+        return Reply(200, _page(), _HTML, origin=_ORIGIN) if path == _PAGE else self.failed(404)
 
     def too_many(self, key: str, window: float) -> Reply:
         return self.failed(429)

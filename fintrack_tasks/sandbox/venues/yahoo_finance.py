@@ -156,7 +156,9 @@ def _chart(market: Market, symbol: str, params: Mapping[str, str]) -> Reply:
     meta = _meta(market, listing, tick, interval, "" if "period1" in params else params.get("range", ""))
     if seconds < 86_400:
         meta |= {"previousClose": tick.previous_close, "scale": 3}
-        meta["fintrack"] = {"synthetic": True, "origin": f"a path within each day of: {listing.origin}"}
+        meta["fintrack"] = listing.path_statement
+    if not bars:
+        meta["fintrack"] = listing.quote_statement
     events = _events(market, listing, params.get("events", ""), start, end)
     result = {"meta": meta, **_columns(bars, tick, daily=seconds >= 86_400)}
     if events:
@@ -301,5 +303,5 @@ def _quote(market: Market, listing: Listing) -> dict[str, Any]:
         "regularMarketVolume": tick.volume,
         "priceHint": 4 if listing.asset_class is AssetClass.FOREX else 2,
         "symbol": listing.symbol,
-        "fintrack": listing.statement,
+        "fintrack": listing.quote_statement,
     }

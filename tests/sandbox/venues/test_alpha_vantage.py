@@ -163,7 +163,8 @@ def test_real_days_arrive_with_the_files_own_digits(understand: Understand, bund
     assert [f"{from_micros(stamp):%Y-%m-%d}" for stamp in batch.columns["timestamp"]] == [row["date"] for row in rows]
     for name in ("open", "high", "low", "close", "volume"):
         assert [float(value) for value in batch.columns[name]] == [float(row[name]) for row in rows]
-    assert batch.meta["statement"] == {"synthetic": False, "origin": "bundled real prices"}
+    origin = "bundled: bokeh_sampledata 2026.1 (BSD-3-Clause)"
+    assert batch.meta["statement"] == {"synthetic": False, "origin": origin}
 
 
 def test_adjusted_days_have_their_split(query: Get, bundled: Rows) -> None:

@@ -1,0 +1,39 @@
+"""Whose prices a database holds, the real providers' or the local market's: written down once, and never mixed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import psycopg
+
+from fintrack_tasks.domain import Mode
+from fintrack_tasks.errors import ConfigurationError
+from fintrack_tasks.store.connection import Database
+
+__all__ = ["admit", "claim"]
+
+_PRICES: Final = {Mode.LIVE: "real prices", Mode.SIMULATED: "simulated prices (the local market's)"}
+
+
+def admit(database: Database, *, simulated: bool) -> None:
+    """Let prices of one kind in, which is cheap after the first time; a database without any becomes theirs.
+
+    :param simulated: whether they come from the local market.
+    :raises ConfigurationError: the database holds prices of the other kind.
+    """
+    mode = Mode.SIMULATED if simulated else Mode.LIVE
+    if database.mode is None:
+        with database.connection() as conn:
+            database.mode = claim(conn, mode)
+    if database.mode is not mode:
+        raise ConfigurationError(
+            f"DB_NAME: {database.name} holds {_PRICES[database.mode]}, and these are {_PRICES[mode]}: give them a"
+            " database of their own; FINTRACK_SANDBOX_URL and <NAME>_BASE_URL say who is asked"
+        )
+
+
+def claim(conn: psycopg.Connection, mode: Mode) -> Mode:
+    """The database's mode, which is this one when it had none."""
+    conn.execute("INSERT INTO fintrack.database_mode (mode) VALUES (%s) ON CONFLICT DO NOTHING", (mode,))
+    row = conn.execute("SELECT mode FROM fintrack.database_mode").fetchone()
+    return Mode(row[0]) if row else mode

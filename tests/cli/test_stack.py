@@ -1,0 +1,151 @@
+"""The local stack's mode: every state that a folder may be in, with every command and every shell, on no server."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from fintrack_tasks.cli.stack import market_variables, over
+from fintrack_tasks.domain import Mode
+from fintrack_tasks.embedded import Stack
+from fintrack_tasks.embedded.process import ProcessState, kill, launch
+from fintrack_tasks.embedded.state import Keep, ServerState, StackState
+from fintrack_tasks.errors import UsageError
+from fintrack_tasks.fetch import providers
+from fintrack_tasks.fetch.quota import quotas_of
+from fintrack_tasks.settings import Settings, load_settings, on_this_machine
+
+SERVERS = {"postgres": 5433, "valkey": 6380, "kafka": 9093}
+MARKET = 41234
+DEAD = ProcessState("gone", 2**22 + 1, "never", "log")
+
+STATES = ("fresh", "simulated running", "simulated stopped", "live running", "live stopped",
+          "simulated killed", "live killed", "simulated workers left", "live workers left", "of an earlier version",
+          "bare servers")  # fmt: skip
+SHELLS = ("clean", "of a simulated stack", "of a live stack")
+
+
+@pytest.fixture
+def alive(tmp_path: Path) -> Iterator[Callable[[str], ProcessState]]:
+    """Makes processes that run, and ends them."""
+    made: list[ProcessState] = []
+
+    def start(name: str) -> ProcessState:
+        argv = [sys.executable, "-c", "import time; time.sleep(120)"]
+        made.append(launch(name, argv, home=tmp_path, env={}, log=tmp_path / "log"))
+        return made[-1]
+
+    yield start
+    kill([each.pid for each in made])
+
+
+def state_of(mode: str, server: ProcessState, worker: ProcessState) -> StackState:
+    """What ``up`` has written down once it has begun."""
+    market = market_variables(MARKET if mode != Mode.LIVE else None)
+    return StackState(
+        {name: ServerState(server, port, "1") for name, port in SERVERS.items()},
+        (worker,),
+        {"KAFKA_BATCH_MESSAGES": "1", **market} if mode else {},
+        mode,
+    )
+
+
+def folder_in(state: str, home: Path, alive: Callable[[str], ProcessState]) -> Stack:
+    """A stack's folder as it is in that state."""
+    if state != "fresh":
+        home.mkdir(parents=True)
+        Keep.read(home / "servers.json").write(home / "servers.json")
+    mode = next((str(mode) for mode in Mode if state.startswith(mode)), "")
+    match state.removeprefix(mode).strip():
+        case "running":
+            state_of(mode, alive("server"), alive("worker")).write(home / "stack.json")
+        case "killed":
+            state_of(mode, DEAD, DEAD).write(home / "stack.json")
+        case "workers left":
+            state_of(mode, DEAD, alive("worker")).write(home / "stack.json")
+        case "of an earlier version":
+            state_of("", alive("server"), alive("worker")).write(home / "stack.json")
+        case "bare servers":
+            state_of("", alive("server"), DEAD).write(home / "stack.json")
+    return Stack(home)
+
+
+def shell_of(kind: str, tmp_path: Path, alive: Callable[[str], ProcessState]) -> dict[str, str]:
+    """A shell's variables: what ``eval "$(fintrack env)"`` once left in it."""
+    if kind == "clean":
+        return {}
+    before = folder_in(f"{kind.split()[2]} running", tmp_path / "before", alive)
+    return before.environment()
+
+
+def assert_whole(settings: Settings, mode: Mode) -> None:
+    """Nothing of the other mode is in these settings, and no quota of the local market leads off this machine."""
+    assert settings.simulated is (mode is Mode.SIMULATED)
+    assert settings.db_name == f"financial_tracker_{mode}"
+    assert settings.redis_url.get_secret_value().endswith("/2" if settings.simulated else "/1")
+    assert (settings.fintrack_history_end == "2019-01-01") is settings.simulated
+    for name in providers.names():
+        facts = providers.provider(name).facts
+        address = settings.provider_base_urls.get(name) or facts.base_url
+        assert on_this_machine(address) is settings.simulated, (name, address)
+        if not settings.simulated:
+            assert quotas_of(facts, settings) == facts.quotas
+
+
+@pytest.mark.parametrize("wanted", list(Mode))
+@pytest.mark.parametrize("state", STATES)
+def test_a_stack_never_changes_its_mode_while_a_part_of_it_runs(
+    state: str, wanted: Mode, tmp_path: Path, alive: Callable[[str], ProcessState]
+) -> None:
+    stack = folder_in(state, tmp_path / "home", alive)
+    lives = "running" in state or "workers left" in state
+    if (lives and not state.startswith(wanted)) or state == "of an earlier version":
+        with pytest.raises(UsageError, match=r"stack .*runs in .*fintrack down$"):
+            stack.require_mode(wanted)
+        with pytest.raises(UsageError, match=r"stack .*runs in .*fintrack down$"):
+            stack.start(mode=wanted)
+        assert all(p.running for p in stack.processes()), "nothing was stopped"
+        return
+    stack.require_mode(wanted)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("mode", list(Mode))
+def test_what_a_stack_starts_is_wholly_of_its_mode_whatever_the_shell_has_from_before(
+    mode: Mode, shell: str, tmp_path: Path, alive: Callable[[str], ProcessState]
+) -> None:
+    left = shell_of(shell, tmp_path, alive)
+    stack = folder_in(f"{mode} running", tmp_path / "home", alive)
+    child = {**left, **over(left, stack.environment())}
+    assert_whole(Settings.from_mapping(child), mode)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_client_is_of_the_running_stacks_mode_or_wholly_of_the_one_that_its_shell_was_pointed_at(
+    shell: str, mode: Mode, tmp_path: Path, alive: Callable[[str], ProcessState]
+) -> None:
+    left = shell_of(shell, tmp_path, alive)
+    stack = folder_in(f"{mode} running", tmp_path / "home", alive)
+    written(stack)
+    settings = load_settings({**left, "FINTRACK_HOME": str(stack.home)}, tmp_path)
+    assert_whole(settings, Mode(shell.split()[2]) if left else mode)
+
+
+@pytest.mark.parametrize("state", ["fresh", "simulated stopped", "live stopped", "simulated killed", "live killed"])
+def test_where_nothing_runs_a_client_gets_nothing_of_a_local_market(
+    state: str, tmp_path: Path, alive: Callable[[str], ProcessState]
+) -> None:
+    stack = folder_in(state, tmp_path / "home", alive)
+    assert stack.environment() == {}
+    assert stack.mode is None
+    assert not load_settings({"FINTRACK_HOME": str(stack.home)}, tmp_path).simulated
+
+
+def written(stack: Stack) -> Mapping[str, str]:
+    """``stack.env`` as the stack writes it."""
+    stack.add_environment({})
+    return stack.environment()
