@@ -9,7 +9,7 @@ import typer
 
 from fintrack_tasks.aggregation import Adjust, Aggregated, aggregate_bars
 from fintrack_tasks.cli import completing
-from fintrack_tasks.cli.arguments import AsJson, known, moment, nothing_stored
+from fintrack_tasks.cli.arguments import AsJson, instrument_of, known, moment, nothing_stored
 from fintrack_tasks.cli.context import opened, utc_now
 from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.domain import Interval, from_micros
@@ -45,6 +45,9 @@ def aggregate(
     from fintrack_tasks.transform.resample import Length  # noqa: PLC0415  numpy, for this command alone
 
     first, last = (moment(name, text) if text else None for name, text in (("--start", start), ("--end", end)))
+    if first and last and last <= first:
+        raise UsageError(f"the end ({end}) must be after the start ({start})")
+    instrument_of(symbol)  # refused before a server is asked
     with opened() as connections, connections.database.connection() as conn:
         report.require_schema(conn)
         number, instrument = known(conn, symbol)

@@ -12,7 +12,7 @@ from fintrack_tasks.domain import Instrument, Interval
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.store import instruments
 
-__all__ = ["AsJson", "known", "moment", "nothing_stored"]
+__all__ = ["AsJson", "instrument_of", "known", "moment", "nothing_stored"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
 
@@ -22,14 +22,22 @@ def known(conn: psycopg.Connection, symbol: str) -> tuple[int, Instrument]:
 
     :raises UsageError: for what is no symbol, and for one that nobody ever fetched.
     """
-    try:
-        instrument = Instrument.of(symbol)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    instrument = instrument_of(symbol)
     found = instruments.find(conn, instrument)
     if found is None:
         raise UsageError(f"nothing is known of {instrument.symbol}; see: fintrack instruments list")
     return found
+
+
+def instrument_of(symbol: str) -> Instrument:
+    """The instrument that a person named.
+
+    :raises UsageError: for what is no symbol.
+    """
+    try:
+        return Instrument.of(symbol)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def moment(name: str, text: str) -> datetime:

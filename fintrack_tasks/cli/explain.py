@@ -9,7 +9,7 @@ import psycopg
 import typer
 
 from fintrack_tasks.cli import completing
-from fintrack_tasks.cli.arguments import AsJson, known, moment
+from fintrack_tasks.cli.arguments import AsJson, instrument_of, known, moment
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.domain import Interval
@@ -30,6 +30,7 @@ def explain(
 ) -> None:
     """Where a stored value is from, what it was before, and the actions that adjust it."""
     at = moment("the timestamp", timestamp)
+    instrument_of(symbol)  # refused before a server is asked
     with opened() as connections, connections.database.connection() as conn:
         report.require_schema(conn)
         number, instrument = known(conn, symbol)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 app = group("Exchange rates.")
 
 _PAIR: Final = re.compile(r"([A-Za-z]{3})/([A-Za-z]{3})")
+_MACHINE: Final = Context(prec=15)
 _LONGEST: Final = 120.0
 
 
@@ -81,13 +82,13 @@ def show(
         raise UsageError(f"not a pair of currencies: {pair!r:.40}; write it as EUR/USD")
     # "GBp" means something else than "GBP": only what is no minor unit is put into upper case.
     given, wanted = (code if main_unit(code)[1] else code.upper() for code in match.groups())
-    when = moment("--at", at) if at else utc_now()
+    when, much = moment("--at", at) if at else utc_now(), _number(amount)
     oldest = _age(when, max_age)
     currencies = [main_unit(given)[0], main_unit(wanted)[0], *BASES]
     with opened() as connections, connections.database.connection() as conn:
         report.require_schema(conn)
         rates = stored.rates_as_of(conn, currencies, when, oldest)
-    found = convert(_number(amount), given, wanted, when, rates, oldest)
+    found = convert(much, given, wanted, when, rates, oldest)
     told: dict[str, Any] = {"pair": f"{given}/{wanted}", "at": when, **_told(found)}
     if as_json:
         print_json(told)
@@ -97,7 +98,7 @@ def show(
         console.print(f"{amount} {given} = {_plain(found.amount)} {wanted}, by definition", highlight=False)
     else:
         legs = [[leg["pair"], leg["rate"], leg["timestamp"], leg["source"]] for leg in told["legs"]]
-        console.print(f"{amount} {given} = {_plain(found.amount)} {wanted}", highlight=False)
+        console.print(f"{amount} {given} = {_shown(found.amount or Decimal())} {wanted}", highlight=False)
         console.print(table(f"as of {when.isoformat(timespec='seconds')}", ["rate", "", "of", "source"], legs))
     if found.finding:
         raise typer.Exit(3)
@@ -129,7 +130,16 @@ def _age(when: datetime, days: float) -> timedelta:
 
 
 def _plain(value: Decimal | None) -> str | None:
-    return None if value is None else format(value, "f")
+    """Exact where it is short; what a division left has as many digits as anybody can use."""
+    return None if value is None else format(_MACHINE.plus(value), "f")
+
+
+def _shown(value: Decimal) -> str:
+    """To a ten-thousandth, and of less than one unit six digits; two decimals at the least."""
+    places = 4 if abs(value) >= 1 or not value else max(4, 5 - value.adjusted())
+    text = format(value.quantize(Decimal(1).scaleb(-places), context=Context(prec=50)), "f")
+    whole, _, fraction = text.partition(".")
+    return f"{whole}.{fraction.rstrip('0'):0<2}"
 
 
 def _number(text: str) -> Decimal:

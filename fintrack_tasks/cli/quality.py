@@ -10,9 +10,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from fintrack_tasks.cli import completing
+from fintrack_tasks.cli.arguments import instrument_of
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, print_json, table
-from fintrack_tasks.domain import Instrument
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.store import flags
 from fintrack_tasks.store import quality as stored
@@ -42,7 +42,7 @@ def quality(
     its first and its last bar, against the instrument's own calendar; as asked is what came of what a run asked for,
     and does not count in the order.
     """
-    chosen = None if symbol is None else _symbol(symbol)
+    chosen = None if symbol is None else instrument_of(symbol).symbol
     since = (datetime.now(tz=UTC) - timedelta(days=days - 1)).date()
     with opened() as connections, connections.database.connection() as conn:
         rows = stored.history(conn, METRICS, since, chosen)
@@ -131,13 +131,6 @@ def _trend(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         by_day[row["day"]] = min(by_day.get(row["day"], 1.0), float(row["lowest"]))
     return [{"day": day, "value": value} for day, value in sorted(by_day.items())]
-
-
-def _symbol(text: str) -> str:
-    try:
-        return Instrument.of(text).symbol
-    except ValueError as error:
-        raise UsageError(str(error)) from None
 
 
 def _show_all(found: Sequence[Mapping[str, Any]], days: int) -> None:

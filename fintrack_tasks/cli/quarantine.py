@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from fintrack_tasks.cli import completing
+from fintrack_tasks.cli.arguments import instrument_of
 from fintrack_tasks.cli.context import opened, utc_now
 from fintrack_tasks.cli.groups import group
 from fintrack_tasks.cli.output import console, print_json, table
@@ -66,7 +67,7 @@ def list_rows(
     """The rows in quarantine, each with the rules that it broke."""
     _known_rule(rule)
     with opened() as connections, connections.database.connection() as conn:
-        found = quarantine.rows(conn, None if status is Status.ALL else status.value, _upper(symbol), rule, limit)
+        found = quarantine.rows(conn, None if status is Status.ALL else status.value, _symbol(symbol), rule, limit)
     if as_json:
         print_json({"rows": [_told(row) for row in found]})
         return
@@ -131,7 +132,7 @@ def list_flags(symbol: Symbol = None, rule: RuleName = None, limit: Limit = 50, 
     """The rows that were loaded although a rule marked them."""
     _known_rule(rule)
     with opened() as connections, connections.database.connection() as conn:
-        found = flags.flagged(conn, _upper(symbol), rule, limit)
+        found = flags.flagged(conn, _symbol(symbol), rule, limit)
     if as_json:
         print_json({"flags": found})
         return
@@ -182,8 +183,8 @@ def _known_rule(rule: str | None) -> None:
         raise UsageError(f"no rule {rule!r:.40}; the rules are {', '.join(RULES)}")
 
 
-def _upper(symbol: str | None) -> str | None:
-    return symbol.strip().upper() if symbol else None
+def _symbol(text: str | None) -> str | None:
+    return None if text is None else instrument_of(text).symbol
 
 
 def _time(row: Row) -> str | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
 from fintrack_tasks.cli import completing
-from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.context import opened, utc_now
 from fintrack_tasks.cli.groups import group
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.cli.watch import counts
@@ -70,6 +72,9 @@ def show(
         if summary is None:
             raise UsageError(f"no run {run_id}; see: fintrack runs list")
         found = ledger.items(conn, run_id, states=(state.value,) if state else None)
+    now = utc_now()
+    for item in found:
+        item["waits_for"] = waits_for(item, now)
     if as_json:
         print_json(
             {"run_id": run_id, "job": summary.job, "state": summary.state, **counts(summary), "item_list": found}
@@ -90,4 +95,23 @@ def show(
         "detail",
     )
     spare = ("attempts", "rows_quarantined", "interval", "rows_loaded", "provider")
+    for item in found:
+        item["reason"] = item["reason"] or item["waits_for"]
     console.print(table("items", names, [[item.get(name) for name in names] for item in found], spare))
+
+
+def waits_for(item: Mapping[str, Any], now: datetime) -> str | None:
+    """What an item that has not ended waits for, in words; ``None`` for one that has."""
+    if item["finished_at"]:
+        return None
+    last = item["attempt_log"][-1] if item["attempt_log"] else None
+    after = f" after {last['provider']}: {last['reason']}" if last else ""
+    if item["deadline_at"] <= now:
+        return f"waits for reconcile, which takes it up again within a minute{after}"
+    if item["state"] == ItemState.FETCHED:
+        return "waits for a worker of the queue etl; its answer is kept"
+    if item["deferred"]:
+        return f"waits until {item['deadline_at']:%Y-%m-%d %H:%M:%S} UTC{after}"
+    if last:
+        return f"waits for its next attempt{after}"
+    return "waits for a worker of its provider's queue, or for a place in the quota"

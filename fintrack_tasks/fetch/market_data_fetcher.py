@@ -11,7 +11,7 @@ import redis
 import structlog
 
 from fintrack_tasks.domain import AssetClass, Batch, Budget, Instrument, Kind, from_micros
-from fintrack_tasks.errors import ProviderError, QuotaError, UsageError
+from fintrack_tasks.errors import FinTrackError, ProviderError, QuotaError, UsageError
 from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.client import HttpClient
 from fintrack_tasks.fetch.exchange import exchange
@@ -39,7 +39,7 @@ class ApiClient(Protocol):
 
     def get_forex_price(self, symbol: str) -> Data: ...
 
-    def get_prices(self, symbols: Sequence[str]) -> dict[str, Data | ProviderError]: ...
+    def get_prices(self, symbols: Sequence[str]) -> dict[str, Data | FinTrackError]: ...
 
 
 class RoutedClient:
@@ -101,29 +101,37 @@ class RoutedClient:
                     raise
         raise AssertionError("a route has at least one provider")
 
-    def get_prices(self, symbols: Sequence[str]) -> dict[str, Data | ProviderError]:
+    def get_prices(self, symbols: Sequence[str]) -> dict[str, Data | FinTrackError]:
         """The quote of each symbol, or why there is none. Providers that answer for many at once are asked so."""
+        found: dict[str, Data | FinTrackError] = {}
         chosen: dict[AssetClass, dict[str, Instrument]] = {}
         for symbol in symbols:
             try:
                 instrument = Instrument.of(symbol)
-            except ValueError as error:
-                raise UsageError(str(error)) from None
-            chosen.setdefault(instrument.asset_class, {})[symbol] = instrument
-        found: dict[str, Data | ProviderError] = {}
+            except (ValueError, AttributeError):  # no text at all, too
+                found[symbol] = UsageError(f"not a symbol: {symbol!r:.60}")
+            else:
+                chosen.setdefault(instrument.asset_class, {})[symbol] = instrument
         for instruments in chosen.values():
-            found |= self._prices(instruments)
+            self._prices(instruments, found)
         return {symbol: found[symbol] for symbol in symbols}
 
-    def _prices(self, instruments: Mapping[str, Instrument]) -> dict[str, Data | ProviderError]:
-        """Of one asset class: what one provider does not answer is asked of the route's next one."""
-        found: dict[str, Data | ProviderError] = {}
+    def _prices(self, instruments: Mapping[str, Instrument], found: dict[str, Data | FinTrackError]) -> None:
+        """Of one asset class: what one provider does not answer is asked of the route's next one.
+
+        An error that is none of a provider's (no key, Redis away) ends the class, and stands for what it has not found.
+        """
+        try:
+            self._along_the_route(instruments, found)
+        except FinTrackError as error:
+            found |= {symbol: error for symbol in instruments if not isinstance(found.get(symbol), dict)}
+
+    def _along_the_route(self, instruments: Mapping[str, Instrument], found: dict[str, Data | FinTrackError]) -> None:
         for name in route.route(next(iter(instruments.values())), Kind.QUOTE, None, self._settings):
             left = {s: i for s, i in instruments.items() if not isinstance(found.get(s), dict)}
             asks = [Ask(Kind.QUOTE, instrument, datetime.now(tz=UTC)) for instrument in left.values()]
             for symbol, outcome in zip(left, self._outcomes(name, asks), strict=True):
                 found[symbol] = _plain(outcome) if isinstance(outcome, Batch) else outcome
-        return found
 
     def _outcomes(self, name: str, asks: Sequence[Ask]) -> list[Batch | ProviderError]:
         provider, found = providers.provider(name), list[Batch | ProviderError]()
@@ -228,10 +236,9 @@ class MarketDataFetcher:
         """The same of a currency pair such as ``EUR/USD``."""
         return self.api_client.get_forex_price(symbol)
 
-    def fetch_many(self, symbols: Sequence[str]) -> dict[str, Data | ProviderError]:
-        """The same of several symbols, each of the class that its form says; an error stands where there is no quote.
-
-        :raises UsageError: when one of them is no symbol; nothing was asked then.
+    def fetch_many(self, symbols: Sequence[str]) -> dict[str, Data | FinTrackError]:
+        """The same of several symbols, each of the class that its form says. An error stands where there is no quote,
+        a :class:`~fintrack_tasks.errors.UsageError` where there is no symbol; the others have theirs all the same.
         """
         return self.api_client.get_prices(symbols)
 

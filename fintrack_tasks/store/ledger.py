@@ -349,7 +349,8 @@ def items(conn: psycopg.Connection, run_id: UUID, states: Sequence[str] | None =
         return cursor.execute(
             "SELECT r.id, i.symbol, i.asset_class, r.kind, r.interval, r.window_start, r.window_end, r.state,"
             " r.generation, r.provider, r.attempts, r.attempt_log, r.reason, r.detail, r.rows_loaded,"
-            " r.rows_quarantined, encode(r.payload_sha, 'hex') AS payload, r.created_at, r.finished_at"
+            " r.rows_quarantined, encode(r.payload_sha, 'hex') AS payload, r.created_at, r.finished_at, r.deadline_at,"
+            " r.deferred"
             " FROM fintrack.run_items r JOIN fintrack.instruments i ON i.id = r.instrument_id"
             " WHERE r.run_id = %s AND (%s::text[] IS NULL OR r.state = ANY(%s)) ORDER BY i.symbol, r.window_start",
             (run_id, list(states) if states else None, list(states) if states else None),

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import psycopg
 import pytest
 
 from fintrack_tasks import pipeline
+from fintrack_tasks.cli import fx
 from fintrack_tasks.domain import Batch, Interval, Item, Kind, Window, to_micros
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
@@ -252,3 +254,24 @@ def test_rates_are_updated_and_shown_as_of_a_time(tmp_path: Path, where: dict[st
     shown = fintrack(tmp_path, "fx", "show", "EUR/USD", "--max-age", "36500", environment=where).stdout
     assert re.search(r"^ *as of \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00 *$", shown, re.MULTILINE)
     assert datetime.fromisoformat(first["newest"]) < datetime.now(tz=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("117.06", "117.06"),
+        ("23.4138145199999999999998", "23.4138"),
+        ("-1234567.891", "-1234567.891"),
+        ("5", "5.00"),
+        ("0", "0.00"),
+        ("0.0064516129032258064516129", "0.00645161"),
+        ("0.00000123456789", "0.00000123457"),
+    ],
+)
+def test_an_amount_is_shown_with_as_many_decimals_as_anybody_can_use(value: str, shown: str) -> None:
+    assert fx._shown(Decimal(value)) == shown
+
+
+def test_a_machine_gets_fifteen_digits_of_what_a_division_left() -> None:
+    assert fx._plain(Decimal(1) / 155) == "0.00645161290322581"
+    assert fx._plain(Decimal("270.2750")) == "270.2750"

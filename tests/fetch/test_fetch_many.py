@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fintrack_tasks.errors import UnknownSymbolError, UsageError
+from fintrack_tasks.errors import MissingKeyError, UnknownSymbolError, UsageError
 from fintrack_tasks.fetch.keys import KeyRing
 from fintrack_tasks.fetch.local_gate import LocalGate
 from fintrack_tasks.fetch.market_data_fetcher import MarketDataFetcher, RoutedClient
@@ -54,11 +54,21 @@ def test_what_one_provider_does_not_know_is_asked_of_the_next_and_keeps_its_erro
     assert isinstance(found["MSFT"], dict)
 
 
-def test_one_word_that_is_no_symbol_asks_nobody(market: Running) -> None:
+def test_a_word_that_is_no_symbol_is_an_error_in_its_own_place(market: Running) -> None:
     market.control.reset()
-    with pytest.raises(UsageError):
-        fetcher(market).fetch_many(["AAPL", "A B"])
-    assert market.control.requests()["total"] == 0
+    found = fetcher(market).fetch_many(["MSFT", "A B", "", "BTC-USD"])
+    assert list(found) == ["MSFT", "A B", "", "BTC-USD"]
+    assert {symbol for symbol, outcome in found.items() if isinstance(outcome, dict)} == {"MSFT", "BTC-USD"}
+    for wrong in ("A B", ""):
+        assert isinstance(found[wrong], UsageError)
+        assert str(found[wrong]) == f"not a symbol: {wrong!r}"
+    assert market.control.requests()["total"] == 2
+
+
+def test_a_class_that_nobody_may_be_asked_for_leaves_the_others_theirs(market: Running) -> None:
+    found = fetcher(market, FINTRACK_ROUTE_CRYPTO="twelve_data").fetch_many(["MSFT", "BTC-USD"])
+    assert isinstance(found["MSFT"], dict)
+    assert isinstance(found["BTC-USD"], MissingKeyError)
 
 
 def test_nothing_asked_is_nothing_found(market: Running) -> None:
