@@ -78,6 +78,7 @@ task_queues = [
     *(Queue(f"fetch.{name}") for name in providers.names()),
     Queue("etl"),
     Queue("ops"),
+    Queue("publish"),
 ]
 task_create_missing_queues = False
 task_routes = {
@@ -85,6 +86,8 @@ task_routes = {
     "fintrack.validate": {"queue": "etl"},
     "fintrack.transform": {"queue": "etl"},
     "fintrack.load": {"queue": "etl"},
+    # A place of its own: nothing else waits for Kafka.
+    "fintrack.publish": {"queue": "publish"},
     "fintrack.*": {"queue": "ops"},
 }
 

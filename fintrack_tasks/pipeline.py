@@ -193,12 +193,15 @@ def add_actions(
         alerts.add(conn, "split_contradicted", "warning", item.instrument.symbol, line, now)
 
 
-def publish(*, database: Database, producer: Producer, settings: Settings, now: datetime) -> int:
+def publish(*, database: Database, producer: Producer, settings: Settings, now: datetime) -> int | None:
     """Close the runs that are complete and bring the outbox to Kafka; returns the number of acknowledged events.
 
-    One drain works at a time in the whole fleet, so that events of one symbol keep their order.
+    One drain works at a time in the whole fleet, so that events of one symbol keep their order: ``None`` while another
+    one does.
     """
-    with database.connection() as conn, outbox.exclusive(conn):
+    with database.connection() as conn, outbox.exclusive(conn) as held:
+        if not held:
+            return None
         with conn.transaction():
             for run in ledger.finish_runs(conn, now):
                 event = messages.run_finished(

@@ -202,7 +202,8 @@ def start_workers(stack: Stack, environment: Mapping[str, str], *, workers: int)
             f"fetch{number}@%h",
         )
         _celery(stack, full, f"etl{number}", "worker", "-Q", "etl", "-P", "prefork", "-c", "2", "-n", f"etl{number}@%h")
-    _celery(stack, full, "ops", "worker", "-Q", "ops", "-P", "threads", "-c", "2", "-n", "ops@%h")
+    _celery(stack, full, "ops", "worker", "-Q", "ops", "-P", "threads", "-c", "4", "-n", "ops@%h")
+    _celery(stack, full, "publish", "worker", "-Q", "publish", "-P", "threads", "-c", "2", "-n", "publish@%h")
 
 
 def _start_schedule(stack: Stack, environment: Mapping[str, str]) -> str:
@@ -264,7 +265,7 @@ def wait_for_workers(stack: Stack, timeout: float = 60.0) -> None:
     """
     from fintrack_tasks.app import app as celery  # noqa: PLC0415  see _use
 
-    wanted = {p.name for p in stack.processes() if p.name.startswith(("fetch", "etl", "ops"))}
+    wanted = {p.name for p in stack.processes() if p.name.startswith(("fetch", "etl", "ops", "publish"))}
     deadline = time.monotonic() + timeout
     while True:
         replies = celery.control.broadcast("ping", reply=True, timeout=1.0, limit=len(wanted)) or []

@@ -151,7 +151,7 @@ def _outage(settings: Settings, seen: Followed, *, stands: bool) -> OutageError 
         remedy = f"{waits} and {'goes' if one else 'go'} out when it is back; {error.remedy}"
         return OutageError("Kafka", settings.kafka_bootstrap_servers, remedy)
     remedy = f"{waits}; see: fintrack health"
-    return OutageError("a Celery worker", "the queue ops", remedy) if stands else None
+    return OutageError("a Celery worker", "the queue publish", remedy) if stands else None
 
 
 def _bars() -> Progress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import Final
 
 from fintrack_tasks.cli.context import opened
@@ -10,13 +11,16 @@ from fintrack_tasks.connections import Connections
 from fintrack_tasks.errors import OutageError
 from fintrack_tasks.fetch import route
 from fintrack_tasks.settings import Settings, load_settings
+from fintrack_tasks.store import outbox
 
-__all__ = ["check_beat", "check_workers", "needed", "require_workers"]
+__all__ = ["check_beat", "check_outbox", "check_workers", "needed", "require_workers"]
 
 _ROUND_SECONDS: Final = 1.0
 _PATIENCE_SECONDS: Final = 3.0
 """A worker that has just started, or that has just lost its connection, is given so long."""
 _PAUSE_SECONDS: Final = 0.2
+_STANDSTILL_SECONDS: Final = 60.0
+"""Each commit enqueues a drain, and the schedule one every 15 seconds; a frozen one is cut off after 45."""
 _LATE_SECONDS: Final = 15.0
 """A beat renews its lock with each tick, at least every five seconds."""
 
@@ -24,7 +28,7 @@ _LATE_SECONDS: Final = 15.0
 def needed(settings: Settings) -> list[str]:
     """The queues that somebody must serve: each stage's own, and that of every provider that may be asked."""
     names = {name for row in route.table(settings) for name in row["providers"]}
-    return ["ops", "etl", *(f"fetch.{name}" for name in sorted(names))]
+    return ["ops", "publish", "etl", *(f"fetch.{name}" for name in sorted(names))]
 
 
 def require_workers(connections: Connections) -> None:
@@ -42,7 +46,22 @@ def check_workers() -> str:
     """
     with opened(load_settings()) as connections:
         crew = _crew(connections)
+        _refuse_silence(connections, crew)
     return f"{len(crew)} answer and serve every queue: {', '.join(sorted(crew))}"
+
+
+def check_outbox() -> str:
+    """How many events wait for Kafka.
+
+    :raises OutageError: when events wait and none was acknowledged of late.
+    """
+    with opened(load_settings()) as connections, connections.database.connection() as conn:
+        waiting, seconds = outbox.standstill(conn, datetime.now(tz=UTC))
+    if seconds > _STANDSTILL_SECONDS:
+        events = "1 event waits" if waiting == 1 else f"{waiting} events wait"
+        remedy = f"{events}, and none went out for {seconds:.0f} s: see Kafka, and the workers of the queue publish"
+        raise OutageError("Kafka or a worker", "the outbox", remedy)
+    return f"{waiting} events wait"
 
 
 def _crew(connections: Connections) -> set[str]:
@@ -58,6 +77,22 @@ def _crew(connections: Connections) -> set[str]:
             what = "the queue" if len(unserved) == 1 else "the queues"
             raise OutageError("a Celery worker", f"{what} {', '.join(unserved)}")
         time.sleep(_PAUSE_SECONDS)  # a worker says every two seconds what it serves
+
+
+def _refuse_silence(connections: Connections, crew: set[str]) -> None:
+    """Name the workers that others stand in for, but that froze, or died and were not started again."""
+    from fintrack_tasks.tasks import fleet, holders  # noqa: PLC0415  see _serving
+
+    queues = needed(connections.settings)
+    claimed = set().union(*fleet.living(connections.redis, queues).values())
+    mute = claimed - crew - set().union(*_serving(connections, queues).values())
+    silent = {name: f" for {seconds:.0f} s" for name, seconds in holders.missing(connections.redis).items()}
+    silent |= dict.fromkeys(mute, "")
+    if silent:
+        names = ", ".join(f"{name}{since}" for name, since in sorted(silent.items()))
+        raise OutageError(
+            "a Celery worker", "its own name", f"silent: {names}; frozen, or killed and not started again"
+        )
 
 
 def _serving(connections: Connections, queues: list[str]) -> dict[str, set[str]]:

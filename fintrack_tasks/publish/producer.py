@@ -120,7 +120,9 @@ class Producer:
                 "compression.type": "lz4",
                 # The deadline of publish ends all waiting events at once. Were it left to the client, an older event
                 # could time out alone and a younger one of its key arrive before it.
-                "message.timeout.ms": int(self._timeout * 1000) + 60_000,
+                # Still below the silence after which another drain may go on in place of this one (store/outbox.py): a
+                # process that was frozen and thaws must not send what the other has sent since.
+                "message.timeout.ms": int(self._timeout * 1000) + 20_000,
                 "topic.metadata.propagation.max.ms": 500,
             }
         )

@@ -11,9 +11,17 @@ import psycopg
 
 from fintrack_tasks.domain import Event
 
-__all__ = ["add", "exclusive", "lag", "mark_published", "pending"]
+__all__ = ["HOLDER_SILENCE", "add", "exclusive", "lag", "mark_published", "pending", "standstill"]
 
 _DRAIN_LOCK: Final = 7_246_312
+HOLDER_SILENCE: Final = 45.0
+"""Seconds; longer than one attempt at Kafka takes (publish/producer.py), and than its client keeps an event to send."""
+_TIMEOUTS: Final = (
+    "idle_session_timeout",
+    "idle_in_transaction_session_timeout",
+    "statement_timeout",
+    "tcp_user_timeout",
+)
 
 
 def add(conn: psycopg.Connection, event: Event, now: datetime) -> None:
@@ -44,12 +52,40 @@ def lag(conn: psycopg.Connection) -> int:
     return int(row[0]) if row else 0
 
 
+def standstill(conn: psycopg.Connection, now: datetime) -> tuple[int, float]:
+    """How many events wait, and for how many seconds the outbox has not moved: since the oldest of them was written,
+    or since an event was acknowledged last.
+    """
+    oldest = conn.execute(
+        "SELECT created_at FROM fintrack.outbox WHERE published_at IS NULL ORDER BY id LIMIT 1"
+    ).fetchone()
+    if oldest is None:
+        return 0, 0.0
+    [newest] = conn.execute(
+        "SELECT max(published_at) FROM (SELECT published_at FROM fintrack.outbox WHERE published_at IS NOT NULL"
+        " ORDER BY id DESC LIMIT 1000) newest"
+    ).fetchall()
+    since = max(oldest[0], newest[0]) if newest[0] else oldest[0]
+    return lag(conn), max(0.0, (now - since).total_seconds())
+
+
 @contextmanager
-def exclusive(conn: psycopg.Connection) -> Iterator[None]:
-    """Let one drain work at a time in the whole fleet; the next one waits here."""
-    conn.execute("SELECT pg_advisory_lock(%s)", (_DRAIN_LOCK,))
+def exclusive(conn: psycopg.Connection, silence: float = HOLDER_SILENCE) -> Iterator[bool]:
+    """Let one drain work at a time in the whole fleet; gives False at once where another one does.
+
+    A holder that froze, or whose machine is gone, loses the lock: the server ends its session after so many seconds
+    without a word. Should it thaw, its next statement fails, so that it can neither read nor mark anything more.
+    """
+    limit = f"{int(silence * 1000)}ms"
+    [(held, *_)] = conn.execute(
+        f"SELECT pg_try_advisory_lock(%s), {', '.join(['set_config(%s, %s, false)'] * len(_TIMEOUTS))}",
+        (_DRAIN_LOCK, *(value for name in _TIMEOUTS for value in (name, limit))),
+    ).fetchall()
     try:
-        yield
+        yield bool(held)
     finally:
         if not conn.broken:
-            conn.execute("SELECT pg_advisory_unlock(%s)", (_DRAIN_LOCK,))
+            if held:
+                conn.execute("SELECT pg_advisory_unlock(%s)", (_DRAIN_LOCK,))
+            for name in _TIMEOUTS:
+                conn.execute(f"RESET {name}")

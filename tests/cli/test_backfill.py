@@ -226,7 +226,7 @@ def start_worker(variables: dict[str, str], tmp_path: Path) -> Iterator[Callable
     started: list[subprocess.Popen[bytes]] = []
 
     def start(more: dict[str, str]) -> None:
-        queues = ",".join(["ops", "etl", *(f"fetch.{name}" for name in providers.names())])
+        queues = ",".join(["ops", "publish", "etl", *(f"fetch.{name}" for name in providers.names())])
         command = [sys.executable, "-m", "celery", "-A", "fintrack_tasks", "worker", "-Q", queues, "-P", "threads"]
         with (tmp_path / "worker.log").open("wb") as log:
             started.append(

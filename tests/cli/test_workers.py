@@ -19,14 +19,14 @@ LOCK = "fintrack:redbeat::lock"
 
 
 def test_every_stage_and_every_provider_that_may_be_asked_needs_a_worker() -> None:
-    assert set(needed(Settings())) == {"ops", "etl"} | FREE
+    assert set(needed(Settings())) == {"ops", "publish", "etl"} | FREE
     keyed = Settings.from_mapping({"API_KEY_FINNHUB": "k"})
-    assert set(needed(keyed)) == {"ops", "etl", "fetch.finnhub"} | FREE
+    assert set(needed(keyed)) == {"ops", "publish", "etl", "fetch.finnhub"} | FREE
 
 
 def test_a_provider_on_no_route_needs_no_worker() -> None:
     routes = {f"FINTRACK_ROUTE_{name}": "yahoo_finance" for name in ("STOCK", "CRYPTO", "FOREX", "INDEX")}
-    assert needed(Settings.from_mapping(routes)) == ["ops", "etl", "fetch.yahoo_finance"]
+    assert needed(Settings.from_mapping(routes)) == ["ops", "publish", "etl", "fetch.yahoo_finance"]
 
 
 def test_a_wrong_route_is_named() -> None:

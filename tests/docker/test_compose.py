@@ -13,7 +13,7 @@ from tests.docker.engine import PASSWORDS, compose, docker
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
-ROLES = ("worker-fetch", "worker-etl", "worker-ops", "beat", "flower")
+ROLES = ("worker-fetch", "worker-etl", "worker-ops", "worker-publish", "beat", "flower")
 SERVERS = ("postgres", "redis", "kafka")
 
 

@@ -262,7 +262,7 @@ def test_celery_answers_a_ping_flower_shows_the_workers_and_beat_ticks(pipeline:
         check=True,
         timeout=60,
     )
-    assert {name.split("@")[0] for name in json.loads(ping.stdout)} == {"fetch1", "etl1", "ops"}
+    assert {name.split("@")[0] for name in json.loads(ping.stdout)} == {"fetch1", "etl1", "ops", "publish"}
     port = pipeline.environment["FLOWER_PORT"]
     assert requests.get(f"http://127.0.0.1:{port}/healthcheck", timeout=10).text == "OK"
     person = tuple((pipeline.home / "flower.login").read_text().strip().split(":"))
@@ -270,7 +270,7 @@ def test_celery_answers_a_ping_flower_shows_the_workers_and_beat_ticks(pipeline:
     assert page.status_code == 200
     api = requests.get(f"http://127.0.0.1:{port}/api/workers?refresh=1", auth=person, timeout=20)
     assert api.status_code == 200
-    assert {name.split("@")[0] for name in api.json()} == {"fetch1", "etl1", "ops"}
+    assert {name.split("@")[0] for name in api.json()} == {"fetch1", "etl1", "ops", "publish"}
     deadline = time.monotonic() + 90
     log = pipeline.home / "logs" / "beat.log"
     while "fintrack.publish" not in log.read_text() and time.monotonic() < deadline:
