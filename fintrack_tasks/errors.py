@@ -5,7 +5,8 @@
     FinTrackError                  exit code, one line for a person
     ├── UsageError                 the call itself is impossible; nothing was enqueued           exit 2
     ├── ConfigurationError         a setting is missing or wrong; names the variable             exit 2
-    │   └── MissingKeyError        a provider's key is missing                                   exit 2
+    │   ├── MissingKeyError        a provider's key is missing                                   exit 2
+    │   └── CalendarError          an instrument's calendar is none; the instrument fails alone  exit 2
     ├── OutageError                a server of ours does not answer or refuses us; names it      exit 4
     ├── StoreError                 the database refused what we sent (never a lost connection)   exit 1
     └── ProviderError              what a provider's answer means for the item                   exit 3
@@ -27,6 +28,7 @@ from __future__ import annotations
 from datetime import datetime
 
 __all__ = [
+    "CalendarError",
     "ConfigurationError",
     "EmptyError",
     "EntitlementError",
@@ -64,6 +66,12 @@ class ConfigurationError(FinTrackError):
     """A setting is missing or wrong. The text names the environment variable."""
 
     exit_code = 2
+
+
+class CalendarError(ConfigurationError):
+    """The calendar that an instrument was given is none, or cannot be computed; the text names it."""
+
+    reason = "misconfigured"
 
 
 class MissingKeyError(ConfigurationError):

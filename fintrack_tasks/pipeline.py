@@ -33,7 +33,7 @@ from fintrack_tasks.fetch import route
 from fintrack_tasks.planning import Plan
 from fintrack_tasks.publish import messages, relay
 from fintrack_tasks.publish.producer import Producer
-from fintrack_tasks.sessions import expected_bars, finals
+from fintrack_tasks.sessions import askable_bars, asked_as, finals
 from fintrack_tasks.settings import Settings, load_settings
 from fintrack_tasks.store import (
     actions,
@@ -76,17 +76,20 @@ _LIMITS: Final = Limits()
 
 
 def record(conn: psycopg.Connection, plan: Plan, settings: Settings, now: datetime) -> None:
-    """Write a run and its items to the ledger; only then may they be enqueued."""
+    """Write a run and its items to the ledger; only then may they be enqueued. Refused ones end here."""
     deadline = now.timestamp() + settings.fintrack_item_deadline_seconds + route.drain_seconds(plan.items, settings)
-    ledger.create_run(
-        conn,
-        plan.run_id,
-        plan.job,
-        plan.arguments,
-        plan.items,
-        datetime.fromtimestamp(deadline, tz=now.tzinfo),
-        now,
-    )
+    with conn.transaction():
+        ledger.create_run(
+            conn,
+            plan.run_id,
+            plan.job,
+            plan.arguments,
+            [*plan.items, *(refused.item for refused in plan.refused)],
+            datetime.fromtimestamp(deadline, tz=now.tzinfo),
+            now,
+        )
+        for refused in plan.refused:
+            ledger.finish(conn, refused.item, ItemState.FAILED, refused.reason, refused.detail, None, now)
 
 
 def validate(item: Item, batch: Batch, *, database: Database, settings: Settings, now: datetime) -> Batch | Ended:
@@ -167,8 +170,8 @@ def _load_bars(
             add_actions(conn, item, batch, now)
         if done and item.window:
             # What a provider leaves out of a closed window will not come: asking again every night would not help.
-            expected = expected_bars(item.instrument, interval, item.window)
-            absent = sorted(set(expected) - set(stamps))
+            asked = askable_bars(item.instrument, interval, item.window)
+            absent = sorted(set(asked) - set(asked_as(item.instrument, interval, stamps)))
             gone = [m for m, final in zip(absent, finals(item.instrument, interval, absent, now), strict=True) if final]
             coverage.record_absent(conn, item, gone, now)
     return done

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -29,13 +30,13 @@ from fintrack_tasks.domain import (
     to_micros,
     uuid7,
 )
-from fintrack_tasks.errors import ConfigurationError, UsageError
+from fintrack_tasks.errors import CalendarError, ConfigurationError, UsageError
 from fintrack_tasks.fetch import providers, route
-from fintrack_tasks.sessions import expected_bars
+from fintrack_tasks.sessions import askable_bars, asked_as
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import coverage, instruments
 
-__all__ = ["DEFAULT_INSTRUMENTS", "JOBS", "Arguments", "Plan", "check_arguments", "check_span", "plan"]
+__all__ = ["DEFAULT_INSTRUMENTS", "JOBS", "Arguments", "Plan", "Refused", "check_arguments", "check_span", "plan"]
 
 JOBS: Final = ("fetch_market_data", "fetch_historical_market_data", "fetch_market_index_data")
 
@@ -93,6 +94,15 @@ class Arguments:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """An item that cannot be asked for, and why: it stands in the ledger as failed, beside the others."""
+
+    item: Item
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A run before it is written to the ledger."""
 
@@ -100,6 +110,7 @@ class Plan:
     job: str
     arguments: dict[str, Any]
     items: tuple[Item, ...]
+    refused: tuple[Refused, ...] = ()
 
 
 def check_arguments(
@@ -221,14 +232,15 @@ def plan(
     :raises UsageError: when the span that the arguments and the settings leave is empty.
     """
     run = run_id or uuid7(now.timestamp())
-    makers: dict[str, Callable[..., Iterator[Item]]] = {
+    makers: dict[str, Callable[..., Iterator[Item | Refused]]] = {
         "fetch_market_data": _quotes,
         "fetch_historical_market_data": _history,
         "fetch_market_index_data": _indices,
     }
     chosen = _instruments(conn, arguments)
-    items = tuple(makers[arguments.job](conn, run, chosen, arguments, settings, now))
-    return Plan(run, arguments.job, arguments.recorded(), items)
+    made = list(makers[arguments.job](conn, run, chosen, arguments, settings, now))
+    items = tuple(one for one in made if isinstance(one, Item))
+    return Plan(run, arguments.job, arguments.recorded(), items, tuple(one for one in made if isinstance(one, Refused)))
 
 
 def _instruments(conn: psycopg.Connection, arguments: Arguments) -> list[tuple[int, Instrument]]:
@@ -261,18 +273,13 @@ def _history(
     arguments: Arguments,
     settings: Settings,
     now: datetime,
-) -> Iterator[Item]:
-    for interval in arguments.intervals:
-        span = _span(arguments, interval, settings, now)
-        if span is None:
-            continue
-        for number, instrument in chosen:
-            expected = expected_bars(instrument, interval, span)
-            missing = coverage.missing(conn, number, interval, expected, now)
-            page = route.page_size(route.available(instrument, Kind.BARS, interval, settings))
-            for window in windows(expected, missing, interval, page):
-                item = uuid7(now.timestamp())
-                yield Item(item, run, Kind.BARS, instrument, number, interval, window, budget=arguments.budget)
+) -> Iterator[Item | Refused]:
+    def missing(number: int, instrument: Instrument, interval: Interval, span: Window) -> Iterator[Window]:
+        asked = askable_bars(instrument, interval, span)
+        page = route.page_size(route.available(instrument, Kind.BARS, interval, settings))
+        return windows(asked, _missing(conn, number, instrument, interval, asked, now), interval, page)
+
+    return _bars(Kind.BARS, missing, run, chosen, arguments, settings, now)
 
 
 def _indices(
@@ -282,29 +289,69 @@ def _indices(
     arguments: Arguments,
     settings: Settings,
     now: datetime,
-) -> Iterator[Item]:
+) -> Iterator[Item | Refused]:
+    def wanted(number: int, instrument: Instrument, interval: Interval, span: Window) -> Iterator[Window]:
+        asked = askable_bars(instrument, interval, span)
+        if interval is Interval.D1:
+            return windows(asked, asked, interval, BATCH_LIMIT)
+        page = route.page_size(route.available(instrument, Kind.INDEX, interval, settings))
+        missing = asked if arguments.start else _open_bars(conn, number, instrument, interval, asked, now)
+        return windows(asked, missing, interval, min(page, BATCH_LIMIT))
+
+    # The benchmark first: the others' beta and correlation need its closes.
+    ordered = sorted(chosen, key=lambda pair: pair[1].symbol != BENCHMARK)
+    return _bars(Kind.INDEX, wanted, run, ordered, arguments, settings, now)
+
+
+def _bars(
+    kind: Kind,
+    windows_of: Callable[[int, Instrument, Interval, Window], Iterator[Window]],
+    run: UUID,
+    chosen: Sequence[tuple[int, Instrument]],
+    arguments: Arguments,
+    settings: Settings,
+    now: datetime,
+) -> Iterator[Item | Refused]:
+    """An item for each window of each instrument. One whose calendar is none is refused, and the others go on."""
     for interval in arguments.intervals:
         span = _span(arguments, interval, settings, now)
         if span is None:
             continue
-        # The benchmark first: the others' beta and correlation need its closes.
-        for number, instrument in sorted(chosen, key=lambda pair: pair[1].symbol != BENCHMARK):
-            expected = expected_bars(instrument, interval, span)
-            wanted, page = expected, BATCH_LIMIT
-            if interval is not Interval.D1:
-                page = min(page, route.page_size(route.available(instrument, Kind.INDEX, interval, settings)))
-                wanted = wanted if arguments.start else _open_bars(conn, number, interval, expected, now)
-            for window in windows(expected, wanted, interval, page):
-                item = uuid7(now.timestamp())
-                yield Item(item, run, Kind.INDEX, instrument, number, interval, window, budget=arguments.budget)
+        for number, instrument in chosen:
+            found = [span]
+            refusal: CalendarError | None = None
+            try:
+                found = list(windows_of(number, instrument, interval, span))
+            except CalendarError as error:
+                refusal = error
+            for window in found:
+                name = uuid7(now.timestamp())
+                item = Item(name, run, kind, instrument, number, interval, window, budget=arguments.budget)
+                yield item if refusal is None else Refused(item, refusal.reason, str(refusal))
+
+
+def _missing(
+    conn: psycopg.Connection,
+    number: int,
+    instrument: Instrument,
+    interval: Interval,
+    asked: Sequence[int],
+    now: datetime,
+) -> list[int]:
+    return coverage.missing(conn, number, interval, asked, now, partial(asked_as, instrument, interval))
 
 
 def _open_bars(
-    conn: psycopg.Connection, number: int, interval: Interval, expected: Sequence[int], now: datetime
+    conn: psycopg.Connection,
+    number: int,
+    instrument: Instrument,
+    interval: Interval,
+    asked: Sequence[int],
+    now: datetime,
 ) -> list[int]:
     """The bars that are missing, and the newest of all."""
-    wanted = {*coverage.missing(conn, number, interval, expected, now), *expected[-_NEWEST:]}
-    return [stamp for stamp in expected if stamp in wanted]
+    wanted = {*_missing(conn, number, instrument, interval, asked, now), *asked[-_NEWEST:]}
+    return [stamp for stamp in asked if stamp in wanted]
 
 
 def windows(expected: Sequence[int], missing: Sequence[int], interval: Interval, page: int) -> Iterator[Window]:

@@ -27,7 +27,7 @@ from zoneinfo import ZoneInfo
 from fintrack_tasks.calendar_offsets import mend
 from fintrack_tasks.calendars import AUCTIONS, FLOORS, FOREX, FUTURES, LATE_PRINTS, calendar_name
 from fintrack_tasks.domain import AssetClass, Instrument, Interval, Window, to_micros
-from fintrack_tasks.errors import ConfigurationError
+from fintrack_tasks.errors import CalendarError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +37,8 @@ __all__ = [
     "FOREX",
     "FUTURES",
     "GRACE",
+    "askable_bars",
+    "asked_as",
     "calendar_name",
     "expected_bars",
     "finals",
@@ -73,7 +75,7 @@ def expected_bars(instrument: Instrument, interval: Interval, window: Window) ->
 
     Nothing is expected beyond what the calendar knows (1970 to 2039 for most), nor where no calendar is known.
 
-    :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
+    :raises CalendarError: when the instrument's calendar is unknown or cannot be computed.
     """
     import numpy as np  # noqa: PLC0415  # see _sessions
 
@@ -93,6 +95,27 @@ def expected_bars(instrument: Instrument, interval: Interval, window: Window) ->
     return found
 
 
+def askable_bars(instrument: Instrument, interval: Interval, window: Window) -> list[int]:
+    """The stamps that stand for what may be asked for, ascending: of the expected bars, or, where no calendar is known,
+    one for each interval of every day. What does not come of the latter is then known not to be there.
+
+    :raises CalendarError: when the instrument's calendar is unknown or cannot be computed.
+    """
+    if calendar_name(instrument) is not None:
+        return expected_bars(instrument, interval, window)
+    step = interval.delta // timedelta(microseconds=1)
+    first = -(-to_micros(window.start) // step) * step
+    return list(range(first, to_micros(window.end), step))
+
+
+def asked_as(instrument: Instrument, interval: Interval, timestamps: Sequence[int]) -> list[int]:
+    """For each bar the stamp that stood for it in :func:`askable_bars`."""
+    if calendar_name(instrument) is not None:
+        return list(timestamps)
+    step = interval.delta // timedelta(microseconds=1)
+    return [stamp - stamp % step for stamp in timestamps]
+
+
 def is_final(instrument: Instrument, interval: Interval, timestamp_micros: int, now: datetime) -> bool:
     """Whether a bar can no longer change: its end, and :data:`GRACE` after it, lie at or before ``now``."""
     return finals(instrument, interval, [timestamp_micros], now)[0]
@@ -105,7 +128,7 @@ def finals(instrument: Instrument, interval: Interval, timestamps: Sequence[int]
     bar that it lies in. Outside every session an intraday bar ends after its interval, and a daily one when its date
     is over everywhere on earth.
 
-    :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
+    :raises CalendarError: when the instrument's calendar is unknown or cannot be computed.
     """
     import numpy as np  # noqa: PLC0415  # see _sessions
 
@@ -121,7 +144,7 @@ def segments(instrument: Instrument) -> tuple[NDArray[np.int64], NDArray[np.int6
 
     A lunch break makes two parts of one session. Ascending; microseconds.
 
-    :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
+    :raises CalendarError: when the instrument's calendar is unknown or cannot be computed.
     """
     import numpy as np  # noqa: PLC0415  # see _sessions
 
@@ -134,7 +157,7 @@ def session_dates(instrument: Instrument, timestamps: Sequence[int]) -> list[int
 
     What lies between two sessions belongs to the one to come.
 
-    :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
+    :raises CalendarError: when the instrument's calendar is unknown or cannot be computed.
     """
     import numpy as np  # noqa: PLC0415  # see _sessions
 
@@ -150,7 +173,7 @@ def session_dates(instrument: Instrument, timestamps: Sequence[int]) -> list[int
 def zone(instrument: Instrument) -> ZoneInfo:
     """The zone in which the dates of an instrument's sessions are local.
 
-    :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
+    :raises CalendarError: when the instrument's calendar is unknown or cannot be computed.
     """
     return ZoneInfo(_sessions(calendar_name(instrument)).zone)
 
@@ -285,10 +308,10 @@ def _calendar(name: str) -> Any:
         except ValueError:  # some calendars are known for fewer years, and say so only by what they refuse
             return exchange_calendars.get_calendar(name, **_bounds(name))
     except InvalidCalendarName:
-        raise ConfigurationError(f"{name!r:.40} is not a calendar of exchange_calendars") from None
+        raise CalendarError(f"{name!r:.40} is not a calendar of exchange_calendars") from None
     except (NotImplementedError, ValueError) as error:
         detail = str(error).splitlines()[0]
-        raise ConfigurationError(f"exchange_calendars cannot compute {name}: {detail:.120}") from None
+        raise CalendarError(f"exchange_calendars cannot compute {name}: {detail:.120}") from None
 
 
 def _bounds(name: str) -> dict[str, str]:

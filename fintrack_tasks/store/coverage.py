@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -28,20 +28,26 @@ DO UPDATE SET state = excluded.state, item_id = excluded.item_id, checked_at = e
 
 
 def missing(
-    conn: psycopg.Connection, instrument_id: int, interval: Interval, expected: Sequence[int], now: datetime
+    conn: psycopg.Connection,
+    instrument_id: int,
+    interval: Interval,
+    expected: Sequence[int],
+    now: datetime,
+    stands_for: Callable[[Sequence[int]], Sequence[int]] = list,
 ) -> list[int]:
-    """The expected bars (opening times, microseconds, ascending) that are neither final nor confirmed absent."""
+    """The expected bars (opening times, microseconds, ascending) that are neither final nor confirmed absent.
+
+    :param stands_for: which expected stamp each stored one is.
+    """
     if not expected:
         return []
     first, last = from_micros(expected[0]), from_micros(expected[-1])
-    final = {
-        to_micros(stamp)
-        for (stamp,) in conn.execute(
-            "SELECT timestamp FROM fintrack.bars WHERE instrument_id = %s AND interval = %s AND is_final"
-            " AND timestamp BETWEEN %s AND %s",
-            (instrument_id, interval.value, first, last),
-        )
-    }
+    stored = conn.execute(
+        "SELECT timestamp FROM fintrack.bars WHERE instrument_id = %s AND interval = %s AND is_final"
+        " AND timestamp >= %s AND timestamp < %s",
+        (instrument_id, interval.value, first, last + interval.delta),
+    )
+    final = set(stands_for([to_micros(stamp) for (stamp,) in stored]))
     spans = conn.execute(
         "SELECT window_start, window_end FROM fintrack.coverage WHERE instrument_id = %s AND interval = %s"
         " AND window_end > %s AND window_start <= %s"
