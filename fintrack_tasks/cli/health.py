@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -27,14 +28,50 @@ def health(as_json: AsJson = False) -> None:
     from fintrack_tasks.observability import HealthChecker  # noqa: PLC0415  every server's client, for this alone
 
     checks = {"workers": check_workers, "beat": check_beat, "outbox": check_outbox}
-    status = HealthChecker(settings=load_settings(), checks=checks).check_system_health()
+    settings = load_settings()
+    status = HealthChecker(settings=settings, checks=checks).check_system_health()
+    with opened(settings) as connections:
+        standing = [_facts(name, settings, connections.gate) for name in providers.names()]
+    found = {**status.checks, "api_endpoints": _with_standing(status.checks["api_endpoints"], standing)}
+    healthy = all(check["healthy"] for check in found.values())
     if as_json:
-        print_json({"healthy": status.healthy, "checks": status.checks, "timestamp": status.timestamp})
+        told = {"healthy": healthy, "checks": found, "timestamp": status.timestamp}
+        print_json(told | {"providers": [{name: row.get(name) for name in _STANDING} for row in standing]})
     else:
-        rows = [[name, "ok" if check["healthy"] else "down", check["detail"]] for name, check in status.checks.items()]
+        rows = [[name, "ok" if check["healthy"] else "down", check["detail"]] for name, check in found.items()]
         console.print(table("health", ["what", "state", "detail"], rows))
-    if not status.healthy:
+    if not healthy:
         raise typer.Exit(4)
+
+
+_STANDING: Final = ("name", "key", "circuit", "circuit_until", "keys", "note")
+"""What ``health --json`` tells of a provider; the rest is in ``providers --json``."""
+
+
+def _with_standing(check: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The check of the providers' addresses, and what the fleet has learnt of each of them; nobody is asked for it.
+
+    A provider that is barred is not well: its circuit is open, or no probe has closed it yet, or each key is refused.
+    A quota that is used up is no fault: it is told, and comes back by itself.
+    """
+    known = [row for row in rows if row["keys"]]
+    barred = [row for row in known if _is_barred(row)]
+    said = [f"{row['name']}: {_state(row)}" for row in known]
+    detail = "; ".join([str(check["detail"]), *said])
+    return {**check, "healthy": bool(check["healthy"]) and not barred, "detail": detail}
+
+
+def _is_barred(row: Mapping[str, Any]) -> bool:
+    return row["circuit"] in ("open", "half-open") or all(key["rejected_until"] for key in row["keys"])
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    """One provider in words: its circuit where it is not closed, its quotas, and what bars its keys."""
+    circuit = row["circuit"]
+    if row["circuit_until"] and circuit == "open":
+        circuit = f"open until {row['circuit_until']:%H:%M:%S} UTC after failures"
+    parts = [] if circuit == "closed" else [f"circuit {circuit}"]
+    return ", ".join([*parts, f"{_quota(row)} used", *filter(None, [_bars(row)])])
 
 
 def list_providers(as_json: AsJson = False) -> None:
@@ -98,14 +135,14 @@ def _standing(facts: Facts, settings: Settings, gate: Gate) -> dict[str, Any]:
     return {"circuit": found[0].circuit, "circuit_until": found[0].circuit_until, "keys": keys}
 
 
-def _quota(row: dict[str, Any]) -> str:
+def _quota(row: Mapping[str, Any]) -> str:
     used = [sum(key["used"][n]["used"] for key in row["keys"]) for n in range(len(row["quotas"]))]
     limits = [q["limit"] * max(1, len(row["keys"])) for q in row["quotas"]]
     parts = (f"{u} of {n} per {q['seconds']:g} s" for u, n, q in zip(used, limits, row["quotas"], strict=True))
     return ", ".join(parts) or "unlimited"
 
 
-def _bars(row: dict[str, Any]) -> str:
+def _bars(row: Mapping[str, Any]) -> str:
     said = []
     for key in row["keys"]:
         for name, words in (("closed_until", "quota until"), ("rejected_until", "key refused until")):
