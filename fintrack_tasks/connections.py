@@ -12,6 +12,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from fintrack_tasks.settings import Settings, load_settings
+from fintrack_tasks.signatures import Signer
+from fintrack_tasks.store import message_keys
 from fintrack_tasks.store.connection import Database
 
 if TYPE_CHECKING:
@@ -73,14 +75,24 @@ class Connections:
                 **self.settings.redis_tls or {},
             )
 
+    @cached_property
+    def signer(self) -> Signer:
+        with self._lock:
+            return Signer(self._message_keys)
+
+    def _message_keys(self) -> tuple[bytes, ...]:
+        with self.database.connection() as conn:
+            return message_keys.read(conn)
+
     def forget(self) -> None:
         """Drop everything without closing it: after a fork the sockets belong to the parent."""
-        for name in ("database", "http", "producer", "gate", "redis"):
+        for name in ("database", "http", "producer", "gate", "redis", "signer"):
             self.__dict__.pop(name, None)
 
     def close(self) -> None:
         """Close what was opened. A later use opens it anew."""
-        self.__dict__.pop("gate", None)
+        for name in ("gate", "signer"):
+            self.__dict__.pop(name, None)
         for name in ("producer", "http", "database", "redis"):
             opened = self.__dict__.pop(name, None)
             if opened is not None:

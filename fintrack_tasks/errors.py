@@ -8,6 +8,7 @@
     │   ├── MissingKeyError        a provider's key is missing                                   exit 2
     │   └── CalendarError          an instrument's calendar is none; the instrument fails alone  exit 2
     ├── OutageError                a server of ours does not answer or refuses us; names it      exit 4
+    ├── ForgedMessageError         a message that no stage of ours made; its item is left alone      exit 1
     ├── StoreError                 the database refused what we sent (never a lost connection)   exit 1
     └── ProviderError              what a provider's answer means for the item                   exit 3
         ├── TransientError         network, time-out, 5xx                → retry, then reroute
@@ -33,6 +34,7 @@ __all__ = [
     "EmptyError",
     "EntitlementError",
     "FinTrackError",
+    "ForgedMessageError",
     "KeyRejectedError",
     "MalformedError",
     "MissingKeyError",
@@ -114,6 +116,10 @@ class OutageError(FinTrackError):
 
     def __str__(self) -> str:
         return f"{self.server} {self.problem} at {self.address}; {self.remedy}"
+
+
+class ForgedMessageError(FinTrackError):
+    """A message that no stage of ours made for this one. It is told and dropped, and says nothing of its item."""
 
 
 class StoreError(FinTrackError):

@@ -14,11 +14,13 @@ from psycopg import DataError, IntegrityError
 from fintrack_tasks import pipeline
 from fintrack_tasks.app import app
 from fintrack_tasks.domain import Batch, Item
-from fintrack_tasks.errors import ConfigurationError, MissingKeyError, StoreError, UsageError
+from fintrack_tasks.errors import ConfigurationError, ForgedMessageError, MissingKeyError, StoreError, UsageError
 from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.gate import Ticket
 from fintrack_tasks.settings import settings
+from fintrack_tasks.tasks import forgeries, links
 from fintrack_tasks.tasks.base import BaseTask, connections, is_outage, utc_now
+from fintrack_tasks.tasks.links import Link
 from fintrack_tasks.tasks.publish import publish_soon
 
 __all__ = ["enqueue", "fetch_tasks", "load", "transform", "validate"]
@@ -28,23 +30,24 @@ log = structlog.get_logger("fintrack.tasks")
 FIRST: Final = 0
 """Of the two priorities of ``celeryconfig``: Redis' transport counts from the highest."""
 
-Link = list[dict[str, Any]]
-"""What one stage hands to the next: the item's message and its batch."""
-
 
 class ItemTask(BaseTask):
     """A stage of the chain. A defect of ours ends the item with a reason that a person can read and replay."""
 
     abstract = True
+    throws = (ForgedMessageError,)
 
     def settle(self, exc: BaseException, args: Any, kwargs: Any) -> None:
-        """An outage leaves the item to reconcile; anything else ends it as failed; without one there is the message."""
+        """An outage leaves the item to reconcile; anything else ends it as failed, if the message is ours."""
         if is_outage(exc):
             return
         try:
             item = Item.from_message(args[0] if isinstance(args[0], dict) else args[0][0])
         except Exception:  # noqa: BLE001  whatever a foreign message makes of it
             self.refuse(exc, args, kwargs)
+            return
+        if isinstance(exc, ForgedMessageError) or not links.are_ours(self.name, args):
+            forgeries.tell(self.name, item, str(exc), args)
             return
         reason = "internal_error"
         if isinstance(exc, StoreError | DataError | IntegrityError):
@@ -62,12 +65,15 @@ class ItemTask(BaseTask):
         publish_soon()
 
 
-def _fetch(self: ItemTask, message: dict[str, Any], ticket: list[str] | None = None) -> Link | dict[str, Any]:
+def _fetch(
+    self: ItemTask, message: dict[str, Any], signature: str = "", ticket: list[str] | None = None
+) -> Link | dict[str, Any]:
     """Ask this task's provider for one item and hand the rows on.
 
+    :param signature: of the item, for any fetch task.
     :param ticket: the item's place at the provider's quota, for a message that comes when the place's time has come.
     """
-    item = Item.from_message(message)
+    item = links.item_of(message, signature)
     name = self.name.rpartition(".")[2]
     outcome = pipeline.fetch(
         item,
@@ -81,7 +87,7 @@ def _fetch(self: ItemTask, message: dict[str, Any], ticket: list[str] | None = N
         ticket=Ticket(*ticket) if ticket else None,
     )
     if isinstance(outcome, Batch):
-        return [message, outcome.to_message()]
+        return links.handed_on(validate.name, message, outcome)
     self.stop_chain()
     if isinstance(outcome, pipeline.Retry):
         place = [outcome.ticket.id, outcome.ticket.key] if outcome.ticket else None
@@ -100,12 +106,10 @@ fetch_tasks: Final = {
 @app.task(name="fintrack.validate", base=ItemTask, bind=True)
 def validate(self: ItemTask, link: Link) -> Link | dict[str, Any]:
     """Check the rows; rejected ones go to quarantine, the rest go on."""
-    item = Item.from_message(link[0])
-    outcome = pipeline.validate(
-        item, Batch.from_message(link[1]), database=connections().database, settings=settings(), now=utc_now()
-    )
+    item, batch = links.opened(self.name, link)
+    outcome = pipeline.validate(item, batch, database=connections().database, settings=settings(), now=utc_now())
     if isinstance(outcome, Batch):
-        return [link[0], outcome.to_message()]
+        return links.handed_on(transform.name, link[0], outcome)
     self.stop_chain()
     return _ended(item, outcome)
 
@@ -113,20 +117,15 @@ def validate(self: ItemTask, link: Link) -> Link | dict[str, Any]:
 @app.task(name="fintrack.transform", base=ItemTask, bind=True)
 def transform(self: ItemTask, link: Link) -> Link:
     """Clean the rows and add what is derived from them."""
-    item = Item.from_message(link[0])
-    return [
-        link[0],
-        pipeline.transform(item, Batch.from_message(link[1]), database=connections().database).to_message(),
-    ]
+    item, batch = links.opened(self.name, link)
+    return links.handed_on(load.name, link[0], pipeline.transform(item, batch, database=connections().database))
 
 
 @app.task(name="fintrack.load", base=ItemTask, bind=True)
 def load(self: ItemTask, link: Link) -> dict[str, Any]:
     """Write the rows, their revisions, the ledger and the outbox in one transaction."""
-    item = Item.from_message(link[0])
-    outcome = pipeline.load(
-        item, Batch.from_message(link[1]), database=connections().database, settings=settings(), now=utc_now()
-    )
+    item, batch = links.opened(self.name, link)
+    outcome = pipeline.load(item, batch, database=connections().database, settings=settings(), now=utc_now())
     return _ended(item, outcome)
 
 
@@ -160,7 +159,7 @@ def _send(message: dict[str, Any], provider: str, ticket: list[str] | None = Non
     shown = {"argsrepr": f"({message['symbol']} {message.get('interval') or message['kind']})", "kwargsrepr": "{}"}
     rest = [step.s().set(**shown) for step in (load, transform, validate)]
     placed = {"ticket": ticket} if ticket else {}
-    fetch_tasks[provider].apply_async((message,), placed, chain=rest, **shown, **options)
+    fetch_tasks[provider].apply_async((message, links.signature_of(message)), placed, chain=rest, **shown, **options)
 
 
 def _ended(item: Item, outcome: pipeline.Ended) -> dict[str, Any]:

@@ -15,11 +15,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import requests
+from celery import Celery
 from confluent_kafka import Consumer, TopicPartition
 
 from tests.e2e.harness import ROOT, Pipeline, clean_environment, fintrack
+from tests.store.items import make_run, quote
 
 pytestmark = pytest.mark.e2e
 
@@ -296,3 +299,26 @@ def test_no_secret_stands_in_a_log(pipeline: Pipeline) -> None:
     logs = list(Path(pipeline.home / "logs").glob("*.log"))
     assert logs
     assert [log.name for log in logs if password in log.read_text(errors="replace")] == []
+
+
+def test_whoever_writes_to_the_broker_invents_no_price(pipeline: Pipeline) -> None:
+    """Messages for each stage, as a stranger with the broker's password would send them: told, and nothing stored."""
+    env = pipeline.environment
+    names = {"host": "DB_HOST", "port": "DB_PORT", "dbname": "DB_NAME", "user": "DB_USER", "password": "DB_PASSWORD"}
+    with psycopg.connect(**{name: env[variable] for name, variable in names.items()}, autocommit=True) as conn:
+        [item] = make_run(conn, ["MSFT"], now=datetime.now(tz=UTC))[1]
+    link = [item.to_message(), quote(item, "666.66", datetime.now(tz=UTC), volume="1").to_message()]
+    stranger = Celery(broker=env["REDIS_URL"])
+    stranger.conf.broker_transport_options = {"global_keyprefix": "fintrack:", "priority_steps": [0, 5]}
+    stages = ("fintrack.validate", "fintrack.transform", "fintrack.load")
+    for stage in stages:
+        for arguments in ([link], [[*link, "00" * 32]]):
+            stranger.send_task(stage, arguments, queue="etl", priority=0)
+    told = "SELECT DISTINCT subject FROM fintrack.alerts WHERE rule = 'forged_message'"
+    deadline = time.monotonic() + 60
+    while len(found := pipeline.query(told)) < 3 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert {row["subject"] for row in found} == set(stages)
+    assert pipeline.query("SELECT 1 FROM fintrack.quotes WHERE price = 666.66") == []
+    [row] = pipeline.query("SELECT state FROM fintrack.run_items WHERE id = %s", item.id)
+    assert row["state"] == "queued"

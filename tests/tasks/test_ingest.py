@@ -14,7 +14,8 @@ from fintrack_tasks import pipeline
 from fintrack_tasks.domain import Instrument, Item, Kind
 from fintrack_tasks.errors import ConfigurationError, OutageError, StoreError
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.tasks import ingest
+from fintrack_tasks.signatures import Signer
+from fintrack_tasks.tasks import ingest, links
 
 ITEM = Item(UUID(int=1), UUID(int=2), Kind.QUOTE, Instrument.of("AAPL"), 1)
 
@@ -26,6 +27,7 @@ def failed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(pipeline, "fail", lambda _item, reason, *_args, **_kw: reasons.append(reason))
     monkeypatch.setattr(ingest, "connections", lambda: type("C", (), {"database": None}))
     monkeypatch.setattr(ingest, "publish_soon", lambda: None)
+    monkeypatch.setattr(links, "are_ours", lambda *_: True)
     return reasons
 
 
@@ -83,5 +85,6 @@ def test_what_goes_on_is_sent_before_what_is_new(monkeypatch: pytest.MonkeyPatch
     outcome = pipeline.Retry("yahoo_finance", 12.5, 1)
     monkeypatch.setattr(pipeline, "fetch", lambda *_args, **_named: outcome)
     monkeypatch.setattr(ingest, "connections", lambda: type("C", (), {"database": None, "http": None, "gate": None}))
-    task.run(ITEM.to_message())
+    monkeypatch.setattr(links, "connections", lambda: type("C", (), {"signer": Signer(lambda: [b"k" * 32])}))
+    task.run(ITEM.to_message(), links.signature_of(ITEM.to_message()))
     assert (options[0]["priority"], options[0]["countdown"], options[0]["retries"]) == (ingest.FIRST, 12.5, 1)

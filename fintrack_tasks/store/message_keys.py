@@ -1,0 +1,32 @@
+"""The keys under which stages sign what they hand on. Kept here because whoever writes to the broker must not know one.
+
+The writer role reads them, the reader role does not. The newest one signs. One before it is still known, so that a key
+can be exchanged while messages are on their way: as ``fintrack_admin``, ``INSERT INTO fintrack.message_keys DEFAULT
+VALUES``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import psycopg
+
+from fintrack_tasks.errors import ConfigurationError
+
+__all__ = ["KNOWN", "read"]
+
+KNOWN: Final = 2
+"""So many of the newest keys are believed."""
+
+
+def read(conn: psycopg.Connection) -> tuple[bytes, ...]:
+    """The keys that are believed, the newest first.
+
+    :raises ConfigurationError: there is none.
+    """
+    rows = conn.execute("SELECT secret FROM fintrack.message_keys ORDER BY id DESC LIMIT %s", (KNOWN,)).fetchall()
+    if not rows:
+        raise ConfigurationError(
+            "the database holds no key for messages; as its owner: INSERT INTO fintrack.message_keys DEFAULT VALUES"
+        )
+    return tuple(bytes(secret) for (secret,) in rows)
