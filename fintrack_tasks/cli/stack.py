@@ -263,8 +263,10 @@ def wait_for_workers(stack: Stack, timeout: float = 60.0) -> None:
 
     :raises OutageError: names the log of the one that does not.
     """
-    from fintrack_tasks.app import app as celery  # noqa: PLC0415  see _use
+    from fintrack_tasks import plain_messages  # noqa: PLC0415  see _use
+    from fintrack_tasks.app import app as celery  # noqa: PLC0415
 
+    plain_messages.install()
     wanted = {p.name for p in stack.processes() if p.name.startswith(("fetch", "etl", "ops", "publish"))}
     deadline = time.monotonic() + timeout
     while True:

@@ -97,13 +97,15 @@ def _refuse_silence(connections: Connections, crew: set[str]) -> None:
 
 def _serving(connections: Connections, queues: list[str]) -> dict[str, set[str]]:
     """For each queue the workers that have said of late that they serve it, and answer now."""
-    from fintrack_tasks.app import app as celery  # noqa: PLC0415  Celery, for those alone who ask the workers
+    from fintrack_tasks import plain_messages  # noqa: PLC0415  Celery, for those alone who ask the workers
+    from fintrack_tasks.app import app as celery  # noqa: PLC0415
     from fintrack_tasks.tasks import fleet  # noqa: PLC0415  registers every task; the other commands do not need them
 
     claimed = fleet.living(connections.redis, queues)
     names = set().union(*claimed.values())
     if not names:
         return claimed
+    plain_messages.install()
     replies = celery.control.broadcast(
         "ping", reply=True, destination=sorted(names), timeout=_ROUND_SECONDS, limit=len(names)
     )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
 import signal
 import subprocess
 import sys
 import time
+import zlib
+from base64 import b64encode
 from collections import Counter
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,6 +20,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import redis
 import requests
 from celery import Celery
 from confluent_kafka import Consumer, TopicPartition
@@ -299,6 +303,46 @@ def test_no_secret_stands_in_a_log(pipeline: Pipeline) -> None:
     logs = list(Path(pipeline.home / "logs").glob("*.log"))
     assert logs
     assert [log.name for log in logs if password in log.read_text(errors="replace")] == []
+
+
+def test_what_a_stranger_leaves_in_the_broker_costs_no_worker_and_no_memory(pipeline: Pipeline) -> None:
+    """A bomb by a compression, one by a codec, no JSON, no message, nesting, too much at once; queues and commands."""
+    bomb = zlib.compress(b"[" + b" " * (512 * 1024 * 1024) + b"]", 9)
+    form: dict[str, Any] = {
+        "body": b64encode(bomb).decode(),
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {"compression": "gzip", "task": "fintrack.publish", "id": "bomb", "lang": "py"},
+        "properties": {"body_encoding": "base64", "delivery_tag": "bomb", "delivery_info": {}},
+    }
+    for key in ("routing_key", "exchange"):
+        form["properties"]["delivery_info"][key] = "ops"
+    codec = {**form, "content-type": "application/data", "content-encoding": "zlib_codec"}
+    codec["headers"] = {**form["headers"], "compression": None}
+    elements = [json.dumps(form), json.dumps(codec), "no JSON", "[1]", "null", "{}", "[" * 100_000, "x" * 6_000_000]
+
+    def workers() -> dict[int, str]:
+        processes = json.loads((pipeline.home / "stack.json").read_text())["processes"]
+        return {p["pid"]: p["name"] for p in processes if p["name"].startswith(("fetch", "etl", "ops", "publish"))}
+
+    def peak_mb(pid: int) -> int:
+        return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) // 1024  # type: ignore[index]
+
+    before = {pid: peak_mb(pid) for pid in workers()}
+    letters = "SELECT count(*) AS n FROM fintrack.dead_letters WHERE item_id IS NULL"
+    [known] = pipeline.query(letters)
+    with redis.Redis.from_url(pipeline.environment["REDIS_URL"]) as client:
+        for element in elements:
+            client.lpush("fintrack:ops", element)
+            client.lpush("fintrack:etl", element)
+            client.publish("fintrack:/0.celery.pidbox", element)
+    deadline = time.monotonic() + 60
+    while pipeline.query(letters)[0]["n"] < known["n"] + 2 * len(elements) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert pipeline.query(letters)[0]["n"] >= known["n"] + 2 * len(elements)
+    assert {pid: peak_mb(pid) - before[pid] > 150 for pid in workers()} == dict.fromkeys(before, False)
+    done = pipeline.run("market-data", "--symbols", "MSFT")
+    assert done["jobs"]["fetch_market_data"]["loaded"] == 1
 
 
 def test_whoever_writes_to_the_broker_invents_no_price(pipeline: Pipeline) -> None:
