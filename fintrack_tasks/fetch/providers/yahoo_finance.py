@@ -244,7 +244,7 @@ def _bars(ask: Ask, result: Mapping[str, Any]) -> Batch:
 
 
 def _same_interval(interval: Interval, meta: Mapping[str, Any]) -> None:
-    said = meta.get("dataGranularity")
+    said = text(meta.get("dataGranularity"), "dataGranularity")
     if said is not None and said not in _SAID[interval]:
         raise MalformedError(f"bars of {said!r:.10} where {interval.value} was asked for")
 

@@ -460,6 +460,12 @@ def test_the_two_names_of_an_hour_are_one(said: str, interval: Interval) -> None
     assert parse(chart([seconds(2024, 7, 10, 13, 30)], dataGranularity=said), interval).interval is interval
 
 
+@pytest.mark.parametrize("said", [["1d"], {"1d": 1}, 7, True])
+def test_a_length_of_bars_that_is_no_text_is_malformed(said: Any) -> None:
+    with pytest.raises(MalformedError, match="dataGranularity"):
+        parse(chart([seconds(2024, 7, 10, 13, 30)], dataGranularity=said))
+
+
 @pytest.mark.parametrize("said", ["1mo", "1wk", "5m", "3mo"])
 def test_bars_of_another_length_are_refused(said: str) -> None:
     """A range that is too long is answered in months."""
