@@ -7,7 +7,7 @@ the ledger knows of every attempt.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -97,7 +97,8 @@ def fetch(
 ) -> Batch | Retry | Ended:
     """Ask a provider, keep its raw answer, then interpret it.
 
-    An answer that was kept by an earlier, interrupted attempt is interpreted without asking again.
+    An answer that was kept by an earlier, interrupted attempt is interpreted without asking again, as of the time at
+    which it came: no price is newer than that, and nothing is restated for a split since.
 
     :param retries: how often this provider was asked for the item already, after errors that may pass.
     :param ticket: the item's place at the provider's quota, whose time has come.
@@ -113,6 +114,7 @@ def fetch(
     try:
         if begin.payload:
             response = HttpResponse(begin.payload.status, begin.payload.body, begin.payload.headers)
+            ask = replace(ask, now=min(now, begin.payload.received_at))
         else:
             request = _request(provider, ask)
             longest = _longest_wait(item, name, settings)

@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from fintrack_tasks import acquisition, pipeline, planning
 from fintrack_tasks.acquisition import DEFERRED, RETRIES, Ended, Retry
 from fintrack_tasks.connections import Connections
-from fintrack_tasks.domain import Batch, Instrument, Interval, Item, Kind
+from fintrack_tasks.domain import Batch, Instrument, Interval, Item, Kind, to_micros
 from fintrack_tasks.errors import MissingKeyError
 from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.client import HttpClient
@@ -613,6 +613,17 @@ def test_an_answer_that_was_kept_is_read_by_the_provider_that_gave_it(begin: Beg
     assert isinstance(before, Batch)
     assert before.source == "yahoo_finance"
     assert asked(market) == counted
+
+
+def test_an_answer_that_was_kept_is_read_as_of_the_time_at_which_it_came(begin: Begin, market: Running) -> None:
+    """At noon the day's price is stamped with noon; read again the day after it is not one of the close."""
+    fetching = begin({"FINTRACK_ROUTE_STOCK_QUOTE": "alpha_vantage"})
+    [item] = fetching.plan("AAPL")
+    before = fetching.fetch(item, "alpha_vantage")
+    assert isinstance(before, Batch)
+    assert before.columns["timestamp"] == [to_micros(NOW)]
+    [again] = fetching.reconcile(NOW + timedelta(days=1))
+    assert fetching.fetch(again, "alpha_vantage", now=NOW + timedelta(days=1)) == before
 
 
 @pytest.mark.parametrize("error", [RecursionError, MemoryError, OverflowError, KeyError])

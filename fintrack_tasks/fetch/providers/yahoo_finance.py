@@ -415,7 +415,8 @@ def _adjusted(
     if ask.instrument.asset_class is not AssetClass.STOCK or isinstance(meta.get("fintrack"), dict):
         return {}
     traded = _traded(meta)
-    stamps = [to_micros(ask.now) if traded is None else traded]
+    now = to_micros(ask.now)
+    stamps = [now if traded is None else min(traded, now)]  # a trade that is still to come is none
     stamps += [stamp for stamp, *numbers in events.get("splits", ()) if split_ratio(*numbers)]
     last_bar = from_micros(newest).astimezone(UTC if ask.interval is Interval.D1 else zone).date()
     return {"adjusted_to": max(from_micros(max(stamps)).astimezone(zone).date(), last_bar).isoformat()}

@@ -484,6 +484,7 @@ def test_bars_of_another_length_are_refused(said: str) -> None:
         (Interval.H1, seconds(2024, 7, 9, 13, 30), seconds(2024, 7, 1, 20), "2024-07-09"),
         (Interval.H1, seconds(2024, 7, 9, 13, 30), seconds(2024, 7, 10, 1), "2024-07-09"),
         (Interval.H1, seconds(2024, 7, 9, 13, 30), seconds(2024, 7, 10, 14), "2024-07-10"),
+        (Interval.D1, seconds(2024, 7, 9, 13, 30), seconds(2099, 1, 1), "2024-07-10"),  # the day of the asking
     ],
 )
 def test_prices_are_restated_to_the_day_of_the_newest_bar_at_the_least(
