@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["CURRENCIES", "FORM", "RATE_INDICES", "kind_of", "spelled"]
+__all__ = ["CURRENCIES", "FORM", "PRICED_IN", "RATE_INDICES", "kind_of", "spelled"]
 
 FORM: Final = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^/&]{0,31}")
 """A symbol in capitals. ``&`` stands in those of Bombay: ``M&M.NS``."""
@@ -33,7 +33,8 @@ RATE_INDICES: Final = frozenset({"^IRX", "^FVX", "^TNX", "^TYX"})
 _COINS: Final = frozenset({"USDT", "USDC", "DAI", "EURC", "PYUSD", "BTC", "ETH", "BNB", "SOL"})
 """What crypto is priced in, beside money."""
 _METALS: Final = frozenset({"XAG", "XAU", "XPD", "XPT"})
-_PRICED_IN: Final = (CURRENCIES - _METALS) | _COINS
+PRICED_IN: Final = (CURRENCIES - _METALS) | _COINS
+"""What crypto is priced in."""
 
 _SLASHED: Final = re.compile(r"([A-Z0-9]{1,16})/([A-Z0-9]{1,5})")
 _DASHED: Final = re.compile(r"[A-Z0-9]{1,16}-([A-Z]{3,5})")
@@ -52,9 +53,9 @@ def kind_of(symbol: str) -> str:
     if pair := _SLASHED.fullmatch(symbol):
         if {pair[1], pair[2]} <= CURRENCIES:
             return "forex"
-        return "crypto" if pair[2] in _PRICED_IN else "stock"
+        return "crypto" if pair[2] in PRICED_IN else "stock"
     dashed = _DASHED.fullmatch(symbol)
-    return "crypto" if dashed and dashed[1] in _PRICED_IN else "stock"
+    return "crypto" if dashed and dashed[1] in PRICED_IN else "stock"
 
 
 def spelled(symbol: str, kind: str) -> str:

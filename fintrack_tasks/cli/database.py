@@ -38,8 +38,8 @@ def upgrade(
 
 
 def prepare(settings: Settings) -> str:
-    """Migrate, say whose prices it will hold, and register the default instruments where none is registered; returns
-    the schema's revision.
+    """Migrate, say whose prices it will hold, and register the default instruments where none ever was; returns the
+    schema's revision.
 
     :raises ConfigurationError: the database holds prices of the other kind.
     """
@@ -51,7 +51,7 @@ def prepare(settings: Settings) -> str:
         revision = migrate(settings.sqlalchemy_url)
         admit(connections.database, simulated=settings.simulated)
         with connections.database.connection() as conn:
-            if not instruments.active(conn):
+            if instruments.none_known(conn):
                 instruments.add(conn, [Instrument.of(symbol) for symbol in DEFAULT_INSTRUMENTS])
     return revision
 

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import psycopg
 import typer
@@ -14,11 +14,14 @@ import typer
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.describe import describe
 from fintrack_tasks.cli.groups import group
+from fintrack_tasks.cli.instrument_changes import edit, pause, remove, resume
+from fintrack_tasks.cli.instrument_facts import checked
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.domain import AssetClass, Instrument
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.fetch import constituents
 from fintrack_tasks.fetch.interpret import interpret
+from fintrack_tasks.sessions import calendar_name
 from fintrack_tasks.store import instruments
 from fintrack_tasks.store.mode import admit
 
@@ -28,55 +31,73 @@ if TYPE_CHECKING:
 app = group("Registered instruments.")
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
 app.command("describe")(describe)
+app.command("remove")(remove)
+app.command("pause")(pause)
+app.command("resume")(resume)
+app.command("edit")(edit)
 
+_SHOWN: Final = 5
+"""Wrong lines of a file that are told at once."""
+
+Calendar = Annotated[str | None, typer.Option("--calendar", help="Of exchange_calendars, such as XNYS or XLON.")]
+Currency = Annotated[str | None, typer.Option("--currency", help="Of the prices, such as USD.")]
 Class = Annotated[AssetClass | None, typer.Option("--asset-class", help="Overrules what the symbol's form says.")]
-
-
-def _instrument(symbol: str, asset_class: AssetClass | str | None) -> Instrument:
-    try:
-        return Instrument.of(symbol, asset_class)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
 
 
 @app.command("add")
 def add(
-    symbols: Annotated[list[str], typer.Argument(help="Such as AAPL BTC-USD ^GSPC EUR/USD.")],
+    symbols: Annotated[list[str], typer.Argument(help="Such as AAPL BTC-USD ^GSPC EUR/USD GC=F.")],
     asset_class: Class = None,
+    calendar: Calendar = None,
+    currency: Currency = None,
     as_json: AsJson = False,
 ) -> None:
     """Register instruments: the schedule fetches them from now on."""
-    chosen = [_instrument(symbol, asset_class) for symbol in symbols]
+    made = [checked(symbol, asset_class, currency, calendar) for symbol in symbols]
+    chosen = list(dict.fromkeys(made))  # tsla is TSLA
     with opened() as connections, connections.database.connection() as conn:
         new = _register(conn, chosen)
+    lacking = [i.symbol for i in chosen if calendar_name(i) is None]
     if as_json:
-        print_json({"registered": len(chosen), "new": new, "symbols": [i.symbol for i in chosen]})
+        told = {"registered": len(chosen), "new": new, "symbols": [i.symbol for i in chosen]}
+        print_json(told | {"without_calendar": lacking})
         return
     console.print(f"registered: {', '.join(i.symbol for i in chosen)}", markup=False, soft_wrap=True)
+    if lacking:
+        console.print(
+            f"no calendar known: {', '.join(lacking)}; rules of sessions are silent there, and nothing counts as"
+            " missing; name one with --calendar",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 @app.command("list")
 def list_instruments(as_json: AsJson = False) -> None:
-    """The registered instruments."""
+    """The registered instruments, with their calendars; paused ones are not fetched."""
     with opened() as connections, connections.database.connection() as conn:
-        found = instruments.active(conn)
+        found = instruments.registered(conn)
     if as_json:
         print_json(
             {
                 "instruments": [
-                    {"symbol": i.symbol, "asset_class": i.asset_class, "currency": i.currency, "name": i.name}
-                    for _, i in found
+                    {
+                        "symbol": i.symbol,
+                        "asset_class": i.asset_class,
+                        "currency": i.currency,
+                        "calendar": calendar_name(i),
+                        "name": i.name,
+                        "state": state,
+                    }
+                    for _, i, state in found
                 ]
             }
         )
         return
-    console.print(
-        table(
-            "instruments",
-            ["symbol", "class", "currency", "name"],
-            [[i.symbol, i.asset_class, i.currency, i.name] for _, i in found],
-        )
-    )
+    rows = [
+        [i.symbol, i.asset_class, i.currency, calendar_name(i) or "not known", state, i.name] for _, i, state in found
+    ]
+    console.print(table("instruments", ["symbol", "class", "currency", "calendar", "state", "name"], rows))
 
 
 @app.command("import")
@@ -124,17 +145,30 @@ def _register(conn: psycopg.Connection, chosen: Sequence[Instrument]) -> int:
 def _of_file(file: Path) -> list[Instrument]:
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
-            rows = list(csv.DictReader(lines))
+            reader = csv.DictReader(lines)
+            rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from None
-    if not rows or "symbol" not in rows[0]:
+    if not rows or "symbol" not in rows[0][1]:
         raise UsageError(f"{file} has no column 'symbol' or no rows")
-    chosen = []
-    for number, row in enumerate(rows, start=2):
+    chosen: dict[tuple[str, str], tuple[int, Instrument]] = {}
+    wrong = []
+    for number, row in rows:
         try:
-            made = Instrument.of(row["symbol"] or "", row.get("asset_class") or None)
-        except ValueError as error:
-            raise UsageError(f"{file}, line {number}: {error}; nothing was imported") from None
-        extra = {name: row.get(name) or None for name in ("currency", "calendar", "name")}
-        chosen.append(Instrument(made.symbol, made.asset_class, **extra))
-    return chosen
+            made = _of_line(row)
+            first, known = chosen.setdefault((made.symbol, made.asset_class), (number, made))
+            if known != made:
+                wrong.append(f"line {number}: {made.symbol} stands in line {first} with other facts")
+        except UsageError as error:
+            wrong.append(f"line {number}: {error}")
+    if wrong:
+        more = f", and {len(wrong) - _SHOWN} lines more" if len(wrong) > _SHOWN else ""
+        raise UsageError(f"{file}, {'; '.join(wrong[:_SHOWN])}{more}; nothing was imported")
+    return [made for _, made in chosen.values()]
+
+
+def _of_line(row: dict[str, str | None]) -> Instrument:
+    if None in row:
+        raise UsageError("more cells than the header has columns")
+    facts = (row.get(name) for name in ("asset_class", "currency", "calendar", "name"))
+    return checked(row["symbol"] or "", *facts)

@@ -2,15 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple
 
 import psycopg
 
 from fintrack_tasks.domain import AssetClass, Instrument
 
-__all__ = ["active", "add", "beginning_with", "deactivate", "describe", "ensure", "find"]
+__all__ = [
+    "Registered",
+    "State",
+    "active",
+    "add",
+    "beginning_with",
+    "describe",
+    "edit",
+    "ensure",
+    "find",
+    "known_as",
+    "none_known",
+    "registered",
+    "set_state",
+]
 
 _COLUMNS = "id, symbol, asset_class, currency, calendar, name"
+
+
+class State(StrEnum):
+    """What the schedule does with an instrument."""
+
+    ACTIVE = "active"
+    """It fetches it."""
+    PAUSED = "paused"
+    """It does not, until it is resumed; the instrument stays registered."""
+    KNOWN = "known"
+    """It was never registered, or is no longer: what is stored of it stays."""
+
+
+class Registered(NamedTuple):
+    """An instrument as the table has it."""
+
+    number: int
+    instrument: Instrument
+    state: State
+
+
+_STATE = "CASE WHEN is_active THEN 'active' WHEN paused THEN 'paused' ELSE 'known' END"
 
 
 def _row(row: Sequence[object]) -> tuple[int, Instrument]:
@@ -23,12 +61,14 @@ def _row(row: Sequence[object]) -> tuple[int, Instrument]:
 
 
 def add(conn: psycopg.Connection, instruments: Iterable[Instrument]) -> None:
-    """Register instruments, all or none; what is known already is activated, and given facts replace older ones."""
+    """Register instruments, all or none; what is known already is activated, also where it was paused, and given facts
+    replace older ones."""
     rows = [(i.symbol, i.asset_class.value, i.currency, i.calendar, i.name) for i in instruments]
     with conn.transaction(), conn.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO fintrack.instruments AS known (symbol, asset_class, currency, calendar, name)"
-            " VALUES (%s, %s, %s, %s, %s) ON CONFLICT (symbol, asset_class) DO UPDATE SET is_active = true,"
+            " VALUES (%s, %s, %s, %s, %s) ON CONFLICT (symbol, asset_class) DO UPDATE SET"
+            " is_active = true, paused = false,"
             " currency = coalesce(excluded.currency, known.currency),"
             " calendar = coalesce(excluded.calendar, known.calendar), name = coalesce(excluded.name, known.name)",
             rows,
@@ -85,9 +125,49 @@ def active(conn: psycopg.Connection, classes: Sequence[AssetClass] | None = None
     return [_row(row) for row in rows]
 
 
-def deactivate(conn: psycopg.Connection, symbol: str) -> int:
-    """Take an instrument out of the schedule; its data stays. Returns how many rows carried the symbol."""
-    return conn.execute("UPDATE fintrack.instruments SET is_active = false WHERE symbol = %s", (symbol,)).rowcount
+def registered(conn: psycopg.Connection) -> list[Registered]:
+    """The registered instruments, paused ones among them, by class and symbol."""
+    rows = conn.execute(
+        f"SELECT {_COLUMNS}, {_STATE} FROM fintrack.instruments WHERE is_active OR paused"  # noqa: S608  constants
+        " ORDER BY asset_class, symbol"
+    ).fetchall()
+    return [Registered(*_row(row[:-1]), State(row[-1])) for row in rows]
+
+
+def none_known(conn: psycopg.Connection) -> bool:
+    """Whether no instrument was ever written down: somebody who removed all of them meant it."""
+    return conn.execute("SELECT 1 FROM fintrack.instruments LIMIT 1").fetchone() is None
+
+
+def known_as(
+    conn: psycopg.Connection, symbols: Sequence[str], asset_class: AssetClass | None = None
+) -> list[Registered]:
+    """Everything that is known under these symbols, of one class or of all; in their order. They are locked."""
+    rows = conn.execute(
+        f"SELECT {_COLUMNS}, {_STATE} FROM fintrack.instruments WHERE symbol = ANY(%s)"  # noqa: S608  constants
+        " AND asset_class = coalesce(%s::text, asset_class)"
+        " ORDER BY array_position(%s::text[], symbol), asset_class FOR UPDATE",
+        (list(symbols), asset_class.value if asset_class else None, list(symbols)),
+    ).fetchall()
+    return [Registered(*_row(row[:-1]), State(row[-1])) for row in rows]
+
+
+def set_state(conn: psycopg.Connection, numbers: Sequence[int], state: State) -> None:
+    """Say what the schedule does with instruments; their data stays."""
+    conn.execute(
+        "UPDATE fintrack.instruments SET is_active = %s, paused = %s WHERE id = ANY(%s)",
+        (state is State.ACTIVE, state is State.PAUSED, list(numbers)),
+    )
+
+
+def edit(conn: psycopg.Connection, numbers: Sequence[int], facts: Mapping[str, str | None]) -> None:
+    """Replace facts of instruments: ``currency``, ``calendar``, ``name``; ``None`` forgets one."""
+    for name, value in facts.items():
+        column = {"currency": "currency", "calendar": "calendar", "name": "name"}[name]
+        conn.execute(
+            f"UPDATE fintrack.instruments SET {column} = %s WHERE id = ANY(%s)",  # noqa: S608  one of three constants
+            (value, list(numbers)),
+        )
 
 
 def beginning_with(conn: psycopg.Connection, prefix: str, limit: int) -> list[str]:

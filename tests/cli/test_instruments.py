@@ -121,5 +121,88 @@ def test_a_file_is_told_as_an_object_too(tmp_path: Path, where: dict[str, str]) 
     file = tmp_path / "list.csv"
     file.write_text("symbol,name\nAAPL,Apple\nEUR/USD,\nAAPL,Apple\n")
     assert told(tmp_path, where, "import", str(file)) == {
-        "of": str(file), "registered": 3, "new": 2, "symbols": ["AAPL", "EURUSD=X", "AAPL"],
+        "of": str(file), "registered": 2, "new": 2, "symbols": ["AAPL", "EURUSD=X"],
     }  # fmt: skip
+
+
+# --- what a person says of instruments
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["AAPL,stock,USD,NOPE,Apple"], "line 2: no calendar 'NOPE'"),
+        (["AAPL,,,,", "MSFT,share,,,"], "line 3: no asset class 'share'"),
+        (["AAPL,,GBX,,"], "line 2: no currency 'GBX'"),
+        (["AAPL,,,,Ap\x1b[31mple"], "line 2: a name with control characters"),
+        (["AAPL,,,,Ap\x00ple"], "line 2: a name with control characters"),
+        ([f"AAPL,,,,{'x' * 201}"], "line 2: a name of 201 characters"),
+        (["A B,,,,"], "line 2: not a symbol: 'A B'"),
+        ([",,,,"], "line 2: not a symbol: ''"),
+        (["AAPL,,USD,,", "aapl,,EUR,,"], "line 3: AAPL stands in line 2 with other facts"),
+        (["AAPL,,,,Apple,more"], "line 2: more cells than the header has columns"),
+        (["A B,,,,", "AAPL,,,NOPE,"], "line 2: not a symbol: 'A B'; line 3: no calendar 'NOPE'"),
+    ],
+)
+def test_a_wrong_line_is_refused_with_its_number_before_a_server_is_asked(
+    tmp_path: Path, lines: list[str], said: str
+) -> None:
+    file = tmp_path / "list.csv"
+    file.write_text("\n".join(["symbol,asset_class,currency,calendar,name", *lines]) + "\n", encoding="utf-8")
+    finished = fintrack(tmp_path, "instruments", "import", str(file), check=False, environment=NOWHERE)
+    shown = " ".join(finished.stderr.split())
+    assert finished.returncode == 2
+    assert said in shown
+    assert "nothing was imported" in shown
+    assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["add", "AAPL", "--calendar", "NOPE"], "no calendar 'NOPE'"),
+        (["add", "AAPL", "--currency", "EURO"], "no currency 'EURO'"),
+        (["edit", "AAPL"], "nothing to change"),
+        (["edit", "AAPL", "--name", "a\x1bb"], "control characters"),
+        (["edit", "AAPL", "--calendar", "NOPE"], "no calendar 'NOPE'"),
+    ],
+)
+def test_a_wrong_value_is_refused_before_a_server_is_asked(tmp_path: Path, words: list[str], said: str) -> None:
+    finished = fintrack(tmp_path, "instruments", *words, check=False, environment=NOWHERE)
+    assert finished.returncode == 2
+    assert said in " ".join(finished.stderr.split())
+
+
+@pytest.mark.integration
+def test_instruments_are_added_once_edited_paused_resumed_and_removed(
+    tmp_path: Path, database_variables: dict[str, str]
+) -> None:
+    def said(*words: str) -> dict[str, Any]:
+        return told(tmp_path, database_variables, *words)
+
+    def state() -> dict[str, tuple[Any, ...]]:
+        rows = said("list")["instruments"]
+        return {row["symbol"]: (row["state"], row["calendar"], row["currency"], row["name"]) for row in rows}
+
+    added = said("add", "TSLA", "tsla", "NBK.KW")
+    assert (added["registered"], added["symbols"], added["without_calendar"]) == (2, ["TSLA", "NBK.KW"], ["NBK.KW"])
+    assert state()["NBK.KW"] == ("active", None, None, None)
+
+    said("edit", "NBK.KW", "--calendar", "XSAU", "--currency", "kwd", "--name", "National Bank")
+    assert state()["NBK.KW"] == ("active", "XSAU", "KWD", "National Bank")
+    said("edit", "NBK.KW", "--calendar", "")
+    assert state()["NBK.KW"][1] is None
+
+    assert said("pause", "TSLA", "NBK.KW") == {"paused": ["TSLA", "NBK.KW"], "unchanged": []}
+    assert said("pause", "TSLA") == {"paused": [], "unchanged": ["TSLA"]}
+    assert state()["TSLA"][0] == "paused"
+    assert said("resume", "tsla") == {"resumed": ["TSLA"], "unchanged": []}
+    assert state()["TSLA"][0] == "active"
+
+    assert said("remove", "TSLA", "NBK.KW") == {"removed": ["TSLA", "NBK.KW"], "unchanged": []}
+    assert not {"TSLA", "NBK.KW"} & state().keys()
+    refused = fintrack(tmp_path, "instruments", "remove", "AAPL", "TSLA", check=False, environment=database_variables)
+    assert refused.returncode == 2
+    assert "not registered: " in refused.stderr
+    assert said("add", "NBK.KW")["new"] == 1
+    assert state()["NBK.KW"][2:] == ("KWD", "National Bank")
