@@ -28,12 +28,14 @@ from fintrack_tasks.errors import (
     KeyRejectedError,
     MalformedError,
     QuotaError,
+    UnavailableRangeError,
     UnknownSymbolError,
 )
 from fintrack_tasks.fetch.providers.answers import (
     MOST_ROWS,
     column,
     epoch_micros,
+    first_kept,
     json_body,
     number,
     price_time,
@@ -52,6 +54,8 @@ _NEW_YORK: Final = ZoneInfo("America/New_York")
 _MIDNIGHT: Final = time(0)
 _EVENING: Final = time(17)  # the hour, in New York, at which a day of the currency market ends and the next begins
 _QUARTER: Final = 900_000_000
+_KEPT_DAYS: Final = 365
+"""Of intraday candles the free plan has a year."""
 _LIMIT: Final = "api limit reached"
 _NOT_SUPPORTED: Final = "symbol not supported"
 _NO_ACCESS: Final = "access to this resource"
@@ -244,6 +248,7 @@ def _positive(text: str | None) -> bool:
 
 def _candles(ask: Ask, body: Mapping[str, Any]) -> Batch:
     if body.get("s") == "no_data":
+        _raise_if_not_kept(ask)
         raise EmptyError("no candles in this range")
     stamps = body.get("t")
     if body.get("s") != "ok" or not isinstance(stamps, list) or len(stamps) > MOST_ROWS:
@@ -265,6 +270,15 @@ def _candles(ask: Ask, body: Mapping[str, Any]) -> Batch:
     order = sorted(rows)
     table = {name: [rows[opens][i] for opens in order] for i, name in enumerate(columns)}
     return _batch(ask, {"timestamp": order, **table, "adj_close": [None] * len(order)}, ask.interval)
+
+
+def _raise_if_not_kept(ask: Ask) -> None:
+    """What the plan does not keep is answered as what never was (Finnhub-API#287, #512)."""
+    kept = first_kept(ask.now, _KEPT_DAYS)
+    if ask.interval is not Interval.D1 and ask.window and ask.window.start < kept:
+        raise UnavailableRangeError(
+            "no candles, in a range that begins before those that every plan has", earliest=kept
+        )
 
 
 def _opens(stamp: int, ask: Ask) -> int:

@@ -21,6 +21,7 @@ from fintrack_tasks.errors import (
     ProviderError,
     QuotaError,
     TransientError,
+    UnavailableRangeError,
     UnknownSymbolError,
 )
 from fintrack_tasks.fetch.providers.answers import (
@@ -53,6 +54,7 @@ _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _QUARTER: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:(00|15|30|45):00", re.ASCII)
 _PLAN: Final = ("available starting with", "available exclusively with", "consider upgrading", "upgrade your plan")
 _SYMBOLS_PLAN: Final = "this symbol is available"
+_SURELY_KEPT: Final = timedelta(days=60)
 _NO_DATA: Final = "no data is available"
 
 
@@ -220,6 +222,20 @@ def _error_of(body: Mapping[str, Any], status: int, now: datetime) -> ProviderEr
     return TransientError(f"an error of code {code}") if code >= 500 else MalformedError(f"an error of code {code}")
 
 
+def _may_not_be_kept(ask: Ask) -> bool:
+    """Intraday bars reach back some months or years, differently for each symbol: before that the answer is the same
+    as for a range in which nothing was traded.
+    """
+    if ask.window is None or ask.interval is Interval.D1:
+        return False
+    return ask.window.end < ask.now - _SURELY_KEPT
+
+
+def _not_kept(ask: Ask) -> UnavailableRangeError:
+    said = ask.interval.value if ask.interval else ""
+    return UnavailableRangeError(f"no {said} bars in a range of which they may not be kept")
+
+
 def _outcome(ask: Ask, body: Mapping[str, Any], status: int) -> Batch | ProviderError:
     try:
         return _rows(ask, body.get(_symbol(ask.instrument)), status)
@@ -231,7 +247,8 @@ def _rows(ask: Ask, entry: object, status: int) -> Batch:
     if not isinstance(entry, dict):
         raise MalformedError("no entry for this symbol")
     if _is_error(entry):
-        raise _error_of(entry, status, ask.now)
+        error = _error_of(entry, status, ask.now)
+        raise _not_kept(ask) if isinstance(error, EmptyError) and _may_not_be_kept(ask) else error
     if status != 200:
         raise MalformedError(f"HTTP status {status}")
     if ask.kind is Kind.QUOTE:

@@ -18,6 +18,7 @@ from fintrack_tasks.errors import (
     ProviderError,
     QuotaError,
     TransientError,
+    UnavailableRangeError,
     UnknownSymbolError,
 )
 from fintrack_tasks.fetch.providers.base import Ask, HttpRequest, HttpResponse, Profiling, Quota
@@ -268,6 +269,20 @@ def test_hours_of_stocks_open_at_half_past() -> None:
 def test_no_data_has_no_arrays_and_is_empty() -> None:
     with pytest.raises(EmptyError):
         parse({"s": "no_data"})
+
+
+def test_no_data_of_a_range_that_the_plan_does_not_keep_says_nothing_of_the_range() -> None:
+    """Finnhub-API#512: of intraday candles the free plan has a year. NOW is 2024-07-10."""
+    old = Window(datetime(2022, 7, 1, tzinfo=UTC), datetime(2022, 7, 8, tzinfo=UTC))
+    new = Window(datetime(2024, 6, 1, tzinfo=UTC), datetime(2024, 6, 8, tzinfo=UTC))
+    for interval in (Interval.H1, Interval.M15):
+        with pytest.raises(UnavailableRangeError) as caught:
+            parse({"s": "no_data"}, "BTC-USD", interval, old)
+        assert caught.value.earliest == datetime(2023, 7, 12, tzinfo=UTC)
+        with pytest.raises(EmptyError):
+            parse({"s": "no_data"}, "BTC-USD", interval, new)
+    with pytest.raises(EmptyError):
+        parse({"s": "no_data"}, "BTC-USD", Interval.D1, old)
 
 
 def test_nothing_inside_the_window_is_empty() -> None:

@@ -17,6 +17,7 @@ from fintrack_tasks.errors import (
     ProviderError,
     QuotaError,
     TransientError,
+    UnavailableRangeError,
     UnknownSymbolError,
 )
 from fintrack_tasks.fetch.providers.base import Ask, Batching, HttpRequest, HttpResponse, Quota
@@ -377,6 +378,24 @@ def test_what_an_error_means_within_a_success_too(code: object, message: str, me
                 PROVIDER.parse(question("AAPL", interval), response)
             assert type(caught.value) is meaning
             assert SECRET not in repr(caught.value)
+
+
+def test_no_data_of_an_intraday_range_that_may_not_be_kept_says_nothing_of_the_range() -> None:
+    """How far back they reach differs by symbol and is not said."""
+    said = {"code": 400, "message": "No data is available on the specified dates.", "status": "error"}
+    old = Window(datetime(2019, 7, 1, tzinfo=UTC), datetime(2019, 7, 8, tzinfo=UTC))
+    new = Window(datetime(2024, 6, 1, tzinfo=UTC), datetime(2024, 6, 8, tzinfo=UTC))
+    for interval, window, meant in (
+        (Interval.H1, old, UnavailableRangeError),
+        (Interval.M15, old, UnavailableRangeError),
+        (Interval.H1, new, EmptyError),
+        (Interval.D1, old, EmptyError),
+    ):
+        ask = question("AAPL", interval, window)
+        with pytest.raises(meant) as caught:
+            PROVIDER.parse(ask, answer(said, 400))
+        assert type(caught.value) is meant
+        assert [type(each) for each in PROVIDER.parse_many([ask], answer(said, 400))] == [meant]
 
 
 @pytest.mark.parametrize("status", [200, 429])
