@@ -43,6 +43,8 @@ __all__ = [
 _WHOLE: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _LONGEST_TEXT: Final = 64
 _LONGEST_NUMBER: Final = 64
+_SURELY_EXACT: Final = 15
+"""Characters of a number that a float holds as it is written: so many digits survive."""
 _SURELY_BOUNDED: Final = 40
 """Characters; see :func:`fintrack_tasks.domain.bounded_decimal`."""
 _DEEPEST: Final = 32
@@ -137,9 +139,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _float(text: str) -> float | str:
-    value = float(text) if len(text) <= _LONGEST_NUMBER else math.inf
-    lossy = not math.isfinite(value) or (value == 0 and text.lower().partition("e")[0].strip("-0."))
-    return text if lossy else value
+    if len(text) > _LONGEST_NUMBER:
+        return text
+    value = float(text)
+    if not math.isfinite(value) or (value == 0 and text.lower().partition("e")[0].strip("-0.")):
+        return text
+    return value if len(text) <= _SURELY_EXACT or repr(value) == text else text
 
 
 def _constant(name: str) -> None:

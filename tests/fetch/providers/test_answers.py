@@ -150,8 +150,11 @@ def test_a_number_beyond_any_market_is_malformed_as_text_and_as_a_number(written
             number(read(f"[{written}]")[0], "volume")
 
 
-def test_integers_beyond_the_floats_keep_every_digit() -> None:
-    assert number(read("[36893488147419103233]")[0], "volume") == "36893488147419103233"
+@pytest.mark.parametrize(
+    "written", ["36893488147419103233", "9007199254740993.123", "1.00000000000000000001", "131.22999572753906", "1e-18"]
+)
+def test_numbers_beyond_the_floats_keep_every_digit(written: str) -> None:
+    assert number(read(f"[{written}]")[0], "volume") == written
 
 
 @pytest.mark.parametrize("written", ["1e-1000000000", "1e1000000", "1." + "0" * 500, "7" * 500])
