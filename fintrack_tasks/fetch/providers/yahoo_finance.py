@@ -391,6 +391,8 @@ def _events(events: object, belongs: Callable[[int], bool]) -> dict[str, list[li
         group = events.get(name)
         if not isinstance(group, dict):
             continue
+        if len(group) > BATCH_LIMIT:
+            raise MalformedError(f"{len(group)} {name}, more than a window has days")
         rows = [_event(each, name, fields) for each in group.values() if isinstance(each, dict)]
         if complete := [row for row in rows if None not in row and belongs(row[0])]:
             found[told_as] = sorted(complete)

@@ -432,6 +432,19 @@ def test_bars_are_not_lost_for_an_event_that_can_be_none(told: Any) -> None:
     assert Batch.from_message(json.loads(json.dumps(batch.to_message()))) == batch
 
 
+def test_more_events_than_a_window_has_days_are_no_answer() -> None:
+    stamp = seconds(2024, 7, 9, 13, 30)
+    body = chart([stamp])
+    for size, told in ((BATCH_LIMIT, BATCH_LIMIT), (BATCH_LIMIT + 1, None)):
+        each = {str(n): {"date": stamp, "amount": n + 1} for n in range(size)}
+        body["chart"]["result"][0]["events"] = {"dividends": each}
+        if told:
+            assert len(parse(body).meta["dividends"]) == told
+        else:
+            with pytest.raises(MalformedError, match="1001 dividends"):
+                parse(body)
+
+
 def test_events_of_the_margin_belong_to_another_window() -> None:
     """A day to either side is asked for; the split of the ninth would be told twice."""
     opens = {day: seconds(2024, 7, day, 13, 30) for day in (8, 9, 10)}
