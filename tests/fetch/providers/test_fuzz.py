@@ -451,7 +451,7 @@ HOSTILE: Final[dict[str, Callable[[], bytes]]] = {
     "one decimal": lambda: b'{"c":1.' + b"9" * LARGEST + b"}",
     "depth": lambda: b"[" * (LARGEST // 2),
     "just within": lambda: b'[{"a":[' + b"1.25," * 190_000 + b"1]}," + b"{}," * 59_000 + b"1]",
-    "long numbers within": lambda: b'{"values":[' + b"123.45678901234567890123456789," * 249_000 + b"1]}",
+    "long numbers within": lambda: b'{"values":[' + b"123.45678901234567890123456789," * 240_000 + b"1]}",
     "rows": lambda: b"[" + b"[1704153600,1,2,1,2,5]," * 41_000 + b"1]",
     "lines": lambda: b"Date,USD\n" + b"\n" * LARGEST,
     "elements": lambda: b"<a>" + b"<b/>" * (LARGEST // 4) + b"</a>",
@@ -462,18 +462,15 @@ HOSTILE: Final[dict[str, Callable[[], bytes]]] = {
 
 @pytest.mark.parametrize("made", HOSTILE.values(), ids=HOSTILE)
 def test_no_body_of_the_largest_size_takes_much_memory(made: Callable[[], bytes]) -> None:
+    """Of the readers of objects, of lists and of documents; all others read JSON by the same function."""
     body = made()
-    for name in providers.names():
-        symbol = "EURUSD=X" if name == "ecb" else "BTC-USD"
-        for ask in (
-            Ask(Kind.QUOTE, Instrument.of(symbol), NOW),
-            Ask(Kind.BARS, Instrument.of(symbol), NOW, Interval.D1, ALL_TIME),
-        ):
-            tracemalloc.start()
-            try:
-                with pytest.raises(ProviderError):
-                    providers.provider(name).parse(ask, HttpResponse(200, body))
-                peak = tracemalloc.get_traced_memory()[1]
-            finally:
-                tracemalloc.stop()
-            assert peak < MOST_MEGABYTES << 20
+    for name, symbol in (("yahoo_finance", "BTC-USD"), ("coinbase", "BTC-USD"), ("ecb", "EURUSD=X")):
+        ask = Ask(Kind.BARS, Instrument.of(symbol), NOW, Interval.D1, ALL_TIME)
+        tracemalloc.start()
+        try:
+            with pytest.raises(ProviderError):
+                providers.provider(name).parse(ask, HttpResponse(200, body))
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < MOST_MEGABYTES << 20
