@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import signal
 import socket
 import time
@@ -19,6 +20,7 @@ from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, ResponseStartLine
 from tornado.netutil import bind_sockets
 
+from fintrack_tasks import hosts
 from fintrack_tasks.domain import ORIGIN_HEADER
 from fintrack_tasks.fetch.providers.base import Quota
 from fintrack_tasks.sandbox.control import Desk
@@ -65,10 +67,12 @@ class Sandbox:
         """Answer a request; tornado calls it once its body is there."""
         name, _, path = unquote(request.path).lstrip("/").partition("/")
         params = _params(request)
-        if name == "_control":
+        if name == "_control" and not _is_page(request):
             _send(request, self._desk.answer(request.method or "", path, request.body, params or {}))
         elif name in VENUES:
             self._play(request, VENUES[name], path, params)
+        elif name == "_control":
+            _send(request, json_reply({"message": "no web page steers the local market"}, 403))
         else:
             _send(request, json_reply({"message": f"the sandbox plays {', '.join(VENUES)}"}, 404))
 
@@ -116,6 +120,14 @@ class Sandbox:
             # The server's outer edge: a fault of ours must not look like a cut connection, and stays to be read.
             logger.exception("sandbox_request_failed", extra={"provider": venue.name})
             return venue.failed(500)
+
+
+def _is_page(request: HTTPServerRequest) -> bool:
+    """Whether a web page asks, of which the control endpoint has none: by what browsers say of a request's origin, or
+    by a name that somebody's DNS points here. Scripts say neither, and ask by number or as localhost."""
+    host = re.sub(r":\d*$", "", request.headers.get("Host", "")).strip("[]")
+    foreign = request.headers.get("Sec-Fetch-Site", "none") != "none" or "Origin" in request.headers
+    return foreign or not (hosts.is_named_loopback(host) or hosts.address_of(host))
 
 
 def _params(request: HTTPServerRequest) -> dict[str, str] | None:

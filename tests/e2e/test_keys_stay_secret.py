@@ -373,6 +373,6 @@ def plant(places: Places, canary: str) -> None:
     producer.produce(market_data, json.dumps({"said": canary}), key="canary")
     producer.produce(notifications, b"{}", key="canary", headers={"said": canary})
     assert producer.flush(10) == 0
-    code = f"from fintrack_tasks import app; app.send_task('fintrack.publish', queue='publish', args=({canary!r},))"
+    code = f"from fintrack_tasks import app; app.send_task('fintrack.cleanup', queue='ops', args=({canary!r},))"
     environment = {"PATH": "/usr/bin:/bin", **places.pipeline.environment}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, cwd=ROOT, timeout=60)

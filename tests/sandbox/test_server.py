@@ -371,3 +371,25 @@ def test_the_environment_names_every_provider(market: Running) -> None:
         nothing_there = requests.get(f"{market.provider_base_urls[name]}/", timeout=5)
         # Some ask for the key before they look at the path.
         assert nothing_there.status_code == (401 if isinstance(venue, Keyed) else 404)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Host": "evil.example"},
+        {"Host": "localhost.evil.example:80"},
+        {"Host": ""},
+    ],
+)
+def test_no_web_page_steers_the_market(market: Running, headers: dict[str, str]) -> None:
+    fault = json.dumps({"provider": "coinbase", "kind": "status", "status": 500})
+    for method, what in (("POST", "faults"), ("POST", "quotas"), ("DELETE", "requests"), ("GET", "requests")):
+        answer = requests.request(method, f"{market.url}/_control/{what}", data=fault, headers=headers, timeout=5)
+        assert answer.status_code == 403
+    found = requests.get(f"{market.url}/_control/faults", timeout=5)
+    assert found.status_code == 200
+    assert "coinbase" not in found.text
