@@ -17,6 +17,7 @@ from enum import IntEnum, StrEnum
 from typing import Any, Final, Self
 from uuid import UUID
 
+from fintrack_tasks.printable import printable
 from fintrack_tasks.symbols import FORM, RATE_INDICES, kind_of, spelled
 
 __all__ = [
@@ -244,6 +245,10 @@ class Instrument:
     currency: str | None = None
     calendar: str | None = None
     name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.name is not None:  # the one fact that is anybody's text: a provider's, a page's, a file's
+            object.__setattr__(self, "name", printable(self.name).strip() or None)
 
     @classmethod
     def of(cls, symbol: str, asset_class: AssetClass | str | None = None) -> Self:

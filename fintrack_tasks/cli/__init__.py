@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 from typing import Annotated, Any, Final
@@ -88,6 +89,9 @@ def main() -> None:
     try:
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as the entry point left it
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # a terminal without a letter gets its number, not a traceback
+                stream.reconfigure(errors="backslashreplace")
         code = app(prog_name="fintrack", standalone_mode=False)
     except FinTrackError as error:
         _complain(str(error))

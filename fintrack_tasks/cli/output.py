@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -13,6 +13,8 @@ from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from fintrack_tasks.printable import printable
 
 __all__ = ["console", "errors", "print_json", "table"]
 
@@ -24,9 +26,16 @@ _LONGEST_WORD: Final = 40
 _GAP: Final = 2
 
 
+class _Console(Console):
+    """A console that shows text as text: what came from outside neither steers the terminal nor is markup."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(printable(o, keep="\n") if isinstance(o, str) else o for o in objects), **options)
+
+
 def _console(*, stderr: bool = False) -> Console:
     """A console that is wide where no terminal says how wide it is: a file or a pipe has no edge."""
-    made = Console(stderr=stderr)
+    made = _Console(stderr=stderr, markup=False)
     if not made.is_terminal and not os.environ.get("COLUMNS"):
         made.width = _WIDE
     return made
@@ -39,8 +48,20 @@ errors = _console(stderr=True)
 
 def print_json(value: Any) -> None:
     """One JSON object on one line; times as ISO 8601, UUIDs and decimals as text."""
-    console.file.write(orjson.dumps(value, default=str, option=orjson.OPT_UTC_Z).decode() + "\n")
+    try:
+        text = orjson.dumps(value, default=str, option=orjson.OPT_UTC_Z).decode()
+    except orjson.JSONEncodeError:  # half a character, as a file's name may have: JSON has no way to say it
+        text = orjson.dumps(_encodable(value), default=str, option=orjson.OPT_UTC_Z).decode()
+    console.file.write(text + "\n")
     console.file.flush()
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {_encodable(name): _encodable(each) for name, each in value.items()}
+    return [_encodable(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def table(
@@ -73,7 +94,7 @@ class _Column:
     """A column's cells as text, and how wide it has to be and wants to be."""
 
     def __init__(self, name: str, values: Sequence[Any]) -> None:
-        self.name = name.replace("_", " ")
+        self.name = printable(name.replace("_", " "))
         given = [value for value in values if value is not None]
         self.numeric = bool(given) and all(isinstance(value, int | float | Decimal) for value in given)
         self.cells = [_text(value) for value in values]
@@ -84,7 +105,7 @@ class _Column:
 def _text(value: Any) -> str:
     if value is None or value == "":
         return "-"
-    return f"{value:,}" if isinstance(value, int) else " ".join(str(value).split())
+    return f"{value:,}" if isinstance(value, int) else printable(" ".join(str(value).split()))
 
 
 def _least(cell: str) -> int:
@@ -102,7 +123,9 @@ def _as_table(title: str, columns: Sequence[_Column], wide: int) -> Table:
     """Each column gets what it needs, and what is left is shared among those that want more."""
     left = wide - _total(column.least for column in columns)
     wishes = sum(column.wanted - column.least for column in columns)
-    made = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, show_edge=False)
+    made = Table(
+        title=Text(printable(title)), title_justify="left", title_style="bold", box=SIMPLE_HEAD, show_edge=False
+    )
     made.padding = (0, _GAP - 1, 0, 0)  # the rest of the gap is the box's own
     made.pad_edge = False
     for column in columns:
@@ -121,4 +144,4 @@ def _as_records(title: str, columns: Sequence[_Column]) -> Group:
         "\n".join(f"{column.name:<{label}}  {cell}" for column, cell in zip(columns, cells, strict=True))
         for cells in zip(*(column.cells for column in columns), strict=True)
     ]
-    return Group(Text(title, style="bold"), Text("\n\n".join(paragraphs)))
+    return Group(Text(printable(title), style="bold"), Text("\n\n".join(paragraphs)))

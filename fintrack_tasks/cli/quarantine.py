@@ -18,6 +18,7 @@ from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import from_micros
 from fintrack_tasks.errors import UsageError
+from fintrack_tasks.printable import printable
 from fintrack_tasks.store import flags, quarantine
 from fintrack_tasks.store.quarantine import Row
 from fintrack_tasks.validate import RULES
@@ -148,7 +149,7 @@ def _decided(
 
     :raises UsageError: when one of the numbers is unknown; then nothing is decided.
     """
-    who = actor or _user()
+    who = printable(actor or _user())  # it goes into the audit log
     with opened() as connections:
         with connections.database.connection() as conn:
             unknown = [str(number) for number in numbers if quarantine.get(conn, number) is None]

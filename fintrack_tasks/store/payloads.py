@@ -14,6 +14,7 @@ import zstandard
 
 from fintrack_tasks.domain import ORIGIN_HEADER
 from fintrack_tasks.errors import StoreError
+from fintrack_tasks.printable import printable
 
 __all__ = ["Payload", "add", "get"]
 
@@ -38,7 +39,8 @@ class Payload:
         cls, provider: str, path: str, status: int, headers: Mapping[str, str], body: bytes, received_at: datetime
     ) -> Self:
         """A payload of an answer, with the headers that explain it and no others."""
-        kept = {name: headers[name] for name in _KEPT_HEADERS if name in headers}
+        # A NUL in a header is let through by HTTP's client and refused by the database.
+        kept = {name: printable(headers[name]) for name in _KEPT_HEADERS if name in headers}
         # The status belongs to the content: an empty 404 and an empty 200 are not the same answer.
         digest = hashlib.sha256(b"%d\n" % status + body).digest()
         return cls(digest, provider, path, status, kept, body, received_at)
