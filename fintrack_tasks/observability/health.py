@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
@@ -101,20 +102,15 @@ class HealthChecker:
         return f"{len(brokers)} broker(s) at {address}"
 
     def _check_api_endpoints(self) -> str:
+        urls = sorted(self._settings.provider_base_urls.items())
+        if not urls:
+            # Without an override the real providers are asked by the jobs alone: a health check costs no quota.
+            return "the providers' own addresses, not asked"
         # The one client for all HTTP to providers, with its bounds; its room lies above this one, which only asks here.
-        http = import_module("fintrack_tasks.fetch.client").HttpClient(timeout=_SECONDS)
-        reached = []
-        try:
-            for name, url in sorted(self._settings.provider_base_urls.items()):
-                try:
-                    http.reach(name, url)
-                except ProviderError:
-                    raise OutageError(name, redact_url(url), "check its address and the network") from None
-                reached.append(name)
-        finally:
-            http.close()
-        # Without an override the real providers are asked by the jobs alone: a health check costs no quota.
-        return f"reached: {', '.join(reached)}" if reached else "the providers' own addresses, not asked"
+        client = import_module("fintrack_tasks.fetch.client").HttpClient(timeout=_SECONDS)
+        with closing(client) as http, ThreadPoolExecutor(len(urls)) as pool:
+            reached = list(pool.map(lambda each: _reached(http, *each), urls))
+        return f"reached: {', '.join(reached)}"
 
     def _check_disk_space(self) -> str:
         folder = self._settings.fintrack_home.resolve()
@@ -130,6 +126,15 @@ class HealthChecker:
         if used > _MEMORY_USED:
             raise OutageError("memory", "this machine", f"{used:.0f}% is used; run fewer workers here")
         return f"{used:.0f}% used"
+
+
+def _reached(http: Any, name: str, url: str) -> str:
+    """The name, when the address answers."""
+    try:
+        http.reach(name, url)
+    except ProviderError:
+        raise OutageError(name, redact_url(url), "check its address and the network") from None
+    return name
 
 
 def _run(check: Check) -> dict[str, Any]:

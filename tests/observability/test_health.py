@@ -18,7 +18,7 @@ from fintrack_tasks.observability import HealthChecker
 from fintrack_tasks.settings import Settings
 
 OTHERS = dict.fromkeys(("database", "redis", "kafka", "disk_space", "memory_usage"), lambda: "not asked")
-Talk = Callable[[socket.socket], None]
+Talk = Callable[[socket.socket], object]
 
 
 @contextmanager
@@ -98,6 +98,16 @@ def test_a_head_that_drips_is_no_answer() -> None:
     assert not found["healthy"]
     assert found["detail"].startswith(f"finnhub does not answer at {url}")
     assert found["seconds"] < 15
+
+
+def test_addresses_are_asked_at_once() -> None:
+    """All of them silent take as long as one."""
+    with address(lambda connection: connection.recv(1)) as (url, _):
+        names = ("FINNHUB", "COINBASE", "YAHOO_FINANCE", "TWELVE_DATA", "ECB")
+        settings = Settings.from_mapping({f"{name}_BASE_URL": url for name in names})
+        found = HealthChecker(OTHERS, settings).check_system_health().checks["api_endpoints"]
+    assert not found["healthy"]
+    assert found["seconds"] < 10
 
 
 def test_no_password_of_a_netrc_and_no_proxy_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
