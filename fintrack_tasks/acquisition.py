@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import structlog
 
+from fintrack_tasks.availability import kept_part, marked, record_rest, refusers
 from fintrack_tasks.domain import Batch, Item, ItemState, Kind, uuid7
 from fintrack_tasks.errors import (
     EmptyError,
@@ -22,6 +23,7 @@ from fintrack_tasks.errors import (
     ProviderError,
     QuotaError,
     TransientError,
+    UnavailableRangeError,
 )
 from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.client import HttpClient
@@ -109,9 +111,11 @@ def fetch(
         return Ended("stale")
     name = begin.provider or provider_name
     provider = providers.provider(name)
-    ask = Ask(item.kind, item.instrument, now, item.interval, item.window)
     taken: Pass | None = None
+    asked = item
     try:
+        asked = kept_part(item, name, begin.attempts, settings, begin.payload.received_at if begin.payload else now)
+        ask = Ask(item.kind, item.instrument, now, item.interval, asked.window)
         if begin.payload:
             response = HttpResponse(begin.payload.status, begin.payload.body, begin.payload.headers)
             ask = replace(ask, now=min(now, begin.payload.received_at))
@@ -137,8 +141,12 @@ def fetch(
         if not error.retry_after and isinstance(error, QuotaError):  # "at once" is no time either: it was just refused
             error.retry_after = gate.pause(provider.facts)
         spare = taken is not None and gate.spare(taken, error)
-        return _after(item, name, error, retries=retries, spare=spare, database=database, settings=settings, now=now)
-    return _agreed(item, batch, database=database, settings=settings, now=now) if item.consensus > 1 else batch
+        return _after(
+            item, name, error, asked=asked, retries=retries, spare=spare, database=database, settings=settings, now=now
+        )
+    if item.consensus > 1:
+        return _agreed(item, batch, database=database, settings=settings, now=now)
+    return marked(batch, asked, item)
 
 
 def _request(provider: Provider, ask: Ask) -> HttpRequest:
@@ -200,6 +208,7 @@ def _after(
     provider: str,
     error: ProviderError,
     *,
+    asked: Item,
     retries: int,
     spare: bool,
     database: Database,
@@ -208,19 +217,26 @@ def _after(
 ) -> Batch | Retry | Ended:
     """What an error means for its item: again, elsewhere, later, or the end.
 
+    :param asked: the item with the part of its window that the provider was asked for.
     :param spare: the provider has another key than the one that this error bars.
     """
     if isinstance(error, EmptyError) and not _broken(item, error):
-        return _empty(item, provider, error, database=database, now=now)
+        return _empty(item, asked, provider, error, database=database, now=now)
+    earliest = error.earliest if isinstance(error, UnavailableRangeError) else None
     until = now + timedelta(seconds=error.retry_after) if error.retry_after is not None else None
     with database.connection() as conn:
-        attempts = ledger.attempt(conn, item, provider, error.reason, error.detail, now, until=until, asked=error.asked)
-    following: Retry | Ended | None = _following(item, provider, error, retries, attempts, settings, spare=spare)
+        attempts = ledger.attempt(
+            conn, item, provider, error.reason, error.detail, now, until=until, asked=error.asked, earliest=earliest
+        )
+    following: Retry | Ended | None = _following(asked, provider, error, retries, attempts, settings, spare=spare)
     if following is None and item.consensus > 1 and (batch := _combined(item, database=database, settings=settings)):
         return batch  # fewer providers than were asked for answered; what they said need not wait for the others
     following = following or _later(item, error, attempts, now)
     if following is None and isinstance(error, EmptyError):
-        return _empty(item, provider, error, database=database, now=now)
+        return _empty(item, asked, provider, error, database=database, now=now)
+    if following is None and isinstance(error, UnavailableRangeError):
+        with database.connection() as conn:
+            record_rest(conn, item, None, refusers(attempts), now)
     if following is None:
         return fail(item, error.reason, error.detail, provider=provider, database=database, settings=settings, now=now)
     with database.connection() as conn:
@@ -231,9 +247,10 @@ def _after(
     return following
 
 
-def _empty(item: Item, provider: str, error: EmptyError, *, database: Database, now: datetime) -> Ended:
-    with database.connection() as conn:
-        ledger.finish(conn, item, ItemState.EMPTY, error.reason, error.detail, provider, now)
+def _empty(item: Item, asked: Item, provider: str, error: EmptyError, *, database: Database, now: datetime) -> Ended:
+    with database.connection() as conn, conn.transaction():
+        record_rest(conn, item, asked.window, [provider], now)
+        ledger.finish(conn, asked, ItemState.EMPTY, error.reason, error.detail, provider, now)
     return Ended(ItemState.EMPTY, error.reason)
 
 
@@ -256,13 +273,15 @@ def _following(
     *,
     spare: bool,
 ) -> Retry | None:
-    """Where an item goes after an error: a network's blip is tried again, a key's refusal with the next key, and a
-    broken answer once; then the route's next provider is asked.
+    """Where an item goes after an error: a network's blip is tried again, a key's refusal with the next key, a broken
+    answer once, and of a range of which a part is kept that part; then the route's next provider is asked.
     """
     if spare and retries < RETRIES:
         return Retry(provider, 0.0, retries + 1)  # the gate chooses a key that is not barred, or says that all are
     if error.retryable and error.asked and retries < RETRIES and not isinstance(error, QuotaError):
         return Retry(provider, max(2.0**retries, min(error.retry_after or 0.0, LONGEST_PAUSE)), retries + 1)
+    if isinstance(error, UnavailableRangeError) and error.asked and retries < RETRIES and _keeps_part(item, error):
+        return Retry(provider, 0.0, retries + 1)
     broken = _broken(item, error)
     if broken and error.asked and _times_broken(attempts, provider) <= 1:
         return Retry(provider, PAUSE_BROKEN, retries + 1)
@@ -271,6 +290,10 @@ def _following(
     ):
         return Retry(name, 0.0, 0)
     return None
+
+
+def _keeps_part(item: Item, error: UnavailableRangeError) -> bool:
+    return bool(item.window and error.earliest and item.window.start < error.earliest < item.window.end)
 
 
 def _times_broken(attempts: Sequence[Mapping[str, Any]], provider: str) -> int:

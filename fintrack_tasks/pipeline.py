@@ -15,6 +15,7 @@ import psycopg
 
 from fintrack_tasks import evidence, indices
 from fintrack_tasks.acquisition import DEFERRED, Ended, Retry, fail, fetch
+from fintrack_tasks.availability import record_rest, window_asked
 from fintrack_tasks.domain import (
     Batch,
     Event,
@@ -87,6 +88,7 @@ def record(conn: psycopg.Connection, plan: Plan, settings: Settings, now: dateti
             [*plan.items, *(refused.item for refused in plan.refused)],
             datetime.fromtimestamp(deadline, tz=now.tzinfo),
             now,
+            plan.note,
         )
         for refused in plan.refused:
             ledger.finish(conn, refused.item, ItemState.FAILED, refused.reason, refused.detail, None, now)
@@ -168,10 +170,11 @@ def _load_bars(
         if done:
             indices.mend(conn, item, batch, now)
             add_actions(conn, item, batch, now)
-        if done and item.window:
+        if done and (asked := window_asked(item, batch)):
+            record_rest(conn, item, asked, [batch.source], now)
             # What a provider leaves out of a closed window will not come: asking again every night would not help.
-            asked = askable_bars(item.instrument, interval, item.window)
-            absent = sorted(set(asked) - set(asked_as(item.instrument, interval, stamps)))
+            expected = askable_bars(item.instrument, interval, asked)
+            absent = sorted(set(expected) - set(asked_as(item.instrument, interval, stamps)))
             gone = [m for m, final in zip(absent, finals(item.instrument, interval, absent, now), strict=True) if final]
             coverage.record_absent(conn, item, gone, now)
     return done

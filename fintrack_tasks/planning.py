@@ -6,6 +6,7 @@ exchange's calendar, and cuts it into windows that one request can answer.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -16,6 +17,7 @@ from uuid import UUID
 
 import psycopg
 
+from fintrack_tasks.availability import reach
 from fintrack_tasks.domain import (
     BATCH_LIMIT,
     BENCHMARK,
@@ -35,6 +37,7 @@ from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.sessions import askable_bars, asked_as
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import coverage, instruments
+from fintrack_tasks.windows import newest_sessions, windows, with_newest
 
 __all__ = ["DEFAULT_INSTRUMENTS", "JOBS", "Arguments", "Plan", "Refused", "check_arguments", "check_span", "plan"]
 
@@ -50,7 +53,7 @@ DEFAULT_INSTRUMENTS: Final = (
 
 _TAKES: Final = {
     "fetch_market_data": {"consensus"},
-    "fetch_historical_market_data": {"intervals", "start", "end", "budget"},
+    "fetch_historical_market_data": {"intervals", "start", "end", "budget", "refetch"},
     "fetch_market_index_data": {"intervals", "start", "end"},
 }
 """What a job takes besides symbols and an asset class."""
@@ -66,6 +69,10 @@ _NEWEST: Final = 8
 close of the same hour, which may have come later, reaches their beta and correlation."""
 
 
+_NAMED: Final = 3
+"""Symbols that a note names; the others are counted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Arguments:
     """A job's arguments, checked. ``symbols`` is ``None`` for all registered instruments."""
@@ -78,6 +85,8 @@ class Arguments:
     end: datetime | None = None
     consensus: int = 1
     budget: Budget = Budget.REAL_TIME
+    refetch: bool = False
+    """Ask for every bar of the span, whatever is there."""
 
     def recorded(self) -> dict[str, Any]:
         """As the ledger keeps them: JSON, what was not given left out."""
@@ -89,6 +98,7 @@ class Arguments:
             "end": self.end.isoformat() if self.end else None,
             "consensus": self.consensus if self.consensus > 1 else None,
             "budget": self.budget.name.lower() if self.budget else None,
+            "refetch": self.refetch or None,
         }
         return {name: value for name, value in values.items() if value is not None}
 
@@ -111,6 +121,8 @@ class Plan:
     arguments: dict[str, Any]
     items: tuple[Item, ...]
     refused: tuple[Refused, ...] = ()
+    note: str | None = None
+    """What was asked for and is planned for nobody, since nobody keeps it."""
 
 
 def check_arguments(
@@ -123,6 +135,7 @@ def check_arguments(
     end: str | None = None,
     consensus: int | None = None,
     budget: str | None = None,
+    refetch: bool | None = None,
 ) -> Arguments:
     """A job's arguments as typed values; touches nothing.
 
@@ -132,6 +145,7 @@ def check_arguments(
     if job not in JOBS:
         raise UsageError(f"unknown job {job!r}; the jobs are {', '.join(JOBS)}")
     given = {"intervals": intervals, "start": start, "end": end, "consensus": consensus, "budget": budget}
+    given["refetch"] = refetch or None
     if foreign := [name for name, value in given.items() if value is not None and name not in _TAKES[job]]:
         raise UsageError(f"{job} does not take {' and '.join(foreign)}")
     if isinstance(symbols, str | bytes) or (symbols is not None and not isinstance(symbols, list | tuple)):
@@ -154,7 +168,15 @@ def check_arguments(
     if first and first > datetime.now(tz=UTC):
         raise UsageError(f"the start ({start}) lies in the future")
     return Arguments(
-        job, chosen, chosen_class, chosen_intervals, first, last, _consensus(consensus), _budget(job, budget)
+        job,
+        chosen,
+        chosen_class,
+        chosen_intervals,
+        first,
+        last,
+        _consensus(consensus),
+        _budget(job, budget),
+        bool(refetch),
     )
 
 
@@ -237,10 +259,29 @@ def plan(
         "fetch_historical_market_data": _history,
         "fetch_market_index_data": _indices,
     }
-    chosen = _instruments(conn, arguments)
-    made = list(makers[arguments.job](conn, run, chosen, arguments, settings, now))
+    chosen, gone = _instruments(conn, arguments), _Gone()
+    made = list(makers[arguments.job](conn, run, chosen, arguments, settings, now, gone))
     items = tuple(one for one in made if isinstance(one, Item))
-    return Plan(run, arguments.job, arguments.recorded(), items, tuple(one for one in made if isinstance(one, Refused)))
+    refused = tuple(one for one in made if isinstance(one, Refused))
+    return Plan(run, arguments.job, arguments.recorded(), items, refused, gone.note())
+
+
+class _Gone:
+    """What nobody keeps, for the run's note: by interval, first day that is kept, and providers the symbols."""
+
+    def __init__(self) -> None:
+        self._symbols: dict[tuple[Interval, date, tuple[str, ...]], list[str]] = {}
+
+    def add(self, symbol: str, interval: Interval, first: int, names: tuple[str, ...]) -> None:
+        self._symbols.setdefault((interval, from_micros(first).date(), names), []).append(symbol)
+
+    def note(self) -> str | None:
+        parts = []
+        for (interval, first, names), symbols in self._symbols.items():
+            rest = f" and {len(symbols) - _NAMED} more" if len(symbols) > _NAMED else ""
+            who = f"{', '.join(symbols[:_NAMED])}{rest}"
+            parts.append(f"{interval.value} bars of {who} before {first} are not kept by {', '.join(names)}")
+        return "; ".join(parts) or None
 
 
 def _instruments(conn: psycopg.Connection, arguments: Arguments) -> list[tuple[int, Instrument]]:
@@ -260,6 +301,7 @@ def _quotes(
     arguments: Arguments,
     _settings: Settings,
     now: datetime,
+    _gone: _Gone,
 ) -> Iterator[Item]:
     for number, instrument in chosen:
         item = uuid7(now.timestamp())
@@ -273,13 +315,18 @@ def _history(
     arguments: Arguments,
     settings: Settings,
     now: datetime,
+    gone: _Gone,
 ) -> Iterator[Item | Refused]:
-    def missing(number: int, instrument: Instrument, interval: Interval, span: Window) -> Iterator[Window]:
+    def wanted(number: int, instrument: Instrument, interval: Interval, span: Window) -> Iterator[Window]:
+        series = _Series(conn, number, instrument, Kind.BARS, interval, settings, now, gone)
         asked = askable_bars(instrument, interval, span)
-        page = route.page_size(route.available(instrument, Kind.BARS, interval, settings))
-        return windows(asked, _missing(conn, number, instrument, interval, asked, now), interval, page)
+        parts = series.kept(asked, asked if arguments.refetch else series.missing(asked))
+        if parts:
+            again = newest_sessions(instrument, interval, asked, parts[-1], settings.fintrack_refetch_sessions, now)
+            parts[-1] = with_newest(asked, parts[-1], again, interval, series.page)
+        return series.windows(asked, parts)
 
-    return _bars(Kind.BARS, missing, run, chosen, arguments, settings, now)
+    return _bars(Kind.BARS, wanted, run, chosen, arguments, settings, now)
 
 
 def _indices(
@@ -289,14 +336,16 @@ def _indices(
     arguments: Arguments,
     settings: Settings,
     now: datetime,
+    gone: _Gone,
 ) -> Iterator[Item | Refused]:
     def wanted(number: int, instrument: Instrument, interval: Interval, span: Window) -> Iterator[Window]:
         asked = askable_bars(instrument, interval, span)
         if interval is Interval.D1:
             return windows(asked, asked, interval, BATCH_LIMIT)
-        page = route.page_size(route.available(instrument, Kind.INDEX, interval, settings))
-        missing = asked if arguments.start else _open_bars(conn, number, instrument, interval, asked, now)
-        return windows(asked, missing, interval, min(page, BATCH_LIMIT))
+        series = _Series(conn, number, instrument, Kind.INDEX, interval, settings, now, gone)
+        # What is missing, and the newest of all.
+        chosen_bars = asked if arguments.start else sorted({*series.missing(asked), *asked[-_NEWEST:]})
+        return series.windows(asked, series.kept(asked, chosen_bars))
 
     # The benchmark first: the others' beta and correlation need its closes.
     ordered = sorted(chosen, key=lambda pair: pair[1].symbol != BENCHMARK)
@@ -330,45 +379,50 @@ def _bars(
                 yield item if refusal is None else Refused(item, refusal.reason, str(refusal))
 
 
-def _missing(
-    conn: psycopg.Connection,
-    number: int,
-    instrument: Instrument,
-    interval: Interval,
-    asked: Sequence[int],
-    now: datetime,
-) -> list[int]:
-    return coverage.missing(conn, number, interval, asked, now, partial(asked_as, instrument, interval))
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """The bars of an instrument: which of them are missing, which of these are kept by whom."""
 
+    conn: psycopg.Connection
+    number: int
+    instrument: Instrument
+    kind: Kind
+    interval: Interval
+    settings: Settings
+    now: datetime
+    gone: _Gone
 
-def _open_bars(
-    conn: psycopg.Connection,
-    number: int,
-    instrument: Instrument,
-    interval: Interval,
-    asked: Sequence[int],
-    now: datetime,
-) -> list[int]:
-    """The bars that are missing, and the newest of all."""
-    wanted = {*_missing(conn, number, instrument, interval, asked, now), *asked[-_NEWEST:]}
-    return [stamp for stamp in asked if stamp in wanted]
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The providers that can be asked."""
+        return route.available(self.instrument, self.kind, self.interval, self.settings)
 
+    @property
+    def page(self) -> int:
+        return min(route.page_size(self.names), BATCH_LIMIT)
 
-def windows(expected: Sequence[int], missing: Sequence[int], interval: Interval, page: int) -> Iterator[Window]:
-    """The fewest windows, each of at most ``page`` expected bars, that cover every missing bar.
+    def missing(self, asked: Sequence[int]) -> list[int]:
+        """What is neither there, nor known not to be, nor kept by nobody."""
+        return self._missing(asked, self.names)
 
-    :param expected: opening times of all expected bars, microseconds, ascending.
-    :param missing: those of them that are missing, ascending.
-    """
-    position = {moment: index for index, moment in enumerate(expected)}
-    begin = 0
-    while begin < len(missing):
-        limit = position[missing[begin]] + page
-        last = begin
-        while last + 1 < len(missing) and position[missing[last + 1]] < limit:
-            last += 1
-        yield Window(from_micros(missing[begin]), from_micros(missing[last]) + interval.delta)
-        begin = last + 1
+    def kept(self, asked: Sequence[int], wanted: Sequence[int]) -> list[Sequence[int]]:
+        """The wanted bars that somebody keeps, cut where a provider's reach ends; what nobody keeps is noted."""
+        reached = reach(self.names, self.interval, self.settings, self.now)
+        if reached.first is not None and asked and asked[0] < reached.first:
+            lost = self._missing(asked[: bisect_left(asked, reached.first)], None)
+            if lost:
+                window = Window(from_micros(lost[0]), from_micros(lost[-1]) + self.interval.delta)
+                coverage.record_unavailable(self.conn, self.number, self.interval, window, self.names, self.now)
+                self.gone.add(self.instrument.symbol, self.interval, reached.first, self.names)
+        return reached.parts(wanted)
+
+    def windows(self, asked: Sequence[int], parts: Sequence[Sequence[int]]) -> Iterator[Window]:
+        for part in parts:
+            yield from windows(asked, part, self.interval, self.page)
+
+    def _missing(self, asked: Sequence[int], names: Sequence[str] | None) -> list[int]:
+        stands_for = partial(asked_as, self.instrument, self.interval)
+        return coverage.missing(self.conn, self.number, self.interval, asked, self.now, stands_for, names)
 
 
 def _default_start(settings: Settings, interval: Interval, now: datetime) -> datetime:

@@ -230,6 +230,8 @@ class Settings(BaseModel):
     fintrack_history_start: str = "2020-01-01"
     fintrack_history_end: str = ""
     """ISO date at which the history of interest ends (exclusive); empty for today."""
+    fintrack_refetch_sessions: int = Field(3, ge=0, le=30)
+    """How many sessions before the newest are asked for again with it: their bars may have been corrected since."""
     fintrack_item_deadline_seconds: float = Field(120.0, gt=0)
     """How long an item may stay unfinished before reconcile enqueues it again."""
     fintrack_http_timeout_seconds: float = Field(15.0, gt=0)

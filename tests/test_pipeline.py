@@ -398,12 +398,12 @@ def test_a_quote_of_ones_own_is_checked_and_stored(
 
 def test_windows_end_where_the_history_of_interest_does(stages: Stages) -> None:
     _, items = stages.plan(
-        "fetch_historical_market_data", ["AAPL"], start="2012-01-01", end="2013-01-01", intervals=["1d", "1h"]
+        "fetch_historical_market_data", ["AAPL"], start="2025-01-01", end="2026-01-01", intervals=["1d", "1h"]
     )
     assert {str(item.interval) for item in items} == {"1d", "1h"}
     for item in items:
         assert item.window is not None
-        assert item.window.start >= datetime(2012, 1, 1, tzinfo=UTC)
-        assert item.window.end <= from_micros(0).replace(year=2013) + timedelta(days=1)
+        assert item.window.start >= datetime(2025, 1, 1, tzinfo=UTC)
+        assert item.window.end <= from_micros(0).replace(year=2026) + timedelta(days=1)
     with pytest.raises(UsageError, match="nothing lies between"):  # NOW lies before it
         stages.plan("fetch_historical_market_data", ["AAPL"], start="2026-06-18")

@@ -1,19 +1,14 @@
-"""Plans: arguments are refused before anything is written; windows cover what is missing and nothing twice."""
+"""Plans: arguments are refused before anything is written."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from fintrack_tasks.domain import AssetClass, Interval, to_micros
+from fintrack_tasks.domain import AssetClass
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.planning import check_arguments, windows
-
-DAY = 86_400_000_000
+from fintrack_tasks.planning import check_arguments
 
 
 @pytest.mark.parametrize(
@@ -36,6 +31,8 @@ DAY = 86_400_000_000
         ("fetch_historical_market_data", {"budget": "all"}, "real_time, gap_repair, deep_backfill"),
         ("fetch_historical_market_data", {"intervals": ["7q"]}, "1d, 1h, 15m"),
         ("fetch_market_data", {"start": "2013-01-01"}, "does not take start"),
+        ("fetch_market_data", {"refetch": True}, "does not take refetch"),
+        ("fetch_market_index_data", {"refetch": True}, "does not take refetch"),
         ("fetch_market_data", {"intervals": ["1d"], "end": "2013-01-01"}, "does not take intervals and end"),
         ("fetch_market_data", {"consensus": 1}, "2 to"),
         ("fetch_market_data", {"consensus": 99}, "2 to"),
@@ -66,33 +63,3 @@ def test_times_without_a_zone_are_read_as_utc_and_others_are_converted() -> None
     arguments = check_arguments("fetch_historical_market_data", start="2024-01-31", end="2024-02-01T02:00:00+02:00")
     assert arguments.start == datetime(2024, 1, 31, tzinfo=UTC)
     assert arguments.end == datetime(2024, 2, 1, tzinfo=UTC)
-
-
-@given(
-    days=st.sets(st.integers(0, 400), min_size=1, max_size=200),
-    data=st.data(),
-    page=st.integers(1, 60),
-)
-def test_windows_cover_every_missing_bar_and_hold_at_most_a_page_of_expected_ones(
-    days: set[int], data: st.DataObject, page: int
-) -> None:
-    start = to_micros(datetime(2020, 1, 1, tzinfo=UTC))
-    expected = [start + day * DAY for day in sorted(days)]
-    missing = sorted(data.draw(st.sets(st.sampled_from(expected))))
-    found = list(windows(expected, missing, Interval.D1, page))
-    spans = [(to_micros(w.start), to_micros(w.end)) for w in found]
-    for moment in missing:
-        assert sum(low <= moment < high for low, high in spans) == 1
-    for low, high in spans:
-        assert 1 <= sum(low <= moment < high for moment in expected) <= page
-    assert all(first[1] <= second[0] for first, second in pairwise(spans))
-
-
-def test_nothing_missing_means_no_window() -> None:
-    assert list(windows([0, DAY], [], Interval.D1, 10)) == []
-
-
-def test_a_run_of_missing_bars_is_cut_into_full_pages() -> None:
-    expected = [day * DAY for day in range(25)]
-    found = list(windows(expected, expected, Interval.D1, 10))
-    assert [(w.end - w.start) // timedelta(days=1) for w in found] == [10, 10, 5]

@@ -106,8 +106,14 @@ def _needs(connections: Connections, items: list[Item]) -> list[dict[str, Any]]:
 
 
 def _first(item: Item, settings: Settings) -> str:
-    """The first provider of an item's route; empty when nobody can answer, for lack of a key or altogether."""
-    return next(iter(route.available(item.instrument, item.kind, item.interval, settings)), "")
+    """The provider that is asked first: of the item's route the first that keeps its window, or the first.
+
+    Empty when nobody can answer, for lack of a key or altogether.
+    """
+    names, start = route.available(item.instrument, item.kind, item.interval, settings), item.window
+    limits = {name: route.kept_from(name, item.interval, settings, utc_now()) for name in names}
+    keeping = (name for name, limit in limits.items() if not limit or not start or limit <= start.start)
+    return next(keeping, next(iter(names), ""))
 
 
 def _seconds(requests: int, quotas: list[dict[str, Any]]) -> float:

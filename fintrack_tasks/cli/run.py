@@ -66,6 +66,9 @@ def run(
     consensus: Annotated[
         int | None, typer.Option(help="market-data: ask so many providers and store the median.", min=2)
     ] = None,
+    refetch: Annotated[
+        bool, typer.Option("--refetch", help="historical: ask for every bar of the span, whatever is there.")
+    ] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the run's end.", min=1)] = 900.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
 ) -> None:
@@ -77,6 +80,7 @@ def run(
         "end": end,
         "asset_class": asset_class,
         "consensus": consensus,
+        "refetch": refetch or None,
     }
     named = {name: value for name, value in named.items() if value is not None}
     arguments = check_arguments(NAMES[job], **named)
@@ -177,6 +181,7 @@ def _show(
                 "seconds": round(seconds, 3),
                 "run_id": str(summary.run_id),
                 "state": summary.state,
+                "note": summary.reason,
                 "failures": [{k: item[k] for k in ("symbol", "reason", "detail")} for item in failures],
             }
         )
@@ -188,7 +193,9 @@ def _show(
             [[summary.job, *counts(summary).values(), round(seconds, 1)]],
         )
     )
-    if not summary.items:
+    if summary.reason:
+        errors.print(f"not asked for: {summary.reason}", markup=False, soft_wrap=True)
+    elif not summary.items:
         errors.print(NOTHING, markup=False)
     console.print()
     console.print(table("written", [*rows, *(f"events in {t}" for t in sent)], [[*rows.values(), *sent.values()]]))

@@ -77,11 +77,20 @@ def show(
         item["waits_for"] = waits_for(item, now)
     if as_json:
         print_json(
-            {"run_id": run_id, "job": summary.job, "state": summary.state, **counts(summary), "item_list": found}
+            {
+                "run_id": run_id,
+                "job": summary.job,
+                "state": summary.state,
+                "note": summary.reason,
+                **counts(summary),
+                "item_list": found,
+            }
         )
         return
     title = f"run {run_id}: {summary.state}"
     console.print(table(title, ["job", *counts(summary)], [[summary.job, *counts(summary).values()]]))
+    if summary.reason:
+        console.print(f"note: {summary.reason}", markup=False, soft_wrap=True)
     console.print()
     names = (
         "symbol",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Instrument, Interval, Item, Kind
@@ -12,7 +13,17 @@ from fintrack_tasks.fetch import providers, quota
 from fintrack_tasks.fetch.providers.base import Facts
 from fintrack_tasks.settings import Settings
 
-__all__ = ["available", "before", "drain_seconds", "has_key", "next_provider", "page_size", "route", "table"]
+__all__ = [
+    "available",
+    "before",
+    "drain_seconds",
+    "has_key",
+    "kept_from",
+    "next_provider",
+    "page_size",
+    "route",
+    "table",
+]
 
 _ROUTES: Final[dict[AssetClass, tuple[str, ...]]] = {
     AssetClass.STOCK: ("yahoo_finance", "finnhub", "twelve_data", "alpha_vantage"),
@@ -93,6 +104,20 @@ def before(
     """The providers that are asked before ``source``; none where it does not stand on the route."""
     names = available(instrument, kind, interval, settings)
     return names[: names.index(source)] if source in names else ()
+
+
+def kept_from(name: str, interval: Interval | None, settings: Settings, now: datetime) -> datetime | None:
+    """From when on a provider keeps bars of an interval; ``None`` where it keeps all.
+
+    Counted back from the end of the history of interest where that is not now: the local market's ends in the past.
+    """
+    end = settings.fintrack_history_end
+    try:
+        last = datetime.fromisoformat(end) if end else now
+    except ValueError:
+        raise ConfigurationError(f"FINTRACK_HISTORY_END is no date: {end!r:.40}; write it as 2024-01-31") from None
+    last = last if last.tzinfo else last.replace(tzinfo=UTC)
+    return providers.provider(name).facts.kept_from(interval, min(last, now))
 
 
 def page_size(names: Iterable[str]) -> int:

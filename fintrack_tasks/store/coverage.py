@@ -5,25 +5,48 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 import psycopg
 
-from fintrack_tasks.domain import Interval, Item, from_micros, to_micros
+from fintrack_tasks.domain import Interval, Item, Window, from_micros, to_micros
 
-__all__ = ["missing", "record_absent", "record_empty"]
+__all__ = ["missing", "record_absent", "record_empty", "record_unavailable"]
 
 _SETTLED: Final = timedelta(days=3)
 """A provider may be late: an absence that was seen sooner after the bar's time is asked about again."""
 _ASKED_LATELY: Final = timedelta(hours=20)
 _CONFIRMATIONS: Final = 2
 """A provider may also be wrong for a moment (rows of nulls): an absence is final once it was seen on two days."""
+_NOT_KEPT: Final = timedelta(days=30)
+"""What nobody on the route keeps is asked for again after so long: a provider's limits may change."""
 
 _RECORD: Final = """
 INSERT INTO fintrack.coverage AS known (instrument_id, interval, window_start, window_end, state, item_id, checked_at)
 VALUES (%s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (instrument_id, interval, window_start, window_end)
+DO UPDATE SET state = excluded.state, item_id = excluded.item_id, providers = NULL,
+              (confirmations, checked_at) = (
+                  SELECT CASE WHEN known.state <> excluded.state OR known.providers IS NOT NULL THEN 1
+                              ELSE known.confirmations + (later)::integer END,
+                         CASE WHEN later OR known.state <> excluded.state OR known.providers IS NOT NULL
+                              THEN excluded.checked_at ELSE known.checked_at END
+                  FROM (SELECT excluded.checked_at - known.checked_at >= %s) AS seen(later))
+"""
+
+_RECORD_NOT_KEPT: Final = """
+WITH touched AS (
+    DELETE FROM fintrack.coverage WHERE instrument_id = %(instrument)s AND interval = %(interval)s
+      AND state = 'unavailable' AND providers = %(providers)s AND window_start <= %(end)s AND window_end >= %(start)s
+    RETURNING window_start, window_end
+)
+INSERT INTO fintrack.coverage AS known
+    (instrument_id, interval, window_start, window_end, state, item_id, checked_at, providers)
+SELECT %(instrument)s, %(interval)s, least(%(start)s, min(window_start)), greatest(%(end)s, max(window_end)),
+       'unavailable', %(item)s, %(now)s, %(providers)s FROM touched
+ON CONFLICT (instrument_id, interval, window_start, window_end)
 DO UPDATE SET state = excluded.state, item_id = excluded.item_id, checked_at = excluded.checked_at,
-              confirmations = known.confirmations + 1
+              providers = excluded.providers, confirmations = 1
 """
 
 
@@ -34,10 +57,13 @@ def missing(
     expected: Sequence[int],
     now: datetime,
     stands_for: Callable[[Sequence[int]], Sequence[int]] = list,
+    asked: Sequence[str] | None = None,
 ) -> list[int]:
     """The expected bars (opening times, microseconds, ascending) that are neither final nor confirmed absent.
 
     :param stands_for: which expected stamp each stored one is.
+    :param asked: the providers that could be asked for them: what none of these keeps is not missing but unavailable.
+        A provider that was not there when that was found is still to be asked.
     """
     if not expected:
         return []
@@ -51,8 +77,14 @@ def missing(
     spans = conn.execute(
         "SELECT window_start, window_end FROM fintrack.coverage WHERE instrument_id = %s AND interval = %s"
         " AND window_end > %s AND window_start <= %s"
-        " AND (checked_at > window_end + %s AND confirmations >= %s OR checked_at > %s) ORDER BY window_start",
-        (instrument_id, interval.value, first, last, _SETTLED, _CONFIRMATIONS, now - _ASKED_LATELY),
+        " AND CASE WHEN providers IS NULL"
+        " THEN checked_at > window_end + %s AND confirmations >= %s OR checked_at > %s"
+        " ELSE providers @> %s::text[] AND checked_at > %s END ORDER BY window_start",
+        (
+            *(instrument_id, interval.value, first, last),
+            *(_SETTLED, _CONFIRMATIONS, now - _ASKED_LATELY),
+            *(None if asked is None else list(asked), now - _NOT_KEPT),
+        ),
     ).fetchall()
     absent = [(to_micros(start), to_micros(end)) for start, end in spans]
     return [stamp for stamp in _outside(expected, absent) if stamp not in final]
@@ -74,7 +106,8 @@ def record_empty(conn: psycopg.Connection, item: Item, now: datetime) -> None:
     if item.window and item.interval:
         window = (min(item.window.start, now), min(item.window.end, now))
         if window[0] < window[1]:
-            conn.execute(_RECORD, (item.instrument_id, item.interval.value, *window, "empty", item.id, now))
+            values = (item.instrument_id, item.interval.value, *window, "empty", item.id, now, _ASKED_LATELY)
+            conn.execute(_RECORD, values)
 
 
 def record_absent(conn: psycopg.Connection, item: Item, absent: Sequence[int], now: datetime) -> None:
@@ -88,11 +121,31 @@ def record_absent(conn: psycopg.Connection, item: Item, absent: Sequence[int], n
             spans[-1][1] = stamp + step
         else:
             spans.append([stamp, stamp + step])
+    told = ("unavailable", item.id, now, _ASKED_LATELY)
     with conn.cursor() as cursor:
         cursor.executemany(
             _RECORD,
-            [
-                (item.instrument_id, item.interval.value, from_micros(a), from_micros(b), "unavailable", item.id, now)
-                for a, b in spans
-            ],
+            [(item.instrument_id, item.interval.value, *map(from_micros, span), *told) for span in spans],
         )
+
+
+def record_unavailable(
+    conn: psycopg.Connection,
+    instrument_id: int,
+    interval: Interval,
+    window: Window,
+    providers: Sequence[str],
+    now: datetime,
+    item_id: UUID | None = None,
+) -> None:
+    """A window that none of these providers keeps; what touches one of the same providers is one with it."""
+    values = {
+        "instrument": instrument_id,
+        "interval": interval.value,
+        "start": window.start,
+        "end": window.end,
+        "providers": sorted(providers),
+        "item": item_id,
+        "now": now,
+    }
+    conn.execute(_RECORD_NOT_KEPT, values)

@@ -6,7 +6,7 @@ An item belongs to the newest generation of its message: one that reconcile enqu
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -50,11 +50,15 @@ _RUNNING_AT_MOST: Final = timedelta(hours=12)
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """What a fetch finds: ``stale`` when it has nothing to do, a ``payload`` when the answer is kept already."""
+    """What a fetch finds: ``stale`` when it has nothing to do, a ``payload`` when the answer is kept already.
+
+    ``attempts`` are those that gave no rows so far, as :func:`attempt` notes them.
+    """
 
     stale: bool
     payload: Payload | None = None
     provider: str | None = None
+    attempts: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +98,17 @@ def create_run(
     items: Sequence[Item],
     deadline_at: datetime,
     now: datetime,
+    reason: str | None = None,
 ) -> None:
-    """Write a run and its items, all or none, before any of them is enqueued."""
+    """Write a run and its items, all or none, before any of them is enqueued.
+
+    :param reason: why something that was asked for is no item.
+    """
     with conn.transaction():
         conn.execute(
-            "INSERT INTO fintrack.runs (id, job, arguments, state, created_at) VALUES (%s, %s, %s, 'running', %s)",
-            (run_id, job, json.dumps(arguments), now),
+            "INSERT INTO fintrack.runs (id, job, arguments, state, reason, created_at)"
+            " VALUES (%s, %s, %s, 'running', %s, %s)",
+            (run_id, job, json.dumps(arguments), reason, now),
         )
         with (
             conn.cursor() as cursor,
@@ -141,16 +150,16 @@ def running_run(conn: psycopg.Connection, job: str, now: datetime) -> UUID | Non
 def begin(conn: psycopg.Connection, item: Item) -> Begin:
     """Whether this message may work on its item, and what is kept of it already. Reads only."""
     row = conn.execute(
-        "SELECT finished_at IS NOT NULL OR generation > %s, state, payload_sha, provider FROM fintrack.run_items"
-        " WHERE id = %s",
+        "SELECT finished_at IS NOT NULL OR generation > %s, state, payload_sha, provider, attempt_log"
+        " FROM fintrack.run_items WHERE id = %s",
         (item.generation, item.id),
     ).fetchone()
     if row is None or row[0]:
         return Begin(stale=True)
-    _, state, sha256, provider = row
+    _, state, sha256, provider, attempts = row
     if item.resume and state == ItemState.FETCHED and sha256:
-        return Begin(stale=False, payload=payloads.get(conn, sha256), provider=provider)
-    return Begin(stale=False)
+        return Begin(False, payloads.get(conn, sha256), provider, attempts)
+    return Begin(stale=False, attempts=attempts)
 
 
 def fetched(conn: psycopg.Connection, item: Item, payload: Payload) -> None:
@@ -178,10 +187,12 @@ def attempt(
     now: datetime,
     until: datetime | None = None,
     asked: bool = True,
+    earliest: datetime | None = None,
 ) -> list[dict[str, Any]]:
     """Note an attempt that gave no rows; returns all attempts so far, oldest first.
 
     :param until: when the provider may be asked again, where that is known.
+    :param earliest: from when on the provider keeps what was asked for, where it said so.
     :param asked: False when it was held back before the provider was asked.
     """
     entry: dict[str, Any] = {"provider": provider, "reason": reason, "detail": detail[:500], "at": now.isoformat()}
@@ -189,6 +200,8 @@ def attempt(
         entry["until"] = until.isoformat()
     if not asked:
         entry["asked"] = False
+    if earliest:
+        entry["earliest"] = earliest.isoformat()
     row = conn.execute(
         "UPDATE fintrack.run_items SET state = 'queued', payload_sha = NULL,"
         # An answer was counted when it was kept; what was asked without one is counted here.

@@ -81,7 +81,7 @@ def _dispatch(task: JobTask, scheduled: bool, run_id: str | None, **named: Any) 
     count = enqueue(plan.items)
     if not count:
         publish_soon()
-    log.info("run_dispatched", job=job, run=str(plan.run_id), items=count)
+    log.info("run_dispatched", job=job, run=str(plan.run_id), items=count, **({"note": plan.note} if plan.note else {}))
     return {"run_id": str(plan.run_id), "items": count}
 
 
@@ -117,12 +117,14 @@ def fetch_historical_market_data(
     end: str | None = None,
     asset_class: str | None = None,
     budget: str | None = None,
+    refetch: bool = False,
     scheduled: bool = False,
     run_id: str | None = None,
 ) -> dict[str, Any]:
     """Fetch the bars that are missing between ``start`` and ``end`` (ISO dates, the end exclusive).
 
     :param intervals: of ``1d``, ``1h``, ``15m``; default ``["1d"]``.
+    :param refetch: ask for every bar from ``start`` on, whatever is there; what differs becomes a revision.
     :param budget: ``gap_repair`` (the default) or ``deep_backfill``, which leaves more of each quota to others.
     :returns: ``{"run_id": str, "items": int}``; an item is one window of one instrument and interval.
     """
@@ -136,6 +138,7 @@ def fetch_historical_market_data(
         end=end,
         asset_class=asset_class,
         budget=budget,
+        refetch=refetch or None,
     )
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fintrack_tasks.domain import Interval, ItemState, Kind, to_micros
-from fintrack_tasks.store import coverage, ledger, load
+from fintrack_tasks.domain import Instrument, Interval, ItemState, Kind, Window, to_micros
+from fintrack_tasks.store import coverage, instruments, ledger, load
 from fintrack_tasks.store.coverage import _outside
 from tests.store.items import DAY, NOW, bars, event, make_run
 
@@ -56,6 +56,55 @@ def test_bars_that_an_answer_left_out_are_unavailable_and_neighbours_share_a_spa
     ).fetchall()
     assert spans == [(FIRST, timedelta(days=2), "unavailable"), (FIRST + 4 * DAY, timedelta(days=1), "unavailable")]
     assert coverage.missing(conn, item.instrument_id, Interval.D1, days, NOW) == [days[2], days[3], days[5]]
+
+
+def unavailable(conn: psycopg.Connection, days: tuple[int, int], *providers: str, at: datetime = NOW) -> int:
+    number, _ = instruments.ensure(conn, [Instrument.of("AAPL")])["AAPL"]
+    window = Window(FIRST + days[0] * DAY, FIRST + days[1] * DAY)
+    coverage.record_unavailable(conn, number, Interval.D1, window, providers, at)
+    return number
+
+
+@pytest.mark.integration
+def test_what_nobody_on_the_route_keeps_is_asked_for_again_when_somebody_else_can_be(conn: psycopg.Connection) -> None:
+    """yfinance#636: 1h of more than 730 days ago; the next night nobody new is there."""
+    days = stamps(6)
+    number = unavailable(conn, (0, 4), "yahoo_finance", "finnhub")
+    for asked, found in (
+        (["yahoo_finance"], days[4:]),
+        (["yahoo_finance", "finnhub"], days[4:]),
+        (["yahoo_finance", "twelve_data"], days),
+        (None, days),  # it is not there: what is put together of these bars is not complete
+    ):
+        assert coverage.missing(conn, number, Interval.D1, days, NOW + DAY, asked=asked) == found
+    assert coverage.missing(conn, number, Interval.D1, days, NOW + 31 * DAY, asked=["finnhub"]) == days
+
+
+@pytest.mark.integration
+def test_what_is_not_kept_grows_day_by_day_as_one_range_and_a_word_of_others_stands_beside_it(
+    conn: psycopg.Connection,
+) -> None:
+    for last in (4, 5, 6):
+        unavailable(conn, (0 if last == 4 else last - 1, last), "yahoo_finance", at=NOW + last * DAY)
+    unavailable(conn, (0, 6), "yahoo_finance", at=NOW + 7 * DAY)
+    unavailable(conn, (6, 7), "twelve_data")
+    found = conn.execute("SELECT window_start, window_end, providers, checked_at FROM fintrack.coverage ORDER BY 1")
+    assert found.fetchall() == [
+        (FIRST, FIRST + 6 * DAY, ["yahoo_finance"], NOW + 7 * DAY),
+        (FIRST + 6 * DAY, FIRST + 7 * DAY, ["twelve_data"], NOW),
+    ]
+
+
+@pytest.mark.integration
+def test_an_empty_answer_confirms_none_of_what_was_not_kept_nor_twice_on_one_day(conn: psycopg.Connection) -> None:
+    _, [item] = make_run(conn, ["AAPL"], Kind.BARS)
+    assert item.window
+    coverage.record_unavailable(conn, item.instrument_id, Interval.D1, item.window, ["yahoo_finance"], NOW - 9 * DAY)
+    confirmed = []
+    for at in (NOW, NOW + DAY / 4, NOW + DAY):
+        coverage.record_empty(conn, item, at)
+        confirmed += conn.execute("SELECT state, confirmations, providers FROM fintrack.coverage").fetchall()
+    assert confirmed == [("empty", 1, None), ("empty", 1, None), ("empty", 2, None)]
 
 
 @given(

@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any, Final
@@ -27,7 +27,6 @@ __all__ = [
     "column",
     "currency",
     "epoch_micros",
-    "first_kept",
     "json_body",
     "label",
     "number",
@@ -80,15 +79,6 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return min(max(0.0, (moment - now).total_seconds()), _LONGEST_PAUSE)
-
-
-def first_kept(now: datetime, days: int) -> datetime:
-    """The first midnight UTC from which on bars are kept for so many days, an hour at the least to spare.
-
-    What is kept moves with the provider's clock: the very first moment would be gone by the time it is asked for.
-    """
-    oldest = (now - timedelta(days=days) + timedelta(hours=25)).astimezone(UTC)
-    return oldest.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def json_body(response: HttpResponse, *, quoted: bool = True) -> Any:

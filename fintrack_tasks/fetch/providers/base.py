@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Protocol, runtime_checkable
 
 from fintrack_tasks.domain import ORIGIN_HEADER, AssetClass, Batch, Instrument, Interval, Kind, Window
@@ -25,7 +25,17 @@ __all__ = [
     "Profiling",
     "Provider",
     "Quota",
+    "first_kept",
 ]
+
+
+def first_kept(now: datetime, days: int) -> datetime:
+    """The first midnight UTC from which on bars are kept for so many days, an hour at the least to spare.
+
+    What is kept moves with the provider's clock: the very first moment would be gone by the time it is asked for.
+    """
+    oldest = (now - timedelta(days=days) + timedelta(hours=25)).astimezone(UTC)
+    return oldest.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +88,15 @@ class Facts:
     headers: Mapping[str, str] = field(default_factory=dict)
     without: frozenset[tuple[AssetClass, Kind]] = frozenset()
     """Combinations of the above that the provider does not have, or not in any plan that can be relied on."""
+    kept_days: Mapping[Interval, int] = field(default_factory=dict)
+    """For how many days back bars of an interval are kept; all that there are where it is not named."""
     largest_body: int = 8 * 1024 * 1024
     """Bytes, decompressed; a larger answer is refused."""
+
+    def kept_from(self, interval: Interval | None, now: datetime) -> datetime | None:
+        """The first moment for which bars can be asked; ``None`` where there is no such limit."""
+        days = self.kept_days.get(interval) if interval else None
+        return None if days is None else first_kept(now, days)
 
     def serves(
         self, asset_class: AssetClass, kind: Kind, interval: Interval | None = None, *, any_plan: bool = False

@@ -35,13 +35,12 @@ from fintrack_tasks.fetch.providers.answers import (
     MOST_ROWS,
     column,
     epoch_micros,
-    first_kept,
     json_body,
     number,
     price_time,
     raise_for_status,
 )
-from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, KeyUse, Quota
+from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, KeyUse, Quota, first_kept
 
 __all__ = ["PROVIDER", "Finnhub"]
 

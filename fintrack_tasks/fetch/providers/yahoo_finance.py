@@ -31,7 +31,6 @@ from fintrack_tasks.fetch.providers.answers import (
     column,
     currency,
     epoch_micros,
-    first_kept,
     json_body,
     label,
     number,
@@ -42,7 +41,7 @@ from fintrack_tasks.fetch.providers.answers import (
     text,
     time_zone,
 )
-from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, Quota
+from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, Quota, first_kept
 from fintrack_tasks.fetch.providers.live_rows import is_snapshot, merged, newer
 
 __all__ = ["PROVIDER", "YahooFinance"]
@@ -83,6 +82,7 @@ class YahooFinance:
         kinds=frozenset(Kind),
         intervals=frozenset(Interval),
         page_size=1000,
+        kept_days={Interval.H1: 730, Interval.M15: 60},
         # Not published; a rate that is commonly held to be safe.
         quotas=(Quota(5, 1.0), Quota(100, 60.0)),
         headers={"User-Agent": _BROWSER, "Accept": "application/json"},

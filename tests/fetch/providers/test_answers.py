@@ -16,7 +16,6 @@ from fintrack_tasks.errors import MalformedError, NoPriceError
 from fintrack_tasks.fetch import providers
 from fintrack_tasks.fetch.providers.answers import (
     currency,
-    first_kept,
     json_body,
     label,
     number,
@@ -24,7 +23,7 @@ from fintrack_tasks.fetch.providers.answers import (
     statement,
     text,
 )
-from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
+from fintrack_tasks.fetch.providers.base import Ask, HttpResponse, first_kept
 
 NOW = datetime(2026, 11, 27, 21, 0, tzinfo=UTC)
 WINDOW = Window(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 10, tzinfo=UTC))
