@@ -334,14 +334,14 @@ def _agreed(
         with database.connection() as conn:
             ledger.wait(conn, item, now, settings.fintrack_item_deadline_seconds)
         return Retry(following, 0.0, 0)
-    return combine(held, settings.fintrack_consensus_deviation_bps)
+    return combine(held, settings.fintrack_consensus_deviation_bps, item.consensus)
 
 
 def _combined(item: Item, *, database: Database, settings: Settings) -> Batch | None:
     """What the providers that answered say together; ``None`` when none did."""
     with database.connection() as conn:
         held = opinions.held(conn, item)
-    return combine(held, settings.fintrack_consensus_deviation_bps) if held else None
+    return combine(held, settings.fintrack_consensus_deviation_bps, item.consensus) if held else None
 
 
 def fail(

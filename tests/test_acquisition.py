@@ -756,8 +756,9 @@ def test_a_provider_that_gives_no_price_is_left_out_wherever_it_stands_on_the_ro
     assert agreed.load(item, batch) == Ended("loaded")
     assert conn.execute("SELECT source, price FROM fintrack.quotes").fetchall() == [("consensus", Decimal("429.52"))]
     assert [entry[:2] for entry in agreed.attempts(item)] == [(broken, reason)] * tries
-    [(_, _, detail)] = measures(conn, item.run_id)
+    [(_, _, detail), (metric, count, short)] = measures(conn, item.run_id)
     assert detail["prices"].keys() == set(THREE) - {broken}
+    assert (metric, count, short["wanted"]) == ("consensus_answers", 2, 3)
 
 
 def test_an_answer_without_a_price_does_not_keep_the_others_from_being_asked(begin: Begin, market: Running) -> None:
@@ -775,9 +776,18 @@ def test_where_one_alone_answers_its_price_stands_under_its_own_name(
     for name in ("finnhub", "yahoo_finance"):
         market.control.add_fault("html", provider=name)
     [item] = agreed.plan("AAPL", consensus=3)
-    agreed.load(item, agreed.follow(item, "finnhub")[1])
+    batch = agreed.follow(item, "finnhub")[1]
+    assert isinstance(batch, Batch)
+    checked = pipeline.validate(item, batch, database=agreed.database, settings=agreed.settings, now=NOW)
+    assert isinstance(checked, Batch)
+    agreed.load(item, checked)
     assert conn.execute("SELECT source FROM fintrack.quotes").fetchall() == [("twelve_data",)]
     assert agreed.row(item)["provider"] == "twelve_data"
+    # Said in the item, in the measures of its run, and on the row itself.
+    said = "1 of 3 providers: twelve_data"
+    assert agreed.row(item)["detail"] == said
+    assert [(metric, value) for metric, value, _ in measures(conn, item.run_id)][1:] == [("consensus_answers", 1)]
+    assert conn.execute("SELECT symbol, rule, detail FROM data_flags").fetchall() == [("AAPL", "short_consensus", said)]
 
 
 def test_where_nobody_answers_the_item_ends_as_it_would_alone(agreed: Fetching, market: Running) -> None:

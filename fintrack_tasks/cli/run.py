@@ -118,9 +118,11 @@ def follow_run(name: str, named: dict[str, Any], began: float, *, timeout: float
             rows = report.rows_of_run(conn, run_id)
             failures = ledger.items(conn, run_id, states=("failed",))
             sent = report.events_of_run(conn, run_id)
+            noted = ledger.items(conn, run_id, states=("loaded",)) if named.get("consensus") else []
         topics = (connections.settings.kafka_topic_market_data, connections.settings.kafka_topic_notifications)
     counted = {topic: sent.get(topic, 0) for topic in topics}
-    _show(summary, rows, counted, failures, time.monotonic() - began, as_json=as_json)
+    short = [item for item in noted if item["detail"]]
+    _show(summary, rows, counted, failures, short, time.monotonic() - began, as_json=as_json)
     if followed.outage:
         raise followed.outage
     if not followed.complete or summary.failed:
@@ -168,6 +170,7 @@ def _show(
     rows: dict[str, int],
     sent: dict[str, int],
     failures: list[dict[str, Any]],
+    short: list[dict[str, Any]],
     seconds: float,
     *,
     as_json: bool,
@@ -183,6 +186,7 @@ def _show(
                 "state": summary.state,
                 "note": summary.reason,
                 "failures": [{k: item[k] for k in ("symbol", "reason", "detail")} for item in failures],
+                "short_consensus": [{k: item[k] for k in ("symbol", "detail")} for item in short],
             }
         )
         return
@@ -208,5 +212,9 @@ def _show(
                 [[i["symbol"], i["interval"], i["reason"], i["detail"]] for i in failures[:20]],
             )
         )
+    if short:
+        console.print()
+        rows_of = [[item["symbol"], item["detail"]] for item in short[:20]]
+        console.print(table("answered by fewer providers than were asked for", ["symbol", "answered"], rows_of))
     if waiting := summary.items - summary.loaded - summary.empty - summary.failed:
         console.print(f"{waiting} items are still on their way; follow them with: fintrack runs show {summary.run_id}")

@@ -46,7 +46,7 @@ WITH item AS (
     SELECT id, pg_advisory_xact_lock({_ORDER_LOCK}, instrument_id) FROM fintrack.run_items
     WHERE id = %(item)s AND finished_at IS NULL FOR UPDATE
 ), written AS ({_MERGE_QUOTE}), ended AS (
-    UPDATE fintrack.run_items r SET state = 'loaded', reason = NULL, detail = NULL, provider = %(source)s,
+    UPDATE fintrack.run_items r SET state = 'loaded', reason = NULL, detail = %(note)s, provider = %(source)s,
            rows_loaded = 1, finished_at = %(now)s
     FROM item WHERE r.id = item.id
 ), told AS (
@@ -158,7 +158,8 @@ def merge_quote(conn: psycopg.Connection, item: Item, batch: Batch, event: Event
 def _quote_values(item: Item, batch: Batch, event: Event, now: datetime) -> dict[str, Any]:
     row = batch.row(0)
     values = {name: row.get(name) for name in _QUOTE_COLUMNS}
-    return {**_common(item, batch, event, now), **values, "timestamp": from_micros(row["timestamp"])}
+    told = {"timestamp": from_micros(row["timestamp"]), "note": batch.meta.get("note")}
+    return {**_common(item, batch, event, now), **values, **told}
 
 
 def load_bars(

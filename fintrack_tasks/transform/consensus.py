@@ -19,7 +19,7 @@ _MOST: Final = Decimal(10) ** 12
 """Basis points; more is rubbish and is told as this much, so that one provider's rubbish ends no item of the others."""
 
 
-def combine(quotes: Sequence[Batch], deviation_bps: float) -> Batch:
+def combine(quotes: Sequence[Batch], deviation_bps: float, wanted: int = 1) -> Batch:
     """The median quote of at least one provider's quotes, with the measures of their agreement in ``meta``.
 
     Prices are compared in the currency that most of them name (of as many, the first by name); those in another one are
@@ -29,7 +29,8 @@ def combine(quotes: Sequence[Batch], deviation_bps: float) -> Batch:
     provider's book (bid, ask) is kept only when the price is that provider's.
 
     ``meta["metrics"]`` holds ``provider_spread_bps``, (highest - lowest) / median, and for each provider that lies
-    further than ``deviation_bps`` from the median a ``provider_deviation_bps``; both in basis points.
+    further than ``deviation_bps`` from the median a ``provider_deviation_bps``; both in basis points. Where fewer than
+    ``wanted`` were compared there is a ``consensus_answers``, their number, and ``meta["note"]`` says so.
     """
     counts = Counter(quote.currency for quote in quotes if quote.currency)
     currency = min(counts, key=lambda each: (-counts[each], each), default=None)
@@ -42,13 +43,18 @@ def combine(quotes: Sequence[Batch], deviation_bps: float) -> Batch:
         row |= {name: [None] for name in ("bid", "ask") if name in row}
     row |= {"price": [format(middle, "f")], "timestamp": [max(q.columns["timestamp"][0] for q in compared)]}
     left_out = {q.source: str(q.currency) for q in quotes if q.currency not in (currency, None)}
+    metrics, note = _metrics(prices, middle, deviation_bps, left_out), {}
+    if len(compared) < wanted:
+        note = {"note": f"{len(compared)} of {wanted} providers: {', '.join(sorted(prices))}"}
+        detail = {"wanted": wanted, "answered": sorted(prices), **note}
+        metrics.append({"metric": "consensus_answers", "value": str(len(compared)), "detail": detail})
     return Batch(
         kind=nearest.kind,
         symbol=nearest.symbol,
         source=SOURCE if len(compared) > 1 else nearest.source,
         columns=row,
         currency=currency,
-        meta={**nearest.meta, "metrics": _metrics(prices, middle, deviation_bps, left_out)},
+        meta={**nearest.meta, "metrics": metrics, **note},
     )
 
 

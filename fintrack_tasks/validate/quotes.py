@@ -37,6 +37,8 @@ def check_quotes(batch: Batch, context: Context, now: int, limits: Limits) -> li
             said = metric["detail"]
             detail = f"{said['provider']} said {said['price']}, {metric['value']} basis points off {said['median']}"
             found.append(finding("provider_disagreement", 0, detail[:300]))
+        elif metric.get("metric") == "consensus_answers":
+            found.append(finding("short_consensus", 0, str(metric["detail"]["note"])[:300]))
     return found
 
 

@@ -211,6 +211,12 @@ RULES: Final = {
             needs="stored",
             thresholds=("disagreement",),
         ),
+        Rule(
+            "short_consensus",
+            Layer.PROVIDERS,
+            FLAG,
+            "of a quote for which several providers were to be asked as many answered as were wanted",
+        ),
     )
 }
 """Every rule by its name, in the order of the layers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -18,7 +19,28 @@ def test_a_run_without_items_says_why_there_are_none(items: int, capsys: pytest.
     summary = RunSummary(
         uuid7(), "fetch_historical_market_data", "finished", None, NOW, NOW, items, 0, 0, items, 0, 0, 0
     )
-    run._show(summary, {"quotes": 0}, {"market-data": 0}, [], 0.5, as_json=False)
+    run._show(summary, {"quotes": 0}, {"market-data": 0}, [], [], 0.5, as_json=False)
     said = " ".join(capsys.readouterr().err.split())
     assert ("nothing was to be fetched: no bar is missing" in said) is not items
     assert ("--start and --end" in said) is not items
+
+
+def test_what_nobody_keeps_is_said_in_place_of_a_guess(capsys: pytest.CaptureFixture[str]) -> None:
+    note = "1h bars of AAPL before 2024-11-29 are not kept by yahoo_finance"
+    summary = RunSummary(uuid7(), "fetch_historical_market_data", "finished", note, NOW, NOW, 0, 0, 0, 0, 0, 0, 0)
+    run._show(summary, {"quotes": 0}, {"market-data": 0}, [], [], 0.5, as_json=False)
+    said = " ".join(capsys.readouterr().err.split())
+    assert said == f"not asked for: {note}"
+    run._show(summary, {"quotes": 0}, {"market-data": 0}, [], [], 0.5, as_json=True)
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["note"] == note
+
+
+def test_a_consensus_of_fewer_providers_than_were_asked_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    summary = RunSummary(uuid7(), "fetch_market_data", "finished", None, NOW, NOW, 1, 0, 0, 1, 0, 0, 0)
+    short = [{"symbol": "AAPL", "detail": "1 of 3 providers: twelve_data"}]
+    run._show(summary, {"quotes": 1}, {"market-data": 1}, [], short, 0.5, as_json=False)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "answered by fewer providers than were asked for" in said
+    assert "1 of 3 providers: twelve_data" in said
+    run._show(summary, {"quotes": 1}, {"market-data": 1}, [], short, 0.5, as_json=True)
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["short_consensus"] == short

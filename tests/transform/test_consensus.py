@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -56,6 +57,22 @@ def test_one_quote_stays_what_it_is_under_its_providers_name() -> None:
     assert (combined.source, combined.columns, combined.currency) == ("coinbase", only.columns, "USD")
     [spread] = combined.meta["metrics"]
     assert (spread["metric"], spread["value"]) == ("provider_spread_bps", "0.0000")
+
+
+@pytest.mark.parametrize("wanted", [1, 2, 3])
+def test_who_answers_for_fewer_than_were_wanted_is_said(wanted: int) -> None:
+    combined = combine([quote("b", "1"), quote("a", "1")], 50, wanted)
+    short = [each for each in combined.meta["metrics"] if each["metric"] == "consensus_answers"]
+    if wanted <= 2:
+        assert (short, combined.meta.get("note")) == ([], None)
+        return
+    [measure] = short
+    assert (measure["value"], measure["detail"]["wanted"], measure["detail"]["answered"]) == ("2", 3, ["a", "b"])
+    assert combined.meta["note"] == "2 of 3 providers: a, b"
+    alone = combine([quote("a", "1")], 50, 3)
+    assert (alone.source, alone.meta["note"]) == ("a", "1 of 3 providers: a")
+    other = combine([quote("a", "1"), replace(quote("b", "1"), currency="JPY"), quote("c", "1")], 50, 3)
+    assert other.meta["note"] == "2 of 3 providers: a, c"  # one in another currency was not compared
 
 
 def test_several_are_a_consensus() -> None:
