@@ -276,3 +276,28 @@ def test_flower_does_not_start_with_what_is_no_login(tmp_path: Path) -> None:
     )
     assert done.returncode != 0
     assert done.stderr.splitlines()[-1] == "Flower: FLOWER_BASIC_AUTH must be user:password, of ASCII characters"
+
+
+def test_flower_remembers_few_tasks_and_the_operator_may_say_how_many() -> None:
+    code = (
+        "import flower.command; from fintrack_tasks import app; from flower.options import options; app.main;"
+        "flower.command.apply_env_options(); print(options.max_tasks, options.tasks_columns, options.conf)"
+    )
+    for environment, most in (({}, 5000), ({"FLOWER_MAX_TASKS": "20000"}, 20_000)):
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("FLOWER_")}
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(
+            command, env={**clean, **environment}, capture_output=True, text=True, check=True, timeout=60
+        )
+        assert done.stdout.split() == [str(most), "name,args,state,received,runtime,worker,uuid", "/dev/null"]
+
+
+def test_what_runs_every_few_minutes_does_not_bury_flowers_list() -> None:
+    from fintrack_tasks import celeryconfig
+    from fintrack_tasks.app import app
+
+    app.loader.import_default_modules()
+    often = {entry["task"] for entry in celeryconfig.beat_schedule.values() if isinstance(entry["schedule"], float)}
+    assert often >= {"fintrack.publish", "fintrack.reconcile"}
+    assert [name for name in sorted(often) if app.tasks[name].send_events] == []
+    assert not celeryconfig.task_send_sent_event

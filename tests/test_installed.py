@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_flower_guard import CELERY, answer, flower
+
 ROOT = Path(__file__).parent.parent
 
 CONFIGURED = (
@@ -129,4 +131,15 @@ def test_celerys_own_command_takes_the_application_alone_from_the_working_folder
     celery = Path(sys.executable).with_name("celery")
     done = run(installed, hostile, str(celery), "-A", "fintrack_tasks", *command.split())
     assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "executed").exists(), (tmp_path / "executed").read_text()
+
+
+def test_flower_from_the_wheel_is_guarded_too(installed: Path, hostile: Path, tmp_path: Path) -> None:
+    (hostile / "fintrack_tasks.py").unlink()
+    (hostile / ".env").write_text("FLOWER_ADDRESS=0.0.0.0\nFLOWER_BASIC_AUTH=person:word\n")
+    with flower(CELERY, hostile, PYTHONPATH=str(installed)) as (url, _):
+        assert answer(f"{url}/api/task/types").status_code == 401
+        assert answer(f"{url}/api/task/types", auth=("person", "word")).status_code == 200
+        foreign = {"Origin": "http://evil.example"}
+        assert answer(f"{url}/api/task/types", auth=("person", "word"), headers=foreign).status_code == 403
     assert not (tmp_path / "executed").exists(), (tmp_path / "executed").read_text()

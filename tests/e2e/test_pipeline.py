@@ -278,7 +278,15 @@ def test_celery_answers_a_ping_flower_shows_the_workers_and_beat_ticks(pipeline:
     api = requests.get(f"http://127.0.0.1:{port}/api/workers?refresh=1", auth=person, timeout=20)
     assert api.status_code == 200
     assert {name.split("@")[0] for name in api.json()} == {"fetch1", "etl1", "ops", "publish"}
+    pipeline.run("market-data", "--symbols", "MSFT")
     deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        tasks = requests.get(f"http://127.0.0.1:{port}/api/tasks", auth=person, timeout=20).json().values()
+        if ("fintrack.load", "(MSFT quote)") in {(task["name"], task["args"]) for task in tasks}:
+            break
+        time.sleep(0.2)  # Flower hears of a task when its worker tells of it
+    assert ("fintrack.load", "(MSFT quote)") in {(task["name"], task["args"]) for task in tasks}
+    assert "fintrack.publish" not in {task["name"] for task in tasks}
     log = pipeline.home / "logs" / "beat.log"
     while "fintrack.publish" not in log.read_text() and time.monotonic() < deadline:
         time.sleep(0.5)
