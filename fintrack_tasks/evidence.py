@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from math import prod
+from math import nan, prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from fintrack_tasks.domain import Batch, CorporateAction, Instrument, Interval, Item, Kind, to_micros
@@ -85,7 +85,7 @@ def _compared(known: Sequence[KnownBar], batch: Batch, splits: Sequence[_Split])
     others = [row for row in usable if not row[0].earlier]
 
     def prices(name: str) -> NDArray[np.float64]:
-        return np.array([getattr(bar, name) * factor for bar, factor, _ in before], dtype=np.float64)
+        return np.array([_known(getattr(bar, name)) * factor for bar, factor, _ in before], dtype=np.float64)
 
     return Earlier(
         np.array([bar.timestamp for bar, _, _ in before], dtype=np.int64),
@@ -99,6 +99,10 @@ def _compared(known: Sequence[KnownBar], batch: Batch, splits: Sequence[_Split])
         np.array([bar.close * factor for bar, factor, _ in others], dtype=np.float64),
         tuple(bar.source for bar, _, _ in others),
     )
+
+
+def _known(price: float | None) -> float:
+    return nan if price is None else price
 
 
 def _factor(stored: str | None, currency: str | None) -> float | None:

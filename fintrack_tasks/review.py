@@ -18,6 +18,7 @@ from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import audit, flags, ledger, load, quarantine
 from fintrack_tasks.store.connection import Database
 from fintrack_tasks.store.quarantine import DISCARDED, RELEASED, Row
+from fintrack_tasks.validate import Context, check_batch, split
 from fintrack_tasks.validate.rules import FLAG, unstorable
 
 __all__ = ["REFUSED", "UNCHANGED", "Decision", "discard", "release"]
@@ -57,6 +58,9 @@ def release(number: int, *, actor: str, database: Database, settings: Settings, 
     if item is None or rule is not None:
         return Decision(row.id, REFUSED, f"cannot be stored: {_why(row, rule)}")
     batch = _batch(row, item)
+    again = check_batch(batch, None, context=Context(item.instrument.asset_class))
+    # A zero that is no price is null, as in a row that was never held.
+    batch, _ = split(batch, [one for one in again if one.rule == "unknown_price"])
     cleaned = transform(item, batch, database=database)
     event = messages.item_loaded(item, cleaned, settings.kafka_topic_market_data, now, uuid7(now.timestamp()))
     with database.connection() as conn, conn.transaction():

@@ -188,6 +188,17 @@ def test_what_cannot_be_stored_is_refused_with_the_reason(desk: Desk, conn: psyc
     assert conn.execute("SELECT count(*) FROM fintrack.bars").fetchone() == (2,)
 
 
+def test_a_zero_that_is_no_price_is_null_in_a_released_row_too(desk: Desk, conn: psycopg.Connection) -> None:
+    """Its close above its high holds the row; its open of zero is unknown."""
+    item = desk.item("JNJ")
+    batch = bars(item, ["10"]).with_columns(open=["0"], high=["9"], low=["8"])
+    desk.through(item, batch)
+    [row] = [row for row in desk.held() if "ohlc" in row.rules]
+    assert desk.release(row.id).outcome == "released"
+    stored = conn.execute("SELECT open, high, close FROM historical_market_data").fetchall()
+    assert stored == [(None, Decimal(9), Decimal(10))]
+
+
 def test_a_number_that_is_not_there_is_said(desk: Desk) -> None:
     for act in (desk.release, desk.discard):
         with pytest.raises(UsageError, match="fintrack quarantine list"):

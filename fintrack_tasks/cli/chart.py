@@ -138,7 +138,8 @@ def _chart(
     floats = {n: np.array([np.nan if cell is None else float(cell) for cell in columns[n]]) for n in names}
     found = {}
     if with_indicators:
-        found = indicators(Prices(**floats), bars_per_year(instrument.asset_class, interval), _SHOWN)
+        per_year = bars_per_year(instrument.asset_class, interval)
+        found = indicators(Prices(**floats), per_year, _SHOWN, signed=instrument.is_signed)
     times = columns["timestamp"][first:]
     kind = ", adjusted for splits and dividends" if adjust is Adjust.ALL else ""
     still = "" if columns["is_final"][-1] else ", the last bar not final"

@@ -20,9 +20,9 @@ class KnownBar(NamedTuple):
 
     earlier: bool
     timestamp: int
-    open: float
-    high: float
-    low: float
+    open: float | None
+    high: float | None
+    low: float | None
     close: float
     volume: float | None
     currency: str | None

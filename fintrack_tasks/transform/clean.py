@@ -41,7 +41,8 @@ def clean_batch(batch: Batch) -> Batch:
       ``meta["unit"]`` keeps the provider's code. Doing it twice changes nothing.
     - Quotes get ``price_change`` = price - previous_close, exact, and ``price_change_pct`` = price_change /
       previous_close as a fraction (0.01 is one percent) rounded to 10 significant digits; both ``None`` where the
-      previous close is unknown or zero. A quote without the column ``previous_close`` gets neither value.
+      previous close is unknown or zero, and the fraction where it is negative: that would turn a rise into a fall. A
+      quote without the column ``previous_close`` gets neither value.
 
     :raises ValueError: when a price is no decimal text; batches that passed their checks have none.
     """
@@ -85,7 +86,7 @@ def _change(price: str | None, previous: str | None) -> tuple[str | None, str | 
     if not before:
         return None, None
     change = _EXACT.subtract(_decimal(price), before)
-    return format(change, "f"), format(_TEN_DIGITS.divide(change, before), "f")
+    return format(change, "f"), format(_TEN_DIGITS.divide(change, before), "f") if before > 0 else None
 
 
 def _decimal(cell: str) -> Decimal:

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from fintrack_tasks.domain import AssetClass
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.transform.indicators import INDICATORS, Prices, indicators
 from fintrack_tasks.transform.rolling import Floats
@@ -28,7 +29,7 @@ class DataTransformer:
         time within each symbol, never across symbols:
 
         - ``price_change``: price minus the price before it.
-        - ``price_change_pct``: that over the price before it, as a fraction; NaN where that price is zero.
+        - ``price_change_pct``: that over the price before it, as a fraction; NaN where that price is not above zero.
         - ``sma_20``, ``sma_50``: mean of the last 20 and 50 prices; NaN until there are as many.
 
         Naive timestamps are read as UTC. A frame without rows gives one without rows, with all of these columns.
@@ -82,7 +83,9 @@ class DataTransformer:
         prices = _as_prices(frame, close, benchmark).take(order)
         made = {name: np.full(len(frame), np.nan) for name in INDICATORS if name in names}
         for first, last in bounds:
-            found = indicators(prices.take(slice(first, last)), per_year, names)
+            symbol = str(frame["symbol"].iloc[order[first]]).strip().upper()
+            signed = AssetClass.by_form(symbol).is_signed(symbol)
+            found = indicators(prices.take(slice(first, last)), per_year, names, signed=signed)
             rows = order[first:last]
             for name, values in found.items():
                 made[name][rows] = values
@@ -165,7 +168,7 @@ def _derive(symbols: pd.Series, stamps: pd.Series, prices: pd.Series) -> pd.Data
     before = groups.shift(1)
     columns = {
         "price_change": series - before,
-        "price_change_pct": ((series - before) / before).where(before != 0),
+        "price_change_pct": ((series - before) / before).where(before > 0),
         "sma_20": groups.rolling(20, min_periods=20).mean(),
         "sma_50": groups.rolling(50, min_periods=50).mean(),
     }

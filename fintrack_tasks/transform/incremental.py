@@ -35,7 +35,12 @@ _PRICES: Final = tuple(each.name for each in fields(Prices) if each.name not in 
 
 
 def continued(
-    prices: Prices, first: int, carried: Mapping[str, float] | None, per_year: int = 252
+    prices: Prices,
+    first: int,
+    carried: Mapping[str, float] | None,
+    per_year: int = 252,
+    *,
+    signed: bool = False,
 ) -> dict[str, Floats]:
     """:data:`INDICATORS` and :data:`STATE` of the bars from place ``first`` on.
 
@@ -44,9 +49,9 @@ def continued(
         series. Then, and where the look-back reaches to the series' begin, everything is computed from there.
     """
     if carried is None or carried["bars_seen"] <= first:
-        whole = indicators(prices, per_year) | state(prices)
+        whole = indicators(prices, per_year, signed=signed) | state(prices)
         return {name: values[first:] for name, values in whole.items()}
-    found = indicators(prices, per_year, WINDOWED)
+    found = indicators(prices, per_year, WINDOWED, signed=signed)
     found |= _recursions(prices, first, carried)
     rows = len(prices) - first
     return {name: found[name][-rows:] if rows else found[name][:0] for name in (*INDICATORS, *STATE)}
@@ -74,6 +79,7 @@ def with_indicators(batch: Batch, history: Mapping[str, Any] | None = None) -> B
         len(earlier["close"]),
         None if carried is None else {name: _float(carried[name]) for name in CARRIED},
         bars_per_year(instrument.asset_class, interval),
+        signed=instrument.is_signed,
     )
     return batch.with_columns(**{name: [_text(value) for value in values.tolist()] for name, values in found.items()})
 
@@ -120,7 +126,8 @@ def _recursions(prices: Prices, first: int, carried: Mapping[str, float]) -> dic
     }
     found = {name: np.fromiter(values, np.float64, len(close)) for name, values in columns.items()}
     found["peak"] = np.maximum(np.maximum.accumulate(prices.close[first:]), carried["peak"])
-    found["drawdown"] = prices.close[first:] / found["peak"] - 1
+    peak = np.where(found["peak"] > 0, found["peak"], np.nan)
+    found["drawdown"] = prices.close[first:] / peak - 1
     found["macd"] = found["macd_fast"] - found["ema_26"]
     signal = _exponential(carried["macd_signal"], found["macd"].tolist(), 9)
     found["macd_signal"] = np.fromiter(signal, np.float64, len(close))

@@ -65,7 +65,9 @@ class Prices:
         return Prices(**taken)
 
 
-def indicators(prices: Prices, per_year: int = 252, names: Collection[str] | None = None) -> dict[str, Floats]:
+def indicators(
+    prices: Prices, per_year: int = 252, names: Collection[str] | None = None, *, signed: bool = False
+) -> dict[str, Floats]:
     """The indicators with these names, in the order of :data:`INDICATORS`; all of them by default.
 
     ===========================================  ====================================================================
@@ -87,12 +89,15 @@ def indicators(prices: Prices, per_year: int = 252, names: Collection[str] | Non
     ``var_95_252``                               historical value at risk: minus the 5% quantile of 252 changes
     ===========================================  ====================================================================
 
-    A bar without a finite positive close is no part of the series: its values are NaN, its neighbours are neighbours.
+    A bar without a finite close is no part of the series: its values are NaN, its neighbours are neighbours; so is one
+    of a zero or negative close, but where ``signed`` says that prices may be that. Then what is a fraction of such a
+    close, or a logarithm of it, is NaN: ``change_pct``, ``log_change`` and all that windows make of them, and the
+    drawdown from a peak that is not above zero.
 
     :param per_year: bars of a year, see :func:`bars_per_year`.
     """
     wanted = set(INDICATORS if names is None else names)
-    known = np.isfinite(prices.close) & (prices.close > 0)
+    known = np.isfinite(prices.close) & ((prices.close > 0) | signed)
     series = prices if known.all() else prices.take(known)
     found: dict[str, Floats] = {}
     for made, function in _FAMILIES.items():
@@ -194,16 +199,17 @@ def _ranges(prices: Prices, per_year: int) -> tuple[Floats, ...]:
     if prices.high is None or prices.low is None:
         return nothing, nothing
     with np.errstate(divide="ignore", invalid="ignore"):  # what is not positive has no logarithm: unknown
-        ranges = np.log(prices.high / prices.low) ** 2
+        ranges = np.log(_positive(prices.high) / _positive(prices.low)) ** 2
         parkinson = _root(mean(ranges, 20) / (4 * np.log(2)) * per_year)
         if prices.open is None:
             return parkinson, nothing
-        inside = np.log(prices.close / prices.open) ** 2
+        inside = np.log(_positive(prices.close) / _positive(prices.open)) ** 2
     return parkinson, _root(mean(0.5 * ranges - (2 * np.log(2) - 1) * inside, 20) * per_year)
 
 
 def _drawdown(prices: Prices, _per_year: int) -> tuple[Floats, ...]:
-    return (prices.close / np.maximum.accumulate(prices.close) - 1,)
+    peak = np.maximum.accumulate(prices.close)
+    return (prices.close / _positive(peak) - 1,)
 
 
 def _against_market(prices: Prices, _per_year: int) -> tuple[Floats, ...]:
@@ -275,11 +281,16 @@ def _lagged(function: Callable[[Floats, Floats], Floats], values: Floats) -> Flo
 
 
 def _returns(close: Floats) -> Floats:
-    return _lagged(lambda after, before: after / before - 1, close)
+    return _lagged(lambda after, before: after / _positive(before) - 1, close)
 
 
 def _log_returns(close: Floats) -> Floats:
-    return _lagged(lambda after, before: np.log(after / before), close)
+    return _lagged(lambda after, before: np.log(_positive(after) / _positive(before)), close)
+
+
+def _positive(values: Floats) -> Floats:
+    """The values above zero, NaN for the others: nothing is a fraction of them, and they have no logarithm."""
+    return np.where(values > 0, values, np.nan)
 
 
 def _root(values: Floats) -> Floats:

@@ -11,7 +11,7 @@ lacks a part, is not final. All times are microseconds since 1970 UTC.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import StrEnum
@@ -157,7 +157,7 @@ def group(
 ) -> Groups:
     """Put bars into longer ones by their stamps.
 
-    Bars that are not ``usable`` (a null price) and intraday bars outside every session belong to none.
+    Bars that are not ``usable`` (a null close) and intraday bars outside every session belong to none.
 
     :param length: of the bars that are given.
     :param missing: stamps of bars that should be there and are not known to be absent for good.
@@ -182,6 +182,8 @@ def aggregate(
 ) -> Bars:
     """Longer bars: open of the first part, highest high, lowest low, close of the last part, sum of the volumes.
 
+    - Of a part whose high or low is not known, what it is known to have reached counts: its open and close. An open is
+      null when that of the first part is.
     - ``volume`` is null when that of any part is: a sum of what is known would be too small.
     - ``vwap`` = sum(price x volume) / sum(volume), a part's price being its own ``vwap`` or else its typical price,
       (high + low + close) / 3; null without volume.
@@ -191,7 +193,12 @@ def aggregate(
     :param until: what ended by then can no longer change.
     :param missing: see :func:`group`.
     """
-    usable = np.logical_and.reduce([np.isfinite(getattr(bars, name)) for name in _PRICES])
+    bars = replace(
+        bars,
+        high=np.where(np.isnan(bars.high), np.fmax(bars.open, bars.close), bars.high),
+        low=np.where(np.isnan(bars.low), np.fmin(bars.open, bars.close), bars.low),
+    )
+    usable = np.isfinite(bars.close)
     groups = group(bars.timestamp, usable, length, to, sessions, missing)
     rows, first, last = groups.rows, groups.first, groups.rows[groups.last] if len(groups) else groups.rows
     final = np.ones(len(bars), np.bool_) if bars.is_final is None else bars.is_final
@@ -231,9 +238,8 @@ def aggregate_columns(
     Prices are decimal text (or ``Decimal``) and come out as they went in; volumes add up without rounding; ``vwap`` has
     15 significant digits. ``adj_close`` is that of the last part. ``is_final``, ``parts`` and ``missing`` are added.
     """
-    usable = np.array(
-        [all(cell is not None for cell in row) for row in zip(*(columns[n] for n in _PRICES), strict=True)]
-    )
+    columns = {**columns, "high": _reached(columns, "high", max), "low": _reached(columns, "low", min)}
+    usable = np.array([cell is not None for cell in columns["close"]])
     stamps = np.asarray(columns["timestamp"], np.int64)
     groups = group(stamps, usable.astype(np.bool_), length, to, sessions, missing)
     nothing = [None] * len(stamps)
@@ -255,6 +261,17 @@ def aggregate_columns(
         made["parts"].append(len(rows))
         made["missing"].append(int(lacking))
     return made
+
+
+def _reached(columns: Mapping[str, Sequence[Any]], name: str, furthest: Callable[..., Any]) -> list[Any]:
+    """Each bar's high or low; where it is not known the furthest of its open and close."""
+    if None not in columns[name]:
+        return list(columns[name])
+    rows = zip(columns[name], columns["open"], columns["close"], strict=True)
+    return [
+        furthest((cell for cell in others if cell is not None), key=Decimal, default=None) if own is None else own
+        for own, *others in rows
+    ]
 
 
 def aggregate_batch(

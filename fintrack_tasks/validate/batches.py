@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Container, Hashable, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from fintrack_tasks.domain import Batch, Finding, Kind, to_micros
+from fintrack_tasks.domain import AssetClass, Batch, Finding, Kind, to_micros
+from fintrack_tasks.symbols import RATE_INDICES
 from fintrack_tasks.validate.context import Context
 from fintrack_tasks.validate.payments import check_payments
 from fintrack_tasks.validate.quotes import check_quotes
-from fintrack_tasks.validate.rows import check_row
+from fintrack_tasks.validate.rows import as_number, check_row
 from fintrack_tasks.validate.rules import REJECT, SHAPES, Limits, finding
 
 if TYPE_CHECKING:
@@ -41,10 +42,11 @@ def check_batch(
         found.append(finding("required_columns", None, f"missing columns: {', '.join(missing)}"))
     span = limits.span(now, batch.interval)
     bars_in_context = context is not None and batch.kind is not Kind.QUOTE and not missing
+    signed = _is_signed(batch, context)
     if len(batch) == 1 and not bars_in_context:
-        by_row = check_rows(batch, [0], span, limits)
+        by_row = check_rows(batch, [0], span, limits, signed=signed)
     else:
-        by_row = _check_many(batch, span, limits, context if bars_in_context else None)
+        by_row = _check_many(batch, span, limits, context if bars_in_context else None, signed=signed)
     if context is not None and now is not None and batch.kind is Kind.QUOTE and not missing:
         by_row += check_quotes(batch, context, to_micros(now), limits)
         by_row.sort(key=_row)
@@ -53,13 +55,23 @@ def check_batch(
     return found + by_row
 
 
-def _check_many(batch: Batch, span: tuple[int, int], limits: Limits, context: Context | None) -> list[Finding]:
+def _is_signed(batch: Batch, context: Context | None) -> bool:
+    """Whether prices may be zero or negative: by the class that is known, or that of the symbol's form."""
+    if not isinstance(batch.symbol, str):
+        return False
+    kind = context.asset_class if context is not None else AssetClass.by_form(batch.symbol.strip().upper())
+    return kind.is_signed(batch.symbol.strip().upper())
+
+
+def _check_many(
+    batch: Batch, span: tuple[int, int], limits: Limits, context: Context | None, *, signed: bool
+) -> list[Finding]:
     from fintrack_tasks.validate.screen import screen  # noqa: PLC0415  # a worker that sees quotes alone loads no numpy
 
-    seen = screen(batch, span, limits.ohlc_tolerance)
-    by_row = check_rows(batch, seen.suspects, span, limits)
+    seen = screen(batch, span, limits.ohlc_tolerance, signed=signed)
+    by_row = check_rows(batch, seen.suspects, span, limits, signed=signed)
     if not seen.in_order:
-        rejected = {one.row for one in by_row}
+        rejected = {one.row for one in by_row if one.severity == REJECT}
         by_row += _check_order(batch)
         by_row += _check_repeats(batch, rejected)
     if context is not None:
@@ -100,24 +112,31 @@ def _check_in_context(
         order = np.argsort(stamps, kind="stable")
         rows, stamps = rows[order], stamps[order]
     columns = (seen.numbers[name][rows] for name in ("open", "high", "low", "close", "volume"))
-    return found + check_series(Bars(rows, stamps, *columns), context, interval, batch.source, limits)
+    # A yield moves by any factor: it has no unit to be wrong in, and no splits.
+    ratios = batch.symbol not in RATE_INDICES
+    return found + check_series(Bars(rows, stamps, *columns), context, interval, batch.source, limits, ratios=ratios)
 
 
 def _row(one: Finding) -> int:
     return one.row or 0
 
 
-def check_rows(batch: Batch, rows: Iterable[int], span: tuple[int, int], limits: Limits) -> list[Finding]:
+def check_rows(
+    batch: Batch, rows: Iterable[int], span: tuple[int, int], limits: Limits, *, signed: bool = False
+) -> list[Finding]:
     """The findings on these rows, each by itself."""
-    shape = SHAPES[batch.kind]
-    return [one for row in rows for one in check_row(row, batch.row(row), shape, span, limits.ohlc_tolerance)]
+    shape, tolerance = SHAPES[batch.kind], limits.ohlc_tolerance
+    return [one for row in rows for one in check_row(row, batch.row(row), shape, span, tolerance, signed=signed)]
 
 
 def split(batch: Batch, findings: Iterable[Finding]) -> tuple[Batch, list[int]]:
     """The batch of the rows without a rejecting finding, and the positions of the others, ascending.
 
-    A rejecting finding on the batch as a whole rejects every row. The batch itself comes back when every row stands.
+    A rejecting finding on the batch as a whole rejects every row. A zero that ``unknown_price`` names is null in the
+    batch that comes back; the batch itself does when every row stands as it is.
     """
+    findings = list(findings)
+    batch = _without_zeros(batch, {one.row for one in findings if one.rule == "unknown_price" and one.row is not None})
     rejecting = {one.row for one in findings if one.severity == REJECT}
     if not rejecting:
         return batch, []
@@ -125,6 +144,18 @@ def split(batch: Batch, findings: Iterable[Finding]) -> tuple[Batch, list[int]]:
         return batch.take([]), list(range(len(batch)))
     rejected = {row for row in rejecting if row is not None}
     return batch.take(row for row in range(len(batch)) if row not in rejected), sorted(rejected)
+
+
+def _without_zeros(batch: Batch, rows: Container[int]) -> Batch:
+    """The batch with null for each zero among the prices of these rows that need not be known."""
+    names = [name for name in SHAPES[batch.kind].partial if name in batch.columns]
+    changed = {}
+    for name in names:
+        cells = batch.columns[name]
+        zeros = {row for row, cell in enumerate(cells) if row in rows and as_number(cell) == 0}
+        if zeros:
+            changed[name] = [None if row in zeros else cell for row, cell in enumerate(cells)]
+    return batch.with_columns(**changed) if changed else batch
 
 
 def repeats(keys: Sequence[Hashable], skip: Iterable[int | None]) -> list[tuple[int, int]]:

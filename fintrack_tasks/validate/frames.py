@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from fintrack_tasks.domain import Finding, Interval
+from fintrack_tasks.domain import AssetClass, Finding, Interval
 from fintrack_tasks.validate.batches import repeats
 from fintrack_tasks.validate.cells import Column, Table, table
 from fintrack_tasks.validate.rows import check_row
@@ -152,8 +153,10 @@ def _suspects(cells: Table, span: tuple[int, int]) -> list[int]:
         suspect |= ~cells.symbols.fine
     if cells.times is not None:
         suspect |= ~cells.times.fine | (cells.times.values < span[0]) | (cells.times.values > span[1])
+    signed = _signed(cells)
     for name, column in cells.numbers.items():
-        fine = np.isfinite(column.values) & ((column.values > 0) if name == "price" else (column.values >= 0))
+        enough = (column.values > 0) | signed if name == "price" else column.values >= 0
+        fine = np.isfinite(column.values) & enough
         if name != "price":
             fine |= column.null
         suspect |= ~fine | ~(column.fine | column.null)
@@ -168,7 +171,24 @@ def _check(cells: Table, row: int, span: tuple[int, int]) -> list[Finding]:
             found.append(finding("value_ranges", row, "symbol is missing"))
         else:
             found.append(finding("data_types", row, f"symbol is not text: {cells.shown('symbol', row)}"))
-    return found + check_row(row, cells.row(row), _SHAPE, span)
+    return found + check_row(row, cells.row(row), _SHAPE, span, signed=_may_be_negative(cells, row))
+
+
+def _may_be_negative(cells: Table, row: int) -> bool:
+    return cells.symbols is not None and _is_signed(str(cells.symbols.values[row]))
+
+
+def _is_signed(symbol: str) -> bool:
+    name = symbol.strip().upper()
+    return AssetClass.by_form(name).is_signed(name)
+
+
+def _signed(cells: Table) -> NDArray[np.bool_]:
+    """For each row whether its symbol's prices may be zero or negative."""
+    if cells.symbols is None:
+        return np.zeros(cells.size, dtype=np.bool_)
+    those = [symbol for symbol in set(cells.symbols.values.tolist()) if _is_signed(symbol)]
+    return np.isin(cells.symbols.values, those) if those else np.zeros(cells.size, dtype=np.bool_)
 
 
 def _check_repeats(cells: Table, symbols: Column, times: Column, rejected: set[int | None]) -> list[Finding]:

@@ -31,30 +31,41 @@ def as_number(cell: object) -> float | None:
 
 
 def check_row(
-    row: int, cells: Mapping[str, Any], shape: Shape, span: tuple[int, int], ohlc_tolerance: float = 0.0
+    row: int,
+    cells: Mapping[str, Any],
+    shape: Shape,
+    span: tuple[int, int],
+    ohlc_tolerance: float = 0.0,
+    *,
+    signed: bool = False,
 ) -> list[Finding]:
     """The findings on one row by itself: types, ranges, time and OHLC. Never raises.
 
     :param cells: column to value; ``timestamp`` in microseconds, every other column decimal text or ``None``.
         A column that is not there is not judged.
     :param span: the first and the last microsecond allowed.
+    :param signed: prices may be zero or negative.
     """
     found: list[Finding] = []
     _check_time(found, row, cells, span)
     numbers: dict[str, float] = {}
-    for names, floor in ((shape.prices, 0.0), (shape.amounts, 0.0), (shape.others, -inf)):
+    partial = shape.partial if (as_number(cells.get("close")) or 0.0) > 0 or signed else ()
+    for names, floor in ((shape.prices, -inf if signed else 0.0), (shape.amounts, 0.0), (shape.others, -inf)):
         for name in names:
             cell = cells.get(name)
             if cell is None:
                 if names is shape.prices and name in cells:
-                    found.append(finding("value_ranges", row, f"{name} is null"))
+                    rule = "unknown_price" if name in partial else "value_ranges"
+                    found.append(finding(rule, row, f"{name} is null"))
                 continue
             number = as_number(cell)
             if number is None:
                 found.append(finding("data_types", row, f"{name} is not a decimal number: {cell!r:.40}"))
             elif not isfinite(number):
                 found.append(finding("value_ranges", row, f"{name} is not finite: {cell:.40}"))
-            elif number < floor or (names is shape.prices and number == 0):
+            elif number == 0 and name in partial and not signed:
+                found.append(finding("unknown_price", row, f"{name} is zero beside a close of {cells['close']:.40}"))
+            elif number < floor or (names is shape.prices and number == 0 and not signed):
                 demand = "above zero" if names is shape.prices else "at least zero"
                 found.append(finding("value_ranges", row, f"{name} is not {demand}: {cell:.40}"))
             else:
@@ -87,13 +98,16 @@ def _time_text(stamp: int) -> str:
 def _check_ohlc(
     found: list[Finding], row: int, cells: Mapping[str, Any], numbers: Mapping[str, float], tolerance: float
 ) -> None:
-    if not {"open", "high", "low", "close"} <= numbers.keys():
+    if not {"open", "high", "low", "close"} <= cells.keys():
         return
-    low, high = numbers["low"] * (1 - tolerance), numbers["high"] * (1 + tolerance)
+    unknown = float("nan")
+    low, high = numbers.get("low", unknown), numbers.get("high", unknown)
+    low, high = low - abs(low) * tolerance, high + abs(high) * tolerance
     if low > high:
         found.append(finding("ohlc", row, f"low {cells['low']} is above high {cells['high']}"))
     for name in ("open", "close"):
-        if numbers[name] > high:
+        number = numbers.get(name, unknown)
+        if number > high:
             found.append(finding("ohlc", row, f"{name} {cells[name]} is above high {cells['high']}"))
-        if numbers[name] < low:
+        if number < low:
             found.append(finding("ohlc", row, f"{name} {cells[name]} is below low {cells['low']}"))

@@ -79,7 +79,15 @@ RULES: Final = {
             "value_ranges",
             Layer.RANGES,
             REJECT,
-            "prices are known, finite and above zero; volume is unknown or at least zero",
+            "prices are known, finite and above zero (those of futures and of yields may be zero or negative); volume"
+            " is unknown or at least zero",
+        ),
+        Rule(
+            "unknown_price",
+            Layer.RANGES,
+            FLAG,
+            "a bar's open, high and low are known; a zero among them beside a close above zero is none (yfinance#1281):"
+            " it is stored as null, and the rest stands",
         ),
         Rule(
             "ohlc",
@@ -301,8 +309,10 @@ _LAST: Final = to_micros(datetime.max.replace(tzinfo=UTC))
 class Shape:
     """Which columns the rows of a kind have, by the demands on them.
 
-    ``required`` columns have to be there; ``prices`` have to be above zero; ``amounts`` have to be at least zero where
-    known; ``others`` have to be finite numbers where known. The sets do not overlap.
+    ``required`` columns have to be there; ``prices`` have to be above zero, unless the instrument's may be otherwise
+    (:meth:`fintrack_tasks.domain.AssetClass.is_signed`); ``partial`` are those of them of which a zero or nothing says
+    that they are not known; ``amounts`` have to be at least zero where known; ``others`` have to be finite numbers
+    where known. ``prices``, ``amounts`` and ``others`` do not overlap.
     """
 
     required: tuple[str, ...]
@@ -310,6 +320,7 @@ class Shape:
     amounts: tuple[str, ...]
     others: tuple[str, ...]
     ohlc: bool
+    partial: tuple[str, ...] = ()
 
 
 _QUOTE: Final = Shape(
@@ -325,6 +336,7 @@ _BAR: Final = Shape(
     amounts=("volume",),
     others=("adj_close",),
     ohlc=True,
+    partial=("open", "high", "low"),
 )
 SHAPES: Final = {Kind.QUOTE: _QUOTE, Kind.BARS: _BAR, Kind.INDEX: _BAR}
 
@@ -341,4 +353,5 @@ def unstorable(rules: Sequence[str], timestamp: object) -> str | None:
     """
     if type(timestamp) is not int or not _FIRST <= timestamp <= _LAST:
         return "timestamps"
-    return next((name for name in rules if name in RULES and RULES[name].layer in (Layer.SCHEMA, Layer.RANGES)), None)
+    kept_out = (name for name in rules if name in RULES and RULES[name].severity == REJECT)
+    return next((name for name in kept_out if RULES[name].layer in (Layer.SCHEMA, Layer.RANGES)), None)

@@ -32,8 +32,11 @@ class Screened:
     numbers: Mapping[str, Floats]
 
 
-def screen(batch: Batch, span: tuple[int, int], ohlc_tolerance: float) -> Screened:
-    """Read the columns of a batch and find the rows that look wrong by themselves."""
+def screen(batch: Batch, span: tuple[int, int], ohlc_tolerance: float, *, signed: bool = False) -> Screened:
+    """Read the columns of a batch and find the rows that look wrong by themselves.
+
+    :param signed: prices may be zero or negative.
+    """
     shape, columns = SHAPES[batch.kind], batch.columns
     suspect, in_order = _times(columns["timestamp"], span)
     numbers: dict[str, Floats] = {}
@@ -44,17 +47,23 @@ def screen(batch: Batch, span: tuple[int, int], ohlc_tolerance: float) -> Screen
         numbers[name] = values
         fine = np.isfinite(values)
         if name in shape.prices:
-            fine &= values > 0
+            fine &= (values > 0) | signed
         else:
             if name in shape.amounts:
                 fine &= values >= 0
             fine |= null
         suspect |= ~fine | wrong
     if shape.ohlc and {"open", "high", "low", "close"} <= numbers.keys():
-        low, high = numbers["low"] * (1 - ohlc_tolerance), numbers["high"] * (1 + ohlc_tolerance)
+        with np.errstate(invalid="ignore"):  # infinity is wrong by itself
+            low = numbers["low"] - np.abs(numbers["low"]) * ohlc_tolerance
+            high = numbers["high"] + np.abs(numbers["high"]) * ohlc_tolerance
         body_low = np.minimum(numbers["open"], numbers["close"])
         body_high = np.maximum(numbers["open"], numbers["close"])
         suspect |= (body_low < low) | (body_high > high) | (low > high)
+    if not signed:  # a zero among them is none: no other check may take it for a price
+        numbers |= {
+            name: np.where(numbers[name] == 0, np.nan, numbers[name]) for name in shape.partial if name in numbers
+        }
     return Screened(np.flatnonzero(suspect).tolist(), in_order, numbers)
 
 

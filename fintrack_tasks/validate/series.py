@@ -39,7 +39,9 @@ _USUAL_GAP: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Bars in the order of time, all prices finite and above zero; NaN is an unknown volume.
+    """Bars in the order of time, all closes finite; NaN is an unknown price or volume.
+
+    Those of futures and yields may be at or below zero: there is no logarithm of these, and no return from or to them.
 
     ``rows`` are their positions in the batch.
     """
@@ -53,20 +55,26 @@ class Bars:
     volume: Floats
 
 
-def check_series(bars: Bars, context: Context, interval: Interval, source: str, limits: Limits) -> list[Finding]:
-    """The findings of every rule that needs earlier bars or other providers', each row's in the order of the rules."""
+def check_series(
+    bars: Bars, context: Context, interval: Interval, source: str, limits: Limits, *, ratios: bool = True
+) -> list[Finding]:
+    """The findings of every rule that needs earlier bars or other providers', each row's in the order of the rules.
+
+    :param ratios: whether a price many times, or a split's ratio of, the one before it says anything.
+    """
     if not len(bars.rows):
         return []
     joined, first = _joined(bars, context.before)
     usual = limits.by_class[context.asset_class]
     volume = usual.volume if interval is Interval.D1 else usual.volume_intraday
     returns, joined = _without_splits(joined, context.splits)
-    levels = _levels(returns, first, limits.unit_tolerance)
+    levels = _levels(returns, first, limits.unit_tolerance) if ratios else np.zeros(len(returns) + 1, dtype=np.int64)
     returns = returns - np.diff(levels) * _HUNDRED
     scale = _Scale(np.abs(returns), np.diff(joined.timestamp), interval)
     found = _check_repeats(joined, first)
-    found += _check_units(joined, levels, first)
-    found += _check_splits(joined, returns, scale, first, limits.split_tolerance)
+    if ratios:
+        found += _check_units(joined, levels, first)
+        found += _check_splits(joined, returns, scale, first, limits.split_tolerance)
     found += _check_jumps(joined, returns, scale, first, usual.jump)
     if not isinf(volume):
         found += _check_volumes(joined, first, volume)
@@ -93,7 +101,7 @@ def _joined(bars: Bars, before: Earlier | None) -> tuple[Bars, int]:
 def _without_splits(bars: Bars, splits: Iterable[tuple[int, float]]) -> tuple[Floats, Bars]:
     """The log returns with known splits taken out where the prices show them (a provider may have done so already),
     and the bars with the volumes before such a split in shares of after it."""
-    returns, volume = np.diff(np.log(bars.close)), bars.volume
+    returns, volume = np.diff(np.log(np.where(bars.close > 0, bars.close, np.nan))), bars.volume
     for stamp, ratio in splits:
         place = int(np.searchsorted(bars.timestamp, stamp)) - 1
         if 0 <= place < len(returns) and ratio > 0:
@@ -134,6 +142,7 @@ class _Scale:
     def usual(self, place: int) -> float | None:
         """1.4826 times the median of the absolute returns before this one, ``None`` when they are too few."""
         earlier = self.sizes[max(place - WINDOW, 0) : place]
+        earlier = earlier[~np.isnan(earlier)]
         if len(earlier) < FEWEST:
             return None
         return max(_NORMAL * _median(earlier), _LEAST_RETURN)
@@ -255,8 +264,8 @@ def _check_others(bars: Bars, stored: Stored, source: str, limit: float) -> list
         return []
     found = []
     place = np.minimum(np.searchsorted(stored.timestamp, bars.timestamp), len(stored.timestamp) - 1)
-    apart = np.abs(bars.close / stored.close[place] - 1)
-    for i in np.flatnonzero((stored.timestamp[place] == bars.timestamp) & (apart > limit)):
+    apart = np.abs(bars.close - stored.close[place]) > limit * np.abs(stored.close[place])
+    for i in np.flatnonzero((stored.timestamp[place] == bars.timestamp) & apart):
         other = stored.source[place[i]]
         if other != source:
             detail = f"close {bars.close[i]:g}, and {stored.close[place[i]]:g} from {other}"

@@ -529,3 +529,21 @@ def test_the_volume_weighted_price_is_that_of_the_fractions() -> None:
     ) / sum(Fraction(cell) for cell in columns["volume"])  # fmt: skip
     [vwap] = aggregate_columns(columns, Length.M15, Length.H1, sessions("AAPL"), until=LATER)["vwap"]
     assert abs(Fraction(vwap) - exact) < Fraction(1, 10**13)
+
+
+def test_of_a_part_whose_range_is_not_known_its_open_and_close_count() -> None:
+    """As of yfinance#1281: an open of zero is stored as unknown, and its bar is one all the same."""
+    columns = numbered([at("2024-01-09"), at("2024-01-10"), at("2024-01-11")])
+    columns |= {
+        "open": [None, "20", "30"],
+        "high": ["11", None, "32"],
+        "low": ["9", None, None],
+        "close": ["10", "50", "31"],
+        "volume": ["1", "2", "3"],
+    }
+    for made in (
+        aggregate_columns(columns, Length.D1, Length.W1, sessions("AAPL"), until=LATER),
+        _as_lists(aggregate(floats(columns), Length.D1, Length.W1, sessions("AAPL"), until=LATER)),
+    ):
+        assert made["open"] == [None]
+        assert [float(made[name][0]) for name in ("high", "low", "close", "volume")] == [50.0, 9.0, 31.0, 6.0]

@@ -188,17 +188,20 @@ def _quote(ask: Ask, meta: Mapping[str, Any]) -> Batch:
         raise NoPriceError("no regularMarketPrice")
     stamp = price_time(epoch_micros(meta.get("regularMarketTime"), "regularMarketTime"), "regularMarketTime")
     previous = meta.get("regularMarketPreviousClose", meta.get("previousClose", meta.get("chartPreviousClose")))
+    # Futures and yields may be at or below zero; of all else a zero says that there is no price.
+    signed = ask.instrument.is_signed
+    beside = number if signed else positive
     columns = {
         "price": price,
         "volume": number(meta.get("regularMarketVolume"), "regularMarketVolume"),
-        "previous_close": positive(previous, "previousClose"),
-        "open": positive(meta.get("regularMarketOpen"), "regularMarketOpen"),
-        "high": positive(meta.get("regularMarketDayHigh"), "regularMarketDayHigh"),
-        "low": positive(meta.get("regularMarketDayLow"), "regularMarketDayLow"),
-        "bid": positive(meta.get("bid"), "bid"),
-        "ask": positive(meta.get("ask"), "ask"),
+        "previous_close": beside(previous, "previousClose"),
+        "open": beside(meta.get("regularMarketOpen"), "regularMarketOpen"),
+        "high": beside(meta.get("regularMarketDayHigh"), "regularMarketDayHigh"),
+        "low": beside(meta.get("regularMarketDayLow"), "regularMarketDayLow"),
+        "bid": beside(meta.get("bid"), "bid"),
+        "ask": beside(meta.get("ask"), "ask"),
     }
-    if float(price) <= 0:
+    if float(price) <= 0 and not signed:
         raise NoPriceError(f"a price of {price}")
     return Batch(
         kind=Kind.QUOTE,
