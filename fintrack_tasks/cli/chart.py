@@ -15,7 +15,7 @@ from fintrack_tasks.cli import completing
 from fintrack_tasks.cli.arguments import nothing_stored
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, errors, print_json
-from fintrack_tasks.domain import Instrument, Interval, from_micros
+from fintrack_tasks.domain import AssetClass, Instrument, Interval, from_micros
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.planning import check_arguments
 from fintrack_tasks.store import instruments, report, series
@@ -32,6 +32,13 @@ _SHOWN: Final = (
     "sma_20", "sma_50", "sma_200", "bollinger_upper", "bollinger_lower", "rsi_14", "macd", "macd_signal",
     "macd_histogram",
 )  # fmt: skip
+
+
+_ADJUSTED: Final = {
+    Adjust.NONE: "prices as they were, not adjusted",
+    Adjust.SPLITS: "adjusted for splits",
+    Adjust.ALL: "adjusted for splits and dividends",
+}
 
 
 def chart(
@@ -68,16 +75,21 @@ def chart(
             raise UsageError(nothing_stored(instrument, wanted, ranged=False))
         number, instrument = found
         columns, unknown = _read(conn, number, wanted, arguments.end, adjust)
-    first = _first(columns["timestamp"], arguments.start)
-    if first == len(columns["timestamp"]):
-        raise UsageError(_nothing(instrument, wanted, span, [t for t in unknown if t >= (arguments.start or t)]))
-    drawn = _chart(instrument, wanted, columns, first, adjust, with_indicators=indicators)
+        times = columns["timestamp"]
+        first = _first(times, arguments.start)
+        if first == len(times):
+            raise UsageError(_nothing(instrument, wanted, span, [t for t in unknown if t >= (arguments.start or t)]))
+        told_by = series.sources(conn, number, wanted, times[first], times[-1])
+    notes = [_ADJUSTED[adjust], f"source: {', '.join(told_by)}"]
+    if connections.settings.simulated:
+        notes.append("simulated prices of the local market")
+    drawn = _chart(instrument, wanted, columns, first, notes, with_indicators=indicators)
     _write(target, drawn)
     shown = columns["timestamp"][first:]
     left_out = sum(moment >= shown[0] for moment in unknown)
     if as_json:
         told = {"symbol": instrument.symbol, "interval": wanted, "adjust": adjust, "bars": len(shown)}
-        told |= {"first": shown[0], "last": shown[-1], "left_out": left_out}
+        told |= {"first": shown[0], "last": shown[-1], "left_out": left_out, "sources": told_by}
         print_json({**told, "file": str(target), "indicators": list(drawn.indicators)})
         return
     console.print(f"{len(shown)} bars of {instrument.symbol}: {target}", markup=False, highlight=False, soft_wrap=True)
@@ -124,7 +136,7 @@ def _chart(
     interval: Interval,
     columns: dict[str, list[Any]],
     first: int,
-    adjust: Adjust,
+    notes: list[str],
     *,
     with_indicators: bool,
 ) -> Chart:
@@ -141,15 +153,16 @@ def _chart(
         per_year = bars_per_year(instrument.asset_class, interval)
         found = indicators(Prices(**floats), per_year, _SHOWN, signed=instrument.is_signed)
     times = columns["timestamp"][first:]
-    kind = ", adjusted for splits and dividends" if adjust is Adjust.ALL else ""
-    still = "" if columns["is_final"][-1] else ", the last bar not final"
+    still = [] if columns["is_final"][-1] else ["the last bar is not final"]
+    unit = "points" if instrument.asset_class is AssetClass.INDEX else columns["currency"][-1]
     return Chart(
-        title=f"{instrument.symbol}  {interval}, {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}{kind}{still}",
+        title=f"{instrument.symbol}  {interval}, {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}",
+        notes=[*notes, *still],
         times=times,
         **{name: values[first:] for name, values in floats.items()},
         indicators={name: values[first:] for name, values in found.items()},
         daily=interval is Interval.D1,
-        unit=columns["currency"][-1],
+        unit=unit,
     )
 
 

@@ -5,10 +5,10 @@ Bars stand side by side at equal distances, whatever time lies between them: a c
 
 from __future__ import annotations
 
-import html
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fintrack_tasks.cli.ticks import ticks
+from fintrack_tasks.printable import printable
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["Chart", "as_html", "as_png"]
 
-UP, DOWN, INK, GRID = "#1a9850", "#d73027", "#30363d", "#e3e6ea"
+UP, DOWN, INK, GRID, MUTED = "#1a9850", "#d73027", "#30363d", "#e3e6ea", "#6e7781"
 AVERAGES: Final = {"sma_20": "#1f77b4", "sma_50": "#ff7f0e", "sma_200": "#8c564b"}
 MOST_CANDLES: Final = 500
 """More bars than these are drawn as a line of closes: a candle would be narrower than its own edge."""
@@ -30,15 +33,15 @@ MOST_CANDLES: Final = 500
 _STRIP: Final = 28
 """The height of a legend in pixels of the drawing."""
 
-_STYLE: Final = """body{margin:2rem auto;max-width:78rem;padding:0 1rem;font:15px/1.5 system-ui,sans-serif}
-h1{font-size:1.3rem}svg{width:100%;height:auto}table{border-collapse:collapse;margin-top:1rem}
-td,th{padding:.15rem .8rem;text-align:right;border-bottom:1px solid #e3e6ea}th{font-weight:600;text-align:left}"""
+_LINES: Final = 300
+"""A body of less than so small a part of the price pane is drawn as a line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
     """What is drawn: arrays and lists of one length, oldest bar first; NaN where a value is not known.
 
+    :param notes: what a reader must know of the prices: adjustment, source, whether they are real.
     :param indicators: by name, as :mod:`fintrack_tasks.transform.indicators` has them; empty for prices alone.
     """
 
@@ -52,40 +55,40 @@ class Chart:
     indicators: Mapping[str, NDArray[np.float64]]
     daily: bool = True
     unit: str | None = None
+    notes: Sequence[str] = ()
 
 
 def as_png(chart: Chart) -> bytes:
     """The picture as a PNG file, some 1,500 pixels wide."""
     held = io.BytesIO()
-    _figure(chart).savefig(held, format="png", dpi=110)
+    with _plain_text():
+        _figure(chart, titled=True).savefig(held, format="png", dpi=110)
     return held.getvalue()
 
 
 def as_html(chart: Chart) -> bytes:
     """The picture and the newest values as one HTML file with the drawing inside; the same bars give the same file."""
-    import matplotlib as mpl  # noqa: PLC0415  see _figure
+    from fintrack_tasks.cli.page import html_page  # noqa: PLC0415  for this form alone
 
     held = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": "fintrack"}):
-        _figure(chart).savefig(held, format="svg", metadata={"Date": None, "Creator": None})
+    with _plain_text():
+        figure = _figure(chart, titled=False)
+        figure.savefig(held, format="svg", metadata={"Date": None, "Creator": None})
+        axes = figure.axes[0].get_position()
     drawing = re.sub(r"<metadata>.*?</metadata>", "", held.getvalue(), flags=re.DOTALL)
-    newest = {"close": chart.close, "volume": chart.volume, **chart.indicators}
-    rows = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{values[-1]:,.6g}</td></tr>"
-        for name, values in newest.items()
-        if np.isfinite(values[-1])
-    )
-    title = html.escape(chart.title)
-    page = (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-        f"</head><body><h1>{title}</h1>\n{drawing[drawing.index('<svg') :]}\n"
-        f"<table><caption>{html.escape(_said(chart.times[-1], daily=chart.daily))}</caption>{rows}</table>"
-        "</body></html>\n"
-    )
-    return page.encode()
+    return html_page(chart, drawing[drawing.index("<svg") :], (axes.x0, axes.x1))
 
 
-def _figure(chart: Chart) -> Figure:
+@contextmanager
+def _plain_text() -> Iterator[None]:
+    """A dollar sign in a name or a currency begins no formula, and the ids of a drawing are the same again."""
+    import matplotlib as mpl  # noqa: PLC0415  see _figure
+
+    with mpl.rc_context({"svg.hashsalt": "fintrack", "text.parse_math": False}):
+        yield
+
+
+def _figure(chart: Chart, *, titled: bool = True) -> Figure:
     from matplotlib.figure import Figure  # noqa: PLC0415  it costs half a second, which no other command should pay
 
     traded = bool(np.nansum(chart.volume))
@@ -107,6 +110,9 @@ def _figure(chart: Chart) -> Figure:
         _plain(ax)
     figure.align_ylabels(axes)
     _times(axes[-1], chart)
+    if titled:
+        axes[0].set_title(printable(chart.title), loc="left", fontsize=13, color=INK, fontweight="bold")
+        axes[0].set_title(printable("; ".join(chart.notes)), loc="right", fontsize=9, color=MUTED)
     return figure
 
 
@@ -124,8 +130,7 @@ def _price(ax: Axes, chart: Chart) -> None:
     for name, colour in AVERAGES.items():
         if name in found and np.isfinite(found[name]).any():
             ax.plot(places, found[name], color=colour, linewidth=1.1, label=name.replace("_", " ").upper())
-    ax.set_title(chart.title, loc="left", fontsize=13, color=INK, fontweight="bold")
-    ax.set_ylabel(chart.unit or "price")
+    ax.set_ylabel(printable(chart.unit or "price"))
     if found:
         _legend(ax, 5)
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
@@ -146,10 +151,12 @@ def _candles(ax: Axes, chart: Chart) -> None:
     places = np.arange(len(chart.close))
     colours: list[str] = np.where(chart.close >= chart.open, UP, DOWN).tolist()
     ax.vlines(places, chart.low, chart.high, colors=colours, linewidth=0.8)
-    # A body without height would not be seen: it gets a hair's breadth of the whole range.
-    least = (np.nanmax(chart.high) - np.nanmin(chart.low)) / 800
     bottom, body = np.minimum(chart.open, chart.close), np.abs(chart.close - chart.open)
-    ax.bar(places, np.maximum(body, least), 0.7, bottom=bottom, color=colours, linewidth=0)
+    ax.bar(places, body, 0.7, bottom=bottom, color=colours, linewidth=0)
+    # A body without height, or of less than a line's, is a line: an open at the close is what candles are for.
+    low = body <= (np.nanmax(chart.high) - np.nanmin(chart.low)) / _LINES
+    ink = [colour for colour, thin in zip(colours, low, strict=True) if thin]
+    ax.hlines(chart.close[low], places[low] - 0.35, places[low] + 0.35, colors=ink, linewidth=1.2)
 
 
 def _volume(ax: Axes, chart: Chart) -> None:
@@ -174,7 +181,7 @@ def _rsi(ax: Axes, chart: Chart) -> None:
     for level in (30, 70):
         ax.axhline(level, color="#9467bd", linewidth=0.6, linestyle="--", alpha=0.7)
     ax.plot(places, chart.indicators["rsi_14"], color="#9467bd", linewidth=1.1)
-    ax.set_ylim(0, 100)
+    ax.set_ylim(-6, 106)  # a line at 0 or 100 is seen in its whole width
     ax.set_yticks([30, 50, 70])
     ax.set_ylabel("RSI 14")
 
@@ -192,6 +199,8 @@ def _macd(ax: Axes, chart: Chart) -> None:
 
 def _legend(ax: Axes, columns: int) -> None:
     """In a strip of its own above what is drawn."""
+    if not ax.get_legend_handles_labels()[0]:
+        return
     low, high = ax.get_ylim()
     ax.set_ylim(low, high + (high - low) * _STRIP / ax.bbox.height)
     ax.legend(loc="upper left", fontsize=8, frameon=False, ncols=columns, borderaxespad=0.1)
@@ -208,15 +217,12 @@ def _plain(ax: Axes) -> None:
 
 
 def _times(ax: Axes, chart: Chart) -> None:
-    """At most ten dates, each below its bar."""
-    count = len(chart.times)
-    chosen = sorted({round(place) for place in np.linspace(0, count - 1, min(10, count))})
-    ax.set_xlim(-1, count)
-    ax.set_xticks(chosen, [_said(chart.times[place], daily=chart.daily) for place in chosen])
-
-
-def _said(moment: datetime, *, daily: bool) -> str:
-    return f"{moment:%Y-%m-%d}" if daily else f"{moment:%Y-%m-%d %H:%M} UTC"
+    """Dates where a year, a quarter, a month, a day or an hour begins, each below its bar."""
+    chosen = ticks(chart.times, daily=chart.daily)
+    ax.set_xlim(-1, len(chart.times))
+    ax.set_xticks([place for place, _ in chosen], [text for _, text in chosen])
+    if not chart.daily:
+        ax.set_xlabel("UTC", fontsize=8, color=MUTED, loc="right")
 
 
 def _short(value: Any) -> str:

@@ -9,7 +9,7 @@ import psycopg
 
 from fintrack_tasks.domain import Interval, to_micros
 
-__all__ = ["COLUMNS", "bars", "currency", "span"]
+__all__ = ["COLUMNS", "bars", "currency", "sources", "span"]
 
 COLUMNS: Final = ("timestamp", "open", "high", "low", "close", "adj_close", "volume", "is_final")
 
@@ -67,6 +67,18 @@ def currency(conn: psycopg.Connection, instrument_id: int, interval: Interval) -
         (instrument_id, interval.value),
     ).fetchone()
     return row[0] if row else None
+
+
+def sources(
+    conn: psycopg.Connection, instrument_id: int, interval: Interval, start: datetime, end: datetime
+) -> list[str]:
+    """Whom the bars from ``start`` to ``end``, both included, are from, in order of their names."""
+    rows = conn.execute(
+        "SELECT DISTINCT source FROM fintrack.bars"
+        " WHERE instrument_id = %s AND interval = %s AND timestamp BETWEEN %s AND %s ORDER BY source",
+        (instrument_id, interval.value, start, end),
+    ).fetchall()
+    return [source for (source,) in rows]
 
 
 def span(conn: psycopg.Connection, instrument_id: int, interval: Interval) -> tuple[datetime, datetime] | None:
