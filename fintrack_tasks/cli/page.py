@@ -65,7 +65,7 @@ def html_page(chart: Chart, drawing: str, panes: tuple[float, float]) -> bytes:
     notes = html.escape(printable("; ".join([*chart.notes, *([f"in {chart.unit}"] if chart.unit else [])])))
     newest = {"close": chart.close, "volume": chart.volume, **chart.indicators}
     rows = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{values[-1]:,.6g}</td></tr>"
+        f"<tr><th>{html.escape(name)}</th><td>{_figure(values[-1])}</td></tr>"
         for name, values in newest.items()
         if np.isfinite(values[-1])
     )
@@ -86,10 +86,15 @@ def _bars(chart: Chart, panes: tuple[float, float]) -> str:
     """What is shown under the pointer, as JSON that no text of it can end."""
     named = {"open": chart.open, "high": chart.high, "low": chart.low, "close": chart.close, "volume": chart.volume}
     rows: list[Any] = [
-        [name, [f"{value:,.6g}" if np.isfinite(value) else None for value in values]]
+        [name, [_figure(value) if np.isfinite(value) else None for value in values]]
         for name, values in {**named, **chart.indicators}.items()
         if np.isfinite(values).any()
     ]
     times = [said(moment, daily=chart.daily) for moment in chart.times]
     told = {"times": times, "rows": rows, "left": round(float(panes[0]), 5), "right": round(float(panes[1]), 5)}
     return orjson.dumps(told).decode().replace("<", "\\u003c")
+
+
+def _figure(value: float) -> str:
+    """Six digits, and a volume in full."""
+    return f"{value:,.0f}" if abs(value) >= 100_000 else f"{value:,.6g}"

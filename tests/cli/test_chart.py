@@ -53,7 +53,24 @@ def test_a_span_is_written_as_a_page(tmp_path: Path, where: Mapping[str, str]) -
     assert said == f"30 bars of IBM: {target}"
     page = target.read_text()
     assert f"IBM  1d, {first} to {last - timedelta(days=1)}</h1>" in page
+    assert "<p>adjusted for splits; source: " in page
     assert "not final" not in page
+
+
+@pytest.mark.integration
+def test_an_index_is_in_points_and_its_source_is_told(
+    tmp_path: Path, conn: psycopg.Connection, where: Mapping[str, str]
+) -> None:
+    _, [item] = make_run(conn, ["^GSPC"], Kind.BARS)
+    batch = bars(item, ["4000", "4010", "4020"], first=FIRST)
+    load.load_bars(conn, item, batch, event(item), NOW, [True] * 3)
+    target = tmp_path / "index.html"
+    words = ("chart", "^GSPC", "--adjust", "none", "-o", str(target), "--json")
+    told = json.loads(fintrack(tmp_path, *words, environment=where).stdout.splitlines()[-1])
+    assert told["sources"] == [batch.source]
+    page = target.read_text()
+    assert f"<p>prices as they were, not adjusted; source: {batch.source}; in points</p>" in page
+    assert "USD" not in page
 
 
 @pytest.mark.integration
