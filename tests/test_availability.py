@@ -32,6 +32,7 @@ NOW = datetime(2026, 11, 28, 18, 0, tzinfo=UTC)
 KEPT = datetime(2024, 11, 29, tzinfo=UTC)
 """730 days before NOW, and the first midnight after it that is an hour away at the least."""
 YAHOO_ALONE = {"FINTRACK_ROUTE_STOCK_BARS": "yahoo_finance"}
+STAND_IN = {"YAHOO_FINANCE_BASE_URL": "https://query1.finance.yahoo.com"}
 BOTH = {"FINTRACK_ROUTE_STOCK_BARS": "yahoo_finance,twelve_data", "API_KEY_TWELVE_DATA": "Kt27-twelve-data-test-key"}
 
 
@@ -48,10 +49,10 @@ def test_a_route_reaches_as_far_as_its_providers_say() -> None:
     assert reach([], Interval.H1, settings(), NOW) == Reach(None, ())
 
 
-def test_a_history_that_ends_in_the_past_is_counted_back_from_its_end() -> None:
-    """The local market's."""
-    [edge] = reach(["yahoo_finance"], Interval.H1, settings(FINTRACK_HISTORY_END="2019-01-01"), NOW).edges
-    assert edge == to_micros(datetime(2017, 1, 2, tzinfo=UTC))
+def test_what_stands_in_for_a_provider_answers_for_itself() -> None:
+    """The local market has hours of any year."""
+    stand_in = settings(YAHOO_FINANCE_BASE_URL="http://127.0.0.1:8000")
+    assert reach(["yahoo_finance"], Interval.H1, stand_in, NOW) == Reach(None, ())
 
 
 def test_stamps_are_cut_where_a_reach_ends() -> None:
@@ -197,8 +198,8 @@ def test_what_is_too_old_for_one_provider_is_asked_of_the_next_without_a_request
 def test_a_limit_that_an_answer_tells_is_kept_to_and_the_rest_is_not_confirmed_as_empty(
     begin: Callable[..., Pipeline], provider: responses.RequestsMock, conn: psycopg.Connection
 ) -> None:
-    """What is declared may be out of date: here the end of the history makes it reach too far."""
-    night = begin({**YAHOO_ALONE, "FINTRACK_HISTORY_END": "2026-06-01"})
+    """What is declared may be out of date, or not hold for what stands in for a provider."""
+    night = begin({**YAHOO_ALONE, **STAND_IN})
     provider.add_callback("GET", "https://query1.finance.yahoo.com/v8/finance/chart/AAPL", yahoo(KEPT))
     items = night.plan("AAPL", **SINCE).items
     [item] = items
@@ -221,7 +222,7 @@ def test_a_range_that_nobody_keeps_ends_as_unavailable_and_is_not_asked_for_the_
     begin: Callable[..., Pipeline], provider: responses.RequestsMock, conn: psycopg.Connection, interval: str
 ) -> None:
     """Yahoo's words for a range of 1m bars that is too long; they came as an empty answer that confirmed the range."""
-    night = begin({**YAHOO_ALONE, "FINTRACK_HISTORY_END": "2026-11-01"})
+    night = begin({**YAHOO_ALONE, **STAND_IN})
     said = "1m data not available. Only 8 days worth of 1m granularity data are allowed to be fetched per request."
     error = {"chart": {"result": None, "error": {"code": "Unprocessable Entity", "description": said}}}
     provider.get("https://query1.finance.yahoo.com/v8/finance/chart/AAPL", json=error, status=422)
@@ -231,14 +232,14 @@ def test_a_range_that_nobody_keeps_ends_as_unavailable_and_is_not_asked_for_the_
     assert item.window
     assert covered(conn) == [("unavailable", item.window.start, item.window.end, ["yahoo_finance"])]
     assert night.plan("AAPL", **span).items == ()
-    assert len(begin({**BOTH, "FINTRACK_HISTORY_END": "2026-11-01"}).plan("AAPL", **span).items) == 1
+    assert len(begin({**BOTH, **STAND_IN}).plan("AAPL", **span).items) == 1
 
 
 @pytest.mark.integration
 def test_a_refused_range_goes_to_the_next_provider(
     begin: Callable[..., Pipeline], provider: responses.RequestsMock
 ) -> None:
-    night = begin({**BOTH, "FINTRACK_HISTORY_END": "2026-06-01"})
+    night = begin({**BOTH, **STAND_IN})
     provider.add_callback("GET", "https://query1.finance.yahoo.com/v8/finance/chart/AAPL", yahoo(KEPT))
     [item, *_] = night.plan("AAPL", intervals=["1h"], start="2024-09-01", end="2024-10-01").items
     assert night.fetch(item, "yahoo_finance") == Retry("twelve_data", 0.0, 0)

@@ -11,13 +11,13 @@ import typer
 from fintrack_tasks.cli import completing
 from fintrack_tasks.cli.context import opened, utc_now
 from fintrack_tasks.cli.groups import group
-from fintrack_tasks.cli.output import console, print_json, table
+from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.cli.run import NAMES, Job, follow_run, listed
 from fintrack_tasks.cli.watch import counts
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import AssetClass, Budget, Item
 from fintrack_tasks.fetch import providers, quota, route
-from fintrack_tasks.planning import Arguments, check_arguments, check_span
+from fintrack_tasks.planning import Arguments, Plan, check_arguments, check_span
 from fintrack_tasks.planning import plan as make_plan
 from fintrack_tasks.settings import Settings, load_settings
 from fintrack_tasks.store import ledger, report
@@ -56,24 +56,29 @@ def plan(
     arguments, settings = check_arguments(_JOB, **named), load_settings()
     check_span(arguments, settings, utc_now())
     with opened(settings) as connections:
-        items = _missing(connections, arguments)
+        planned = _planned(connections, arguments)
+        items = list(planned.items)
         needs = _needs(connections, items)
     seconds = max((need["seconds"] for need in needs), default=0.0)
     if as_json:
-        print_json({"items": len(items), "providers": needs, "seconds": seconds})
+        note = {"note": planned.note} if planned.note else {}
+        print_json({"items": len(items), "providers": needs, "seconds": seconds, **note})
         return
-    if not items:
+    if planned.note:
+        errors.print(f"not asked for: {planned.note}", markup=False, soft_wrap=True)
+    elif not items:
         console.print("nothing is missing")
+    if not items:
         return
     rows = [[need["provider"], need["requests"], _said(need["quotas"]), _duration(need["seconds"])] for need in needs]
     console.print(table("backfill", ["provider", "requests", "for backfills: now free of limit", "takes about"], rows))
     console.print(f"{len(items)} windows; start it with: fintrack backfill run and the same options")
 
 
-def _missing(connections: Connections, arguments: Arguments) -> list[Item]:
+def _planned(connections: Connections, arguments: Arguments) -> Plan:
     with connections.database.connection() as conn:
         report.require_schema(conn)
-        return list(make_plan(conn, arguments, connections.settings, utc_now()).items)
+        return make_plan(conn, arguments, connections.settings, utc_now())
 
 
 def _needs(connections: Connections, items: list[Item]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Instrument, Interval, Item, Kind
@@ -107,17 +107,13 @@ def before(
 
 
 def kept_from(name: str, interval: Interval | None, settings: Settings, now: datetime) -> datetime | None:
-    """From when on a provider keeps bars of an interval; ``None`` where it keeps all.
+    """From when on a provider says that it keeps bars of an interval; ``None`` where it keeps all.
 
-    Counted back from the end of the history of interest where that is not now: the local market's ends in the past.
+    What stands in for a provider under another address (the local market, a proxy) answers for itself.
     """
-    end = settings.fintrack_history_end
-    try:
-        last = datetime.fromisoformat(end) if end else now
-    except ValueError:
-        raise ConfigurationError(f"FINTRACK_HISTORY_END is no date: {end!r:.40}; write it as 2024-01-31") from None
-    last = last if last.tzinfo else last.replace(tzinfo=UTC)
-    return providers.provider(name).facts.kept_from(interval, min(last, now))
+    if name in settings.provider_base_urls:
+        return None
+    return providers.provider(name).facts.kept_from(interval, now)
 
 
 def page_size(names: Iterable[str]) -> int:
