@@ -121,7 +121,7 @@ def test_what_is_changed_is_told_to_machines_too(tmp_path: Path, where: dict[str
         return dict(json.loads(shown.splitlines()[-1]))
 
     assert told("instruments", "add", "AAPL", "EUR/USD") == {
-        "registered": 2, "new": 2, "symbols": ["AAPL", "EURUSD=X"],
+        "registered": 2, "new": 2, "symbols": ["AAPL", "EURUSD=X"], "without_calendar": [],
     }  # fmt: skip
     assert told("instruments", "add", "AAPL", "BTC-USD")["new"] == 1
     upgraded = told("db", "upgrade")
