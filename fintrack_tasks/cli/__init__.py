@@ -18,6 +18,11 @@ COMMANDS: Final = {
     "demo": ("demo:demo", "Start everything, run the three jobs once, show what came of it, stop everything."),
     "up": ("stack:up", "Start the servers, the workers, beat and Flower, and keep the pipeline on schedule."),
     "down": ("stack:down", "Stop everything that belongs to the local stack; the data stays."),
+    "status": (
+        "status:status",
+        "What of the local stack runs, since when and where; exit code 4 when a part of it does not.",
+    ),
+    "logs": ("logs:logs", "Show what the servers and processes of the local stack have said."),
     "env": ("stack:env", 'Print export NAME=value lines: eval "$(fintrack env)" points a shell at the running stack.'),
     "run": ("run:run", "Run a job once on the running workers and wait for it."),
     "health": (

@@ -24,13 +24,25 @@ from fintrack_tasks.cli.database import earlier_database, prepare
 from fintrack_tasks.cli.output import console, errors, print_json
 from fintrack_tasks.domain import Mode
 from fintrack_tasks.embedded import Stack
+from fintrack_tasks.embedded.logs import bound as bound_logs
 from fintrack_tasks.embedded.ports import LOOPBACK, choose_port
 from fintrack_tasks.embedded.state import locked
 from fintrack_tasks.errors import OutageError, UsageError
 from fintrack_tasks.fetch import providers
 from fintrack_tasks.settings import PLAYED, Settings, addresses_in_market, load_settings
 
-__all__ = ["boot", "down", "env", "market_variables", "mode_of", "over", "sandbox", "start_workers", "up"]
+__all__ = [
+    "boot",
+    "down",
+    "env",
+    "flower_address",
+    "market_variables",
+    "mode_of",
+    "over",
+    "sandbox",
+    "start_workers",
+    "up",
+]
 
 _FETCH_THREADS: Final = 8
 _WATCH_SECONDS: Final = 2.0
@@ -77,6 +89,7 @@ def _watch(stack: Stack) -> None:
     told: set[str] = set()
     while True:
         time.sleep(_WATCH_SECONDS)  # nothing waits on this: Ctrl-C interrupts it
+        bound_logs(stack.home)
         if not stack.environment():
             console.print("the stack was stopped")
             return
@@ -210,7 +223,7 @@ def _start_schedule(stack: Stack, environment: Mapping[str, str]) -> str:
     """Beat and Flower; returns where Flower listens."""
     full = {**os.environ, **environment}
     _celery(stack, full, "beat", "beat")
-    if running := _flower_address(stack):
+    if running := flower_address(stack):
         return running
     settings = load_settings(full)
     flower_login.logins(settings)  # made or refused here, where a person reads it
@@ -228,7 +241,7 @@ def _login_place() -> str:
     return str(flower_login.login_file(settings.fintrack_home))
 
 
-def _flower_address(stack: Stack) -> str | None:
+def flower_address(stack: Stack) -> str | None:
     """Where the Flower that runs already listens, by its own command line."""
     for process in stack.processes():
         if process.name == "flower" and process.running:

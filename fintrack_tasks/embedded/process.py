@@ -21,6 +21,7 @@ from typing import Final
 import psutil
 
 from fintrack_tasks.embedded.account import Account
+from fintrack_tasks.embedded.logs import LIMIT
 from fintrack_tasks.errors import ConfigurationError
 
 __all__ = [
@@ -45,7 +46,7 @@ MARK: Final = "FINTRACK_STACK"
 NAME: Final = "FINTRACK_STACK_PROCESS"
 """The environment variable that carries the process' name within its stack."""
 
-_LOG_LIMIT: Final = 20_000_000  # bytes; a longer log becomes NAME.log.1 at the next start
+_LOG_LIMIT: Final = LIMIT
 _POLL_SECONDS: Final = 0.02
 _GIST_LINES: Final = 3
 _COMPLAINT: Final = re.compile(r"\b(ERROR|FATAL|PANIC|error):")

@@ -183,6 +183,10 @@ class Stack:
         state = StackState.read(self._state_file)
         return Mode(state.mode) if state.mode and state.anything_runs else None
 
+    def servers(self) -> dict[str, ServerState]:
+        """The servers that were started, by name, the ended ones among them."""
+        return dict(StackState.read(self._state_file).servers)
+
     def processes(self) -> list[ProcessState]:
         """What :meth:`spawn` started, in that order, the ended ones among them."""
         return list(StackState.read(self._state_file).processes)

@@ -374,3 +374,16 @@ def test_whoever_writes_to_the_broker_invents_no_price(pipeline: Pipeline) -> No
     assert pipeline.query("SELECT 1 FROM fintrack.quotes WHERE price = 666.66") == []
     [row] = pipeline.query("SELECT state FROM fintrack.run_items WHERE id = %s", item.id)
     assert row["state"] == "queued"
+
+
+def test_status_tells_what_runs_where_and_when_the_schedule_ticked(pipeline: Pipeline) -> None:
+    wait_for(lambda: "publish" in [one["job"] for one in status(pipeline)["ticks"] if one["last"]])
+    told = status(pipeline)
+    assert (told["mode"], told["healthy"]) == ("simulated", True)
+    assert {"fetch1", "etl1", "ops", "beat", "flower", "sandbox"} <= {one["name"] for one in told["processes"]}
+    assert told["flower"].startswith("http://127.0.0.1:")
+    assert "beat" in pipeline.fintrack("logs", "-n", "5").stdout
+
+
+def status(pipeline: Pipeline) -> dict[str, Any]:
+    return dict(json.loads(pipeline.fintrack("status", "--json").stdout.splitlines()[-1]))
