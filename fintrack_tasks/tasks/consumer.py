@@ -58,6 +58,8 @@ class WorkerConsumer(PacedConsumer):
             if reason := misfits.misfit(message, prefork=prefork):
                 self._refuse(message, "foreign_message", reason)
                 return
+            # The task's own limits hold. A message's could end an item as failed before its signature is looked at.
+            message.headers.pop("timelimit", None)
             try:
                 receive(message)
             except (redis.exceptions.RedisError, OperationalError, OSError):

@@ -46,7 +46,7 @@ class ItemTask(BaseTask):
         except Exception:  # noqa: BLE001  whatever a foreign message makes of it
             self.refuse(exc, args, kwargs)
             return
-        if isinstance(exc, ForgedMessageError) or not links.are_ours(self.name, args):
+        if isinstance(exc, ForgedMessageError) or not links.are_ours(self.name, args, kwargs):
             forgeries.tell(self.name, item, str(exc), args)
             return
         reason = "internal_error"
@@ -70,10 +70,10 @@ def _fetch(
 ) -> Link | dict[str, Any]:
     """Ask this task's provider for one item and hand the rows on.
 
-    :param signature: of the item, for any fetch task.
+    :param signature: of the item and its ticket, for any fetch task.
     :param ticket: the item's place at the provider's quota, for a message that comes when the place's time has come.
     """
-    item = links.item_of(message, signature)
+    item = links.item_of(message, signature, ticket)
     name = self.name.rpartition(".")[2]
     outcome = pipeline.fetch(
         item,
@@ -159,7 +159,9 @@ def _send(message: dict[str, Any], provider: str, ticket: list[str] | None = Non
     shown = {"argsrepr": f"({message['symbol']} {message.get('interval') or message['kind']})", "kwargsrepr": "{}"}
     rest = [step.s().set(**shown) for step in (load, transform, validate)]
     placed = {"ticket": ticket} if ticket else {}
-    fetch_tasks[provider].apply_async((message, links.signature_of(message)), placed, chain=rest, **shown, **options)
+    fetch_tasks[provider].apply_async(
+        (message, links.signature_of(message, ticket)), placed, chain=rest, **shown, **options
+    )
 
 
 def _ended(item: Item, outcome: pipeline.Ended) -> dict[str, Any]:

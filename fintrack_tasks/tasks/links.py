@@ -20,9 +20,9 @@ FETCH: Final = "fintrack.fetch"
 """The stage of every fetch task: an item may be asked for at each provider of its route."""
 
 
-def signature_of(message: dict[str, Any]) -> str:
-    """The signature with which an item's message goes to a fetch task."""
-    return connections().signer.sign(FETCH, message)
+def signature_of(message: dict[str, Any], ticket: list[str] | None = None) -> str:
+    """The signature with which an item's message, and its place at a provider's quota, go to a fetch task."""
+    return connections().signer.sign(FETCH, message, ticket)
 
 
 def handed_on(stage: str, message: dict[str, Any], batch: Batch) -> Link:
@@ -31,12 +31,12 @@ def handed_on(stage: str, message: dict[str, Any], batch: Batch) -> Link:
     return [message, told, connections().signer.sign(stage, message, told)]
 
 
-def item_of(message: dict[str, Any], signature: str) -> Item:
+def item_of(message: dict[str, Any], signature: str, ticket: list[str] | None = None) -> Item:
     """The item that a fetch task is to work on.
 
     :raises ForgedMessageError: nobody of ours sent it.
     """
-    _check(FETCH, message, None, signature)
+    _check(FETCH, message, ticket, signature)
     return Item.from_message(message)
 
 
@@ -50,13 +50,15 @@ def opened(stage: str, link: Link) -> tuple[Item, Batch]:
     return Item.from_message(message), Batch.from_message(told)
 
 
-def are_ours(stage: str, args: Any) -> bool:
-    """Whether the arguments of a stage's task, whatever they are, were sent by one of ours."""
-    first = args[0] if isinstance(args, list | tuple) and args else None
+def are_ours(stage: str, args: Any, kwargs: Any) -> bool:
+    """Whether the arguments of a stage's task, whatever they are, were sent by one of ours, and just so."""
+    args, kwargs = tuple(args or ()), dict(kwargs or {})
     if stage.startswith(f"{FETCH}."):
-        return connections().signer.verify(args[1] if first is not None and len(args) > 1 else None, FETCH, first)
-    message, told, signature = _parts(first)
-    return connections().signer.verify(signature, stage, message, told)
+        message, signature = args if len(args) == 2 else (None, None)
+        ticket = kwargs.pop("ticket", None)
+        return not kwargs and connections().signer.verify(signature, FETCH, message, ticket)
+    message, told, signature = _parts(args[0] if len(args) == 1 else None)
+    return not kwargs and connections().signer.verify(signature, stage, message, told)
 
 
 def _check(stage: str, message: object, batch: object, signature: object) -> None:

@@ -327,7 +327,16 @@ def test_what_a_stranger_leaves_in_the_broker_costs_no_worker_and_no_memory(pipe
         form["properties"]["delivery_info"][key] = "ops"
     codec = {**form, "content-type": "application/data", "content-encoding": "zlib_codec"}
     codec["headers"] = {**form["headers"], "compression": None}
-    elements = [json.dumps(form), json.dumps(codec), "no JSON", "[1]", "null", "{}", "[" * 100_000, "x" * 6_000_000]
+    elements = [
+        json.dumps(form),
+        json.dumps(codec),
+        "no JSON",
+        "[1]",
+        "null",
+        "{}",
+        "[" * 100_000,
+        "x" * 6_000_000,
+    ]
 
     def workers() -> dict[int, str]:
         processes = json.loads((pipeline.home / "stack.json").read_text())["processes"]

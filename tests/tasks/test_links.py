@@ -167,10 +167,32 @@ def test_a_batch_of_one_item_cannot_be_moved_to_another_or_past_the_checks(
     assert [state(conn, each) for each in (item, other)] == ["queued", "queued"]
 
 
-def test_a_failure_that_a_false_message_brings_about_by_its_options_does_not_end_the_item(
+def test_no_addition_to_a_true_message_ends_its_item(
     process: Connections, conn: psycopg.Connection, item: Item
 ) -> None:
-    """A time limit of a millisecond among a message's headers ends the task before its body has looked at anything."""
+    """Somebody sends a message again with an argument of his own, on which the task fails."""
+    message, batch = item.to_message(), made.quote(item, "246.28", base.utc_now(), volume="1")
+    fetch, signature = ingest.fetch_tasks["coinbase"], links.signature_of(message)
+    for args, kwargs in (
+        ((message, signature), {"ticket": "abc"}),
+        ((message, signature), {"ticket": ["a", "b"]}),
+        ((message, signature), {"more": 1}),
+        ((message, signature, ["a", "b"], 4), {}),
+    ):
+        assert fetch.apply(args=args, kwargs=kwargs).state == "FAILURE"
+    link = links.handed_on("fintrack.load", message, batch)
+    for args, kwargs in (((link,), {"more": 1}), ((link, 2), {})):
+        assert ingest.load.apply(args=args, kwargs=kwargs).state == "FAILURE"
+    assert state(conn, item) == "queued"
+    assert {subject for subject, _ in alerts(conn)} == {"fintrack.fetch.coinbase", "fintrack.load"}
+    placed = links.signature_of(message, ["id", "key"])
+    assert links.are_ours("fintrack.fetch.coinbase", [message, placed], {"ticket": ["id", "key"]})
+
+
+def test_a_failure_without_a_look_at_the_message_does_not_end_the_item_either(
+    process: Connections, conn: psycopg.Connection, item: Item
+) -> None:
+    """A worker's child that was killed, or a time limit, before the body has looked at anything."""
     ingest.load.on_failure(TimeoutError("1 ms"), "forged-2", [forged(item)], {}, None)
     assert state(conn, item) == "queued"
     assert [subject for subject, _ in alerts(conn)] == ["fintrack.load"]
