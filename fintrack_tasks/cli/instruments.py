@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 import psycopg
 import typer
 
+from fintrack_tasks.cli.capacity import too_many
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.describe import describe
 from fintrack_tasks.cli.groups import group
 from fintrack_tasks.cli.instrument_changes import edit, pause, remove, resume
 from fintrack_tasks.cli.instrument_facts import checked
-from fintrack_tasks.cli.output import console, print_json, table
+from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.domain import AssetClass, Instrument
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.fetch import constituents
@@ -119,12 +120,15 @@ def import_members(
         chosen = stocks if file is None else _of_file(file)
         with connections.database.connection() as conn:
             new = _register(conn, chosen)
+            notes = too_many((known for _, known in instruments.active(conn)), connections.settings)
     origin = str(file or index)
     if as_json:
         told = {"of": origin, "registered": len(chosen), "new": new, "symbols": [i.symbol for i in chosen]}
-        print_json(told | ({"members": members} if members else {}))
+        print_json(told | {"notes": notes} | ({"members": members} if members else {}))
         return
     console.print(f"registered: {len(chosen)} instruments of {origin}, {new} of them new", markup=False)
+    for note in notes:
+        errors.print(note, soft_wrap=True)
 
 
 def _members(connections: Connections, index: str) -> list[constituents.Constituent]:

@@ -1,0 +1,45 @@
+"""Whether what is registered fits into a tick of the schedule under the providers' quotas."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from fintrack_tasks.domain import Instrument, Kind
+from fintrack_tasks.fetch import providers, quota, route
+from fintrack_tasks.settings import Settings
+
+__all__ = ["too_many"]
+
+_TICK_SECONDS: Final = 300
+"""Between two ticks of the market data (``market-data`` in ``celeryconfig.py``)."""
+
+
+def too_many(instruments: Iterable[Instrument], settings: Settings) -> list[str]:
+    """A line for each provider that would be asked for more quotes in a tick than its quotas let through.
+
+    Every quote counts with the first provider of its route: that is whom it is asked of as long as all is well.
+    """
+    first = Counter(
+        names[0] for one in instruments if (names := route.available(one, Kind.QUOTE, None, settings))
+    )  # fmt: skip
+    return [line for name, wanted in sorted(first.items()) if (line := _line(name, wanted, settings))]
+
+
+def _line(name: str, wanted: int, settings: Settings) -> str | None:
+    facts = providers.provider(name).facts
+    keys = max(1, len(settings.api_keys(facts.key.variable))) if facts.key else 1
+    held = quota.quotas_of(facts, settings)
+    if not held:
+        return None
+    tightest = min(held, key=lambda each: each.limit / each.seconds)
+    allowed = int(tightest.limit * keys * _TICK_SECONDS / tightest.seconds)
+    if wanted <= allowed:
+        return None
+    minutes = wanted / (tightest.limit * keys) * tightest.seconds / 60
+    return (
+        f"{wanted} quotes do not fit into a tick of {_TICK_SECONDS // 60} minutes: {name} allows {allowed}"
+        f" ({tightest.limit} per {tightest.seconds:g} s), all of them take {minutes:.1f} minutes, and ticks that come"
+        f" meanwhile are skipped; see {name.upper()}_QUOTA, FINTRACK_ROUTE_..., or pause some"
+    )

@@ -1,0 +1,57 @@
+"""Whether the registered instruments fit into a tick of five minutes, by the quotas of those who are asked first."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fintrack_tasks.cli.capacity import too_many
+from fintrack_tasks.domain import Instrument
+from fintrack_tasks.settings import Settings
+from tests.e2e.harness import fintrack
+
+
+def stocks(count: int) -> list[Instrument]:
+    return [Instrument.of(f"S{number}") for number in range(count)]
+
+
+def test_511_stocks_do_not_fit_into_five_minutes_of_100_a_minute() -> None:
+    assert too_many(stocks(500), Settings()) == []
+    [line] = too_many(stocks(511), Settings())
+    assert "511 quotes do not fit into a tick of 5 minutes: yahoo_finance allows 500 (100 per 60 s)" in line
+    assert "take 5.1 minutes" in line
+    assert "YAHOO_FINANCE_QUOTA" in line
+
+
+def test_each_class_counts_with_the_provider_that_is_asked_for_it_first() -> None:
+    pairs = [Instrument.of(f"C{number}-USD") for number in range(400)]
+    assert too_many([*stocks(400), *pairs], Settings()) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "fits"),
+    [
+        ({"YAHOO_FINANCE_QUOTA": "200/m"}, True),
+        ({"YAHOO_FINANCE_QUOTA": "unlimited"}, True),
+        ({"API_RATE_LIMIT": "10"}, False),
+        ({"FINTRACK_ROUTE_STOCK": "finnhub", "API_KEY_FINNHUB": "k"}, False),
+        ({"FINTRACK_ROUTE_STOCK": "finnhub", "API_KEY_FINNHUB": "k,l"}, True),
+        ({"FINTRACK_ROUTE_STOCK": "finnhub"}, True),
+    ],
+)
+def test_settings_keys_and_routes_count(variables: dict[str, str], fits: bool) -> None:
+    """511 in five minutes: 300 by one key of 60 a minute, 600 by two; nobody is asked without a key."""
+    assert (not too_many(stocks(511), Settings.from_mapping(variables))) is fits
+
+
+@pytest.mark.integration
+def test_an_import_says_so(tmp_path: Path, database_variables: dict[str, str]) -> None:
+    file = tmp_path / "list.csv"
+    file.write_text("symbol\n" + "".join(f"S{number}\n" for number in range(511)))
+    imported = fintrack(tmp_path, "instruments", "import", str(file), environment=database_variables)
+    assert "registered: 511 instruments" in imported.stdout
+    assert "511 quotes do not fit into a tick of 5 minutes" in imported.stderr
+    told = fintrack(tmp_path, "instruments", "import", str(file), "--json", environment=database_variables).stdout
+    assert json.loads(told.splitlines()[-1])["notes"][0].startswith("511 quotes")
