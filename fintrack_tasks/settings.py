@@ -36,6 +36,8 @@ __all__ = [
 
 SECRET_NAMES = (
     "DB_PASSWORD",
+    "DB_READER_PASSWORD",
+    "DB_OWNER_PASSWORD",
     "REDIS_URL",
     "KAFKA_SASL_PASSWORD",
     "API_KEY_ALPHA_VANTAGE",
@@ -176,7 +178,14 @@ class Settings(BaseModel):
     db_port: int = Field(5432, ge=1, le=65535)
     db_name: str = "financial_tracker"
     db_user: str = "admin"
+    """The login of workers, beat and the command line: a member of ``fintrack_writer``."""
     db_password: SecretStr = SecretStr("")
+    db_reader_user: str = ""
+    """The login of commands that only read, a member of ``fintrack_reader``; empty for ``db_user``."""
+    db_reader_password: SecretStr = SecretStr("")
+    db_owner_user: str = ""
+    """The login that migrates, known to ``fintrack db upgrade`` alone; empty for ``db_user``."""
+    db_owner_password: SecretStr = SecretStr("")
     db_sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
     db_sslrootcert: str = ""
     """File of the certificate authorities that may vouch for PostgreSQL; ``system`` for this machine's own."""
@@ -330,6 +339,17 @@ class Settings(BaseModel):
                 "KAFKA_SASL_MECHANISM=PLAIN would send the password in clear: set KAFKA_SECURITY_PROTOCOL=SASL_SSL, or"
                 " a SCRAM mechanism"
             )
+
+    def as_reader(self) -> Self:
+        """The same settings for a program that only reads: logged in as ``db_reader_user`` where one is set."""
+        return self._logged_in(self.db_reader_user, self.db_reader_password)
+
+    def as_owner(self) -> Self:
+        """The same settings for who migrates: logged in as ``db_owner_user`` where one is set."""
+        return self._logged_in(self.db_owner_user, self.db_owner_password)
+
+    def _logged_in(self, user: str, password: SecretStr) -> Self:
+        return self.model_copy(update={"db_user": user, "db_password": password}) if user else self
 
     @property
     def simulated(self) -> bool:

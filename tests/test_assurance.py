@@ -412,7 +412,7 @@ def test_the_day_of_a_known_split_is_like_any_other(
 
 
 def test_readers_see_measures_and_marks_by_symbol(
-    database: Database, conn: psycopg.Connection, history: list[Daily]
+    database: Database, conn: psycopg.Connection, reader: psycopg.Connection, history: list[Daily]
 ) -> None:
     trained(database)
     new = history[-100:]
@@ -421,16 +421,14 @@ def test_readers_see_measures_and_marks_by_symbol(
     flags.add(conn, item, batch(item, new), [odd], NOW)
     arrive(conn, item, [*new[:40], replace(new[40], close=new[40].close * 2, high=new[40].high * 2), *new[41:]])
     measured(database, conn, item.run_id)
-    with conn.transaction():
-        conn.execute("SET LOCAL ROLE fintrack_reader")
-        seen = conn.execute(
-            "SELECT symbol, interval, rule, detail, source, item_id FROM fintrack.data_flags"
-            " WHERE timestamp = ANY(%s) ORDER BY timestamp",
-            ([day(new[3]), day(new[40])],),
-        ).fetchall()
-        measures = conn.execute(
-            "SELECT metric, value FROM fintrack.data_quality WHERE symbol = 'IBM' AND run_id = %s", (item.run_id,)
-        ).fetchall()
+    seen = reader.execute(
+        "SELECT symbol, interval, rule, detail, source, item_id FROM fintrack.data_flags"
+        " WHERE timestamp = ANY(%s) ORDER BY timestamp",
+        ([day(new[3]), day(new[40])],),
+    ).fetchall()
+    measures = reader.execute(
+        "SELECT metric, value FROM fintrack.data_quality WHERE symbol = 'IBM' AND run_id = %s", (item.run_id,)
+    ).fetchall()
     assert seen[0] == ("IBM", "1d", "volume_anomaly", odd.detail, "bundled", item.id)
     assert seen[1][:3] == ("IBM", "1d", "anomaly")
     assert seen[1][3].startswith("robust, forest: score ")

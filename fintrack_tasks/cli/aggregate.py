@@ -48,7 +48,7 @@ def aggregate(
     if first and last and last <= first:
         raise UsageError(f"the end ({end}) must be after the start ({start})")
     instrument_of(symbol)  # refused before a server is asked
-    with opened() as connections, connections.database.connection() as conn:
+    with opened(reading=True) as connections, connections.database.connection() as conn:
         report.require_schema(conn)
         number, instrument = known(conn, symbol)
         made = aggregate_bars(

@@ -161,7 +161,7 @@ def status(
     limit: Annotated[int, typer.Option(help="How many, newest first.", min=1, max=1000)] = 10, as_json: AsJson = False
 ) -> None:
     """The newest backfills: what is done, what waits for a quota, what failed."""
-    with opened() as connections, connections.database.connection() as conn:
+    with opened(reading=True) as connections, connections.database.connection() as conn:
         report.require_schema(conn)
         found = ledger.runs(conn, limit, budget=_BUDGET)
         waiting = {summary.run_id: report.waiting_of_run(conn, summary.run_id) for summary in found}

@@ -67,7 +67,7 @@ def chart(
     target = output or Path(f"{re.sub('[^A-Za-z0-9.-]', '', instrument.symbol)}-{wanted}.png")
     if target.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"cannot write {target}: the name must end in .png or .html")
-    with opened() as connections, connections.database.connection() as conn:
+    with opened(reading=True) as connections, connections.database.connection() as conn:
         report.require_schema(conn)
         found = instruments.find(conn, instrument)
         span = series.span(conn, found[0], wanted) if found else None

@@ -15,12 +15,14 @@ __all__ = ["opened", "redis_outage", "utc_now"]
 
 
 @contextmanager
-def opened(settings: Settings | None = None) -> Iterator[Connections]:
+def opened(settings: Settings | None = None, *, reading: bool = False) -> Iterator[Connections]:
     """The connections of one command, closed at its end.
 
+    :param reading: the command changes nothing, and logs in to PostgreSQL as a reader where there is one.
     :raises OutageError: when Redis does not answer; PostgreSQL's and Kafka's outages are raised where they are used.
     """
-    made = Connections(settings or load_settings())
+    settings = settings or load_settings()
+    made = Connections(settings.as_reader() if reading else settings)
     try:
         with redis_outage(made.settings):
             yield made

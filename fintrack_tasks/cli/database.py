@@ -10,9 +10,10 @@ from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.groups import group
 from fintrack_tasks.cli.output import console, print_json
 from fintrack_tasks.domain import Instrument
+from fintrack_tasks.errors import OutageError
 from fintrack_tasks.planning import DEFAULT_INSTRUMENTS
-from fintrack_tasks.settings import Settings, load_settings
-from fintrack_tasks.store import instruments
+from fintrack_tasks.settings import Settings, environment, load_settings
+from fintrack_tasks.store import instruments, roles
 from fintrack_tasks.store.mode import admit
 
 __all__ = ["app", "earlier_database", "prepare"]
@@ -28,7 +29,7 @@ def upgrade(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
 ) -> None:
     """Bring the schema to the newest migration; safe to run at any time and by several at once."""
-    settings = load_settings()
+    settings = _with_owner(load_settings())
     revision = prepare(settings)
     if as_json:
         where = {"host": settings.db_host, "port": settings.db_port, "database": settings.db_name}
@@ -37,23 +38,52 @@ def upgrade(
     console.print(f"schema is at {revision} on {settings.db_host}:{settings.db_port}/{settings.db_name}")
 
 
-def prepare(settings: Settings) -> str:
-    """Migrate, say whose prices it will hold, and register the default instruments where none ever was; returns the
-    schema's revision.
+def _with_owner(settings: Settings) -> Settings:
+    """The local stack keeps its owner's password to itself: it is in no process' environment."""
+    if settings.db_owner_user:
+        return settings
+    from fintrack_tasks.embedded import Stack  # noqa: PLC0415  the servers' clients, for this command alone
 
-    :raises ConfigurationError: the database holds prices of the other kind.
+    stack = Stack(settings.fintrack_home)
+    known = stack.environment()
+    if (known.get("DB_HOST"), known.get("DB_PORT")) != (settings.db_host, str(settings.db_port)):
+        return settings
+    return Settings.from_mapping({**environment(), **stack.owner_environment()})
+
+
+def prepare(settings: Settings) -> str:
+    """Migrate and make the logins, as the owner; say whose prices it will hold, and register the default instruments
+    where none ever was. Returns the schema's revision.
+
+    :raises ConfigurationError: the database holds prices of the other kind, or the owner may not migrate.
     """
     from fintrack_tasks.store.migrate import upgrade as migrate  # noqa: PLC0415  Alembic, a third of a second
 
+    owner = settings.as_owner()
+    with opened(owner) as connections, connections.database.connection():
+        pass  # a server that is down is named here, in one line, before Alembic meets it
+    revision = migrate(owner.sqlalchemy_url)
+    _make_logins(settings, owner)
     with opened(settings) as connections:
-        with connections.database.connection():
-            pass  # a server that is down is named here, in one line, before Alembic meets it
-        revision = migrate(settings.sqlalchemy_url)
         admit(connections.database, simulated=settings.simulated)
         with connections.database.connection() as conn:
             if instruments.none_known(conn):
                 instruments.add(conn, [Instrument.of(symbol) for symbol in DEFAULT_INSTRUMENTS])
     return revision
+
+
+def _make_logins(settings: Settings, owner: Settings) -> None:
+    """The logins that the settings name beside the owner, each with its password and its group and nothing else."""
+    logins = {settings.db_user: (settings, roles.WRITER)}
+    logins.setdefault(settings.as_reader().db_user, (settings.as_reader(), roles.READER))
+    logins.pop(owner.db_user, None)
+    for user, (login, role) in logins.items():
+        try:
+            with opened(login) as connections, connections.database.connection():
+                continue  # it is there, with this password
+        except OutageError:
+            with opened(owner) as connections, connections.database.connection() as conn:
+                roles.ensure_login(conn, user, login.db_password.get_secret_value(), role)
 
 
 def earlier_database(settings: Settings) -> str | None:

@@ -31,7 +31,7 @@ def explain(
     """Where a stored value is from, what it was before, and the actions that adjust it."""
     at = moment("the timestamp", timestamp)
     instrument_of(symbol)  # refused before a server is asked
-    with opened() as connections, connections.database.connection() as conn:
+    with opened(reading=True) as connections, connections.database.connection() as conn:
         report.require_schema(conn)
         number, instrument = known(conn, symbol)
         found = explained(conn, number, instrument, at, interval)

@@ -85,7 +85,7 @@ def show(
     when, much = moment("--at", at) if at else utc_now(), _number(amount)
     oldest = _age(when, max_age)
     currencies = [main_unit(given)[0], main_unit(wanted)[0], *BASES]
-    with opened() as connections, connections.database.connection() as conn:
+    with opened(reading=True) as connections, connections.database.connection() as conn:
         report.require_schema(conn)
         rates = stored.rates_as_of(conn, currencies, when, oldest)
     found = convert(much, given, wanted, when, rates, oldest)

@@ -76,7 +76,7 @@ def add(
 @app.command("list")
 def list_instruments(as_json: AsJson = False) -> None:
     """The registered instruments, with their calendars; paused ones are not fetched."""
-    with opened() as connections, connections.database.connection() as conn:
+    with opened(reading=True) as connections, connections.database.connection() as conn:
         found = instruments.registered(conn)
     if as_json:
         print_json(

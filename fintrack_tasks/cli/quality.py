@@ -44,7 +44,7 @@ def quality(
     """
     chosen = None if symbol is None else instrument_of(symbol).symbol
     since = (datetime.now(tz=UTC) - timedelta(days=days - 1)).date()
-    with opened() as connections, connections.database.connection() as conn:
+    with opened(reading=True) as connections, connections.database.connection() as conn:
         rows = stored.history(conn, METRICS, since, chosen)
         flagged = flags.counted_since(conn, since)
     found = summaries(rows, flagged)

@@ -67,7 +67,7 @@ def list_rows(
 ) -> None:
     """The rows in quarantine, each with the rules that it broke."""
     _known_rule(rule)
-    with opened() as connections, connections.database.connection() as conn:
+    with opened(reading=True) as connections, connections.database.connection() as conn:
         found = quarantine.rows(conn, None if status is Status.ALL else status.value, _symbol(symbol), rule, limit)
     if as_json:
         print_json({"rows": [_told(row) for row in found]})
@@ -86,7 +86,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """One row: its content, every rule that it broke, where it came from, and what was decided."""
-    with opened() as connections, connections.database.connection() as conn:
+    with opened(reading=True) as connections, connections.database.connection() as conn:
         row = quarantine.get(conn, number)
     if row is None:
         raise UsageError(f"nothing in quarantine has the number {number}; see: fintrack quarantine list")
@@ -132,7 +132,7 @@ def discard(numbers: Numbers, actor: Actor = None, as_json: AsJson = False) -> N
 def list_flags(symbol: Symbol = None, rule: RuleName = None, limit: Limit = 50, as_json: AsJson = False) -> None:
     """The rows that were loaded although a rule marked them."""
     _known_rule(rule)
-    with opened() as connections, connections.database.connection() as conn:
+    with opened(reading=True) as connections, connections.database.connection() as conn:
         found = flags.flagged(conn, _symbol(symbol), rule, limit)
     if as_json:
         print_json({"flags": found})

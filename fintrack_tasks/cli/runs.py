@@ -27,7 +27,7 @@ def list_runs(
     limit: Annotated[int, typer.Option(help="How many, newest first.", min=1, max=1000)] = 20, as_json: AsJson = False
 ) -> None:
     """The newest runs."""
-    with opened() as connections, connections.database.connection() as conn:
+    with opened(reading=True) as connections, connections.database.connection() as conn:
         found = ledger.runs(conn, limit)
     if as_json:
         print_json(
@@ -67,7 +67,7 @@ def show(
         run_id = UUID(run)
     except ValueError:
         raise UsageError(f"not a run's id: {run!r:.60}; see: fintrack runs list") from None
-    with opened() as connections, connections.database.connection() as conn:
+    with opened(reading=True) as connections, connections.database.connection() as conn:
         summary = ledger.run_summary(conn, run_id)
         if summary is None:
             raise UsageError(f"no run {run_id}; see: fintrack runs list")

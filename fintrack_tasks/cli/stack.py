@@ -128,7 +128,7 @@ def boot(stack: Stack, *, live: bool, seed: int, quiet: bool = False) -> dict[st
     environment = over(os.environ, stack.environment())
     settings = Settings.from_mapping({**os.environ, **environment})
     tell("migrating the database")
-    prepare(settings)
+    prepare(Settings.from_mapping({**os.environ, **environment, **stack.owner_environment()}))
     if note := earlier_database(settings):
         tell(note)
     from fintrack_tasks.publish.kafka import Cluster, ensure_topics  # noqa: PLC0415  see _use

@@ -22,12 +22,17 @@ from fintrack_tasks.embedded.process import ProcessState, marked
 from fintrack_tasks.embedded.server import ENVIRONMENT, NotReadyError, Server
 from fintrack_tasks.embedded.wheels import find_program, wheel_version
 from fintrack_tasks.errors import ConfigurationError, OutageError
+from fintrack_tasks.store import roles
 
 __all__ = ["DATABASE", "OWNER", "Postgres"]
 
 DATABASE: Final = "financial_tracker"
 OWNER: Final = "admin"
 """The role that owns the cluster and runs the migrations."""
+WRITER_LOGIN: Final = f"{roles.WRITER}_login"
+"""What workers, beat and the command line log in as."""
+READER_LOGIN: Final = f"{roles.READER}_login"
+"""What the commands that only read log in as."""
 
 _STAMP: Final = "fintrack.password.sha256"
 _SETTINGS: Final = {
@@ -59,10 +64,11 @@ class Postgres(Server):
     program = "postgres"
     stop_signal = signal.SIGINT  # "fast": ends sessions, writes a checkpoint
 
-    def __init__(self, home: Path, password: str, database: str = DATABASE) -> None:
+    def __init__(self, home: Path, password: str, database: str = DATABASE, *, writer: str, reader: str) -> None:
         super().__init__(home)
         self._database = database
         self._password = password
+        self._logins = ((WRITER_LOGIN, writer, roles.WRITER), (READER_LOGIN, reader, roles.READER))
         self._place = DataPlace(home, self.name)
 
     @property
@@ -119,7 +125,7 @@ class Postgres(Server):
             raise NotReadyError(f"answers: {text[-1].strip()}" if text else "does not answer") from None
 
     def settle(self, port: int) -> None:
-        """Create the database when it is missing.
+        """Create the database and the logins when they are missing.
 
         :raises OutageError: with what PostgreSQL said when it cannot.
         """
@@ -128,19 +134,33 @@ class Postgres(Server):
                 known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (self._database,)).fetchone()
                 if not known:
                     connection.execute(f'CREATE DATABASE "{self._database}" OWNER "{OWNER}" TEMPLATE template0')
+                roles.ensure_groups(connection)
+                for user, password, group in self._logins:
+                    if not self._knows(port, user, password):
+                        roles.ensure_login(connection, user, password, group)
         except psycopg.Error as error:
             said = " ".join(str(error).split())
             raise OutageError(
-                self.title, self.address(port), f"cannot create the database {self._database}: {said}"
+                self.title, self.address(port), f"cannot create the database {self._database} and its logins: {said}"
             ) from None
 
-    def _connect(self, port: int) -> psycopg.Connection[tuple[object, ...]]:
+    def _knows(self, port: int, user: str, password: str) -> bool:
+        """Whether the login is there with this password; it was given its group before."""
+        try:
+            self._connect(port, user, password).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _connect(
+        self, port: int, user: str = OWNER, password: str | None = None
+    ) -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(
             host=LOOPBACK,
             port=port,
             dbname="postgres",
-            user=OWNER,
-            password=self._password,
+            user=user,
+            password=password or self._password,
             sslmode="disable",
             connect_timeout=3,
             autocommit=True,

@@ -13,7 +13,7 @@ from fintrack_tasks.domain import Mode
 from fintrack_tasks.embedded import process
 from fintrack_tasks.embedded.kafka import Kafka
 from fintrack_tasks.embedded.ports import LOOPBACK
-from fintrack_tasks.embedded.postgres import DATABASE, OWNER, Postgres
+from fintrack_tasks.embedded.postgres import DATABASE, OWNER, READER_LOGIN, WRITER_LOGIN, Postgres
 from fintrack_tasks.embedded.process import ProcessState
 from fintrack_tasks.embedded.server import NotReadyError, Server
 from fintrack_tasks.embedded.start import Start, end_servers
@@ -74,7 +74,7 @@ class Stack:
         with self._changing(create=True):
             state = self._in_mode(StackState.read(self._state_file), mode)
             keep = Keep.read(self._keep_file)
-            if keep.fresh:
+            if keep.fresh or keep.grown:
                 keep.write(self._keep_file)  # before a server learns them
             tell = progress or (lambda _: None)
             state = Start(self._servers(keep, state.mode), state, keep, self._record, tell).run()
@@ -158,7 +158,13 @@ class Stack:
         """
         state = StackState.read(self._state_file)
         keep = Keep.read(self._keep_file)
-        return self._environment(state, keep) if state.anything_runs and not keep.fresh else {}
+        known = state.anything_runs and not keep.fresh and not keep.grown
+        return self._environment(state, keep) if known else {}
+
+    def owner_environment(self) -> dict[str, str]:
+        """The variables of the login that migrates, a superuser: for :meth:`start`'s caller, and for no worker."""
+        keep = Keep.read(self._keep_file)
+        return {} if keep.fresh else {"DB_OWNER_USER": OWNER, "DB_OWNER_PASSWORD": keep.passwords["postgres"]}
 
     def _environment(self, state: StackState, keep: Keep) -> dict[str, str]:
         ports = {name: server.port for name, server in state.servers.items()}
@@ -170,7 +176,8 @@ class Stack:
                 "DB_NAME": database_of(state.mode),
                 "DB_SSLMODE": "disable",
             }
-            made |= {"DB_USER": OWNER, "DB_PASSWORD": keep.passwords["postgres"]}
+            made |= {"DB_USER": WRITER_LOGIN, "DB_PASSWORD": keep.passwords["writer"]}
+            made |= {"DB_READER_USER": READER_LOGIN, "DB_READER_PASSWORD": keep.passwords["reader"]}
         if port := ports.get(Valkey.name):
             made["REDIS_URL"] = f"redis://:{keep.passwords['valkey']}@{LOOPBACK}:{port}/{_BROKER_DATABASE[state.mode]}"
         if port := ports.get(Kafka.name):
@@ -238,7 +245,13 @@ class Stack:
         return (
             Kafka(self.home),
             Valkey(self.home, keep.passwords["valkey"]),
-            Postgres(self.home, keep.passwords["postgres"], database_of(mode)),
+            Postgres(
+                self.home,
+                keep.passwords["postgres"],
+                database_of(mode),
+                writer=keep.passwords["writer"],
+                reader=keep.passwords["reader"],
+            ),
         )
 
     def _record(self, state: StackState) -> None:

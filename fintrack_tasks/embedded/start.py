@@ -54,7 +54,9 @@ class Start:
         """
         try:
             for server in self._servers:
-                if not self._answers(server):
+                if self._answers(server):
+                    server.settle(self._state.servers[server.name].port)
+                else:
                     self._launched.append(server)
                     self._launch(server, self._keep.ports.get(server.name))
             for server in self._launched:

@@ -25,6 +25,9 @@ from fintrack_tasks.errors import ConfigurationError, OutageError
 __all__ = ["Keep", "ServerState", "StackState", "locked", "write_dotenv", "write_private"]
 
 _LOCK_POLL_SECONDS: Final = 0.05
+_SERVERS: Final = ("postgres", "valkey")
+_LOGINS: Final = ("writer", "reader")
+"""Of PostgreSQL, beside its owner, whose password is the server's."""
 
 
 @dataclass(frozen=True)
@@ -80,22 +83,29 @@ class StackState:
 
 @dataclass(frozen=True)
 class Keep:
-    """What outlives a stop. ``fresh`` says that the passwords were made just now and no server knows them."""
+    """What outlives a stop.
+
+    ``fresh`` says that the servers' passwords were made just now and no server knows them; ``grown`` that only those of
+    logins were, which a start gives to a server that runs.
+    """
 
     passwords: Mapping[str, str]
     ports: Mapping[str, int]
     fresh: bool = field(default=False, compare=False)
+    grown: bool = field(default=False, compare=False)
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """What the file says; new passwords and no ports when it is missing or cannot be used."""
         raw = _read_object(path)
+        made = {name: secrets.token_urlsafe(24) for name in (*_SERVERS, *_LOGINS)}
         try:
-            passwords = {name: str(raw["passwords"][name]) for name in ("postgres", "valkey")}
+            passwords = {name: str(raw["passwords"][name]) for name in _SERVERS}
+            passwords |= {name: str(raw["passwords"].get(name) or made[name]) for name in _LOGINS}
             ports = {str(name): int(port) for name, port in raw["ports"].items()}
         except (KeyError, TypeError, ValueError, AttributeError):
-            return cls({name: secrets.token_urlsafe(24) for name in ("postgres", "valkey")}, {}, fresh=True)
-        return cls(passwords, ports)
+            return cls(made, {}, fresh=True)
+        return cls(passwords, ports, grown=any(passwords[name] == made[name] for name in _LOGINS))
 
     def write(self, path: Path) -> None:
         """Replace the file in one step."""

@@ -71,11 +71,14 @@ class HealthChecker:
     def _check_database_connection(self) -> str:
         address = f"{self._settings.db_host}:{self._settings.db_port}"
         try:
-            with psycopg.connect(**{**self._settings.conninfo, "connect_timeout": int(_SECONDS)}) as conn:
-                row = conn.execute("SHOW server_version").fetchone()
+            for login in (self._settings.as_reader(), self._settings):
+                with psycopg.connect(**{**login.conninfo, "connect_timeout": int(_SECONDS)}) as conn:
+                    version = conn.info.parameter_status("server_version")
+                    superuser = conn.info.parameter_status("is_superuser") == "on"
         except psycopg.OperationalError as error:
             raise outages.of_postgres(str(error), address) or OutageError("PostgreSQL", address) from None
-        return f"PostgreSQL {row[0] if row else '?'} at {address}"
+        hint = "; DB_USER is a superuser, a login of fintrack_writer would do: see docs/operations.md"
+        return f"PostgreSQL {version} at {address}{hint if superuser else ''}"
 
     def _check_redis_connection(self) -> str:
         url = self._settings.redis_url.get_secret_value()

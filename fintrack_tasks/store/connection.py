@@ -14,8 +14,9 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from fintrack_tasks import outages
 from fintrack_tasks.domain import Mode
-from fintrack_tasks.errors import OutageError, StoreError, UsageError
+from fintrack_tasks.errors import ConfigurationError, OutageError, StoreError, UsageError
 from fintrack_tasks.settings import Settings, load_settings
+from fintrack_tasks.store import session
 
 __all__ = ["Database", "DatabaseConnection"]
 
@@ -50,6 +51,7 @@ class Database:
         """A connection of the pool, given back at the end.
 
         :raises OutageError: when the server does not answer or goes away in the middle.
+        :raises ConfigurationError: when the login may not do what was asked of it.
         """
         pool = self._pool or self._open()
         try:
@@ -57,18 +59,23 @@ class Database:
                 yield conn
         except (PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise _refused(error, self.address) from error
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise _not_allowed(error, self._conninfo["user"]) from error
 
     def _open(self) -> ConnectionPool:
         with self._lock:
             if self._pool is None:
                 # The first connection is made here and now: a pool would try it behind our back until its time-out.
                 try:
-                    with psycopg.connect(**self._conninfo) as first:
+                    with session.connect(self._conninfo) as first:
                         self.mode = self.mode or _mode(first)
                 except psycopg.OperationalError as error:
                     raise _refused(error, self.address) from error
+                except psycopg.errors.InsufficientPrivilege as error:
+                    raise _not_allowed(error, self._conninfo["user"]) from error
                 self._pool = ConnectionPool(
                     kwargs={**self._conninfo, "autocommit": True, "prepare_threshold": 2},
+                    configure=lambda conn: session.prepare(conn, session.BOUNDED),
                     min_size=1,
                     max_size=self._size,
                     timeout=15.0,
@@ -119,7 +126,7 @@ class DatabaseConnection:
         conninfo |= {name: value for name, value in given.items() if value is not None}
         self.address = f"{conninfo['host']}:{conninfo['port']}"
         try:
-            self._conn = psycopg.connect(**conninfo, autocommit=True, row_factory=dict_row)
+            self._conn = session.connect(conninfo, autocommit=True, row_factory=dict_row)
         except psycopg.OperationalError as error:
             raise _refused(error, self.address) from error
 
@@ -150,6 +157,13 @@ class DatabaseConnection:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _not_allowed(error: psycopg.Error, user: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"DB_USER: {user} may not do this ({str(error).partition(chr(10))[0]:.200}); run fintrack db upgrade, and see"
+        " the logins in docs/operations.md"
+    )
 
 
 def _refused(error: Exception, address: str) -> OutageError:

@@ -11,7 +11,13 @@ from pathlib import Path
 from tests.conftest import missing_service
 
 ROOT = Path(__file__).resolve().parents[2]
-PASSWORDS = {"DB_PASSWORD": "db-password", "REDIS_PASSWORD": "redispassword", "FLOWER_BASIC_AUTH": "user:password"}
+PASSWORDS = {
+    "DB_PASSWORD": "db-password",
+    "DB_READER_PASSWORD": "db-reader-password",
+    "DB_OWNER_PASSWORD": "db-owner-password",
+    "REDIS_PASSWORD": "redispassword",
+    "FLOWER_BASIC_AUTH": "user:password",
+}
 """What docker-compose.yml refuses to do without."""
 
 

@@ -57,6 +57,15 @@ def test_nothing_of_ours_starts_before_the_schema_and_the_servers_are_ready(serv
     assert services["migrate"]["depends_on"]["postgres"]["condition"] == "service_healthy"
 
 
+def test_the_owner_of_the_database_is_known_to_who_migrates_alone(services: dict[str, Any]) -> None:
+    told = {name for name, service in services.items() if "db-owner-password" in str(service.get("environment"))}
+    assert told == {"postgres", "migrate"}
+    for name in ("migrate", *ROLES):
+        environment = services[name]["environment"]
+        assert environment["DB_USER"] == "fintrack_writer_login"
+        assert environment["DB_READER_USER"] == "fintrack_reader_login"
+
+
 def test_the_workers_serve_every_queue(services: dict[str, Any]) -> None:
     served: set[str] = set()
     for name in ROLES[:3]:
@@ -72,9 +81,10 @@ def test_the_grace_is_longer_than_a_soft_shutdown(services: dict[str, Any]) -> N
 
 
 @pytest.fixture(scope="module")
-def prepared(image: str, stack: dict[str, str]) -> dict[str, str]:
+def prepared(image: str, stack: dict[str, str], owner_variables: dict[str, str]) -> dict[str, str]:
     """The embedded servers, with the schema as the image's own ``fintrack db upgrade`` makes it."""
-    done = docker("run", "--rm", "--network", "host", *_options(stack), image, "fintrack", "db", "upgrade", check=False)
+    run = ["run", "--rm", "--network", "host", *_options(owner_variables)]
+    done = docker(*run, image, "fintrack", "db", "upgrade", check=False)
     assert "schema is at" in done.stdout, done.stderr
     return stack
 

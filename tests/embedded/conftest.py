@@ -93,22 +93,22 @@ class Clients:
         admin.create_topics([confluent_kafka.admin.NewTopic(name, 1, 1)])[name].result(10)
 
     def write(self) -> None:
-        """Leave a row and a queue of three messages."""
+        """Leave a row and a queue of three messages. The row is a large object's: writers make no tables."""
         with self.postgres() as connection:
-            connection.execute("CREATE TABLE kept (value text)")
-            connection.execute("INSERT INTO kept VALUES ('row')")
+            connection.execute("SELECT lo_from_bytea(%s, 'row')", (_KEPT,))
         with self.valkey() as client:
             client.rpush("queue", "first", "second", "third")
 
     def kept(self) -> tuple[str, list[str]]:
         """The row and the queue."""
         with self.postgres() as connection:
-            row = connection.execute("SELECT value FROM kept").fetchone()
+            row = connection.execute("SELECT convert_from(lo_get(%s), 'UTF8')", (_KEPT,)).fetchone()
         assert row is not None
         with self.valkey() as client:
             return str(row[0]), client.lrange("queue", 0, -1)
 
 
+_KEPT = 4711
 KEPT = ("row", ["first", "second", "third"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -249,7 +250,9 @@ def test_lost_passwords_are_made_anew_and_the_data_stays(home: Path, clients: ty
 
 def test_a_dropped_database_is_created_again(home: Path, clients: type) -> None:
     environment = Stack(home).start()
-    with clients({**environment, "DB_NAME": "postgres"}).postgres() as connection:
+    owner = Stack(home).owner_environment()
+    login = {"DB_NAME": "postgres", "DB_USER": owner["DB_OWNER_USER"], "DB_PASSWORD": owner["DB_OWNER_PASSWORD"]}
+    with clients({**environment, **login}).postgres() as connection:
         connection.autocommit = True
         connection.execute("DROP DATABASE financial_tracker")
     Stack(home).stop()
@@ -312,7 +315,15 @@ def test_a_folder_that_is_a_file_is_refused_in_one_line(home: Path) -> None:
 
 def test_secrets_are_in_private_files_only_and_nothing_listens_beyond_loopback(home: Path) -> None:
     environment = Stack(home).start()
-    secrets = (environment["DB_PASSWORD"], environment["REDIS_URL"].split("@")[0].rpartition(":")[2])
+    owner = Stack(home).owner_environment()["DB_OWNER_PASSWORD"]
+    assert owner not in (home / "stack.env").read_text(), "no worker is told the owner's password"
+    secrets = (
+        environment["DB_PASSWORD"],
+        environment["DB_READER_PASSWORD"],
+        owner,
+        environment["REDIS_URL"].split("@")[0].rpartition(":")[2],
+    )
+    assert len(set(secrets)) == 4
     for name in ("stack.json", "stack.env", "servers.json"):
         assert stat.S_IMODE((home / name).stat().st_mode) == 0o600
     for log in (home / "logs").iterdir():
@@ -336,6 +347,37 @@ def test_a_wrong_password_is_refused(home: Path, clients: type) -> None:
         clients({**environment, "DB_PASSWORD": "guess"}).postgres()
     with pytest.raises(redis.AuthenticationError):
         clients({**environment, "REDIS_URL": environment["REDIS_URL"].replace("://:", "://:x")}).valkey().ping()
+
+
+@pytest.mark.parametrize("login", ["DB", "DB_READER"])
+def test_what_the_environment_names_is_a_login_without_any_right_of_its_own(
+    home: Path, clients: type, login: str
+) -> None:
+    environment = Stack(home).start()
+    words = {"DB_USER": environment[f"{login}_USER"], "DB_PASSWORD": environment[f"{login}_PASSWORD"]}
+    with clients({**environment, **words}).postgres() as connection:
+        found = connection.execute(
+            "SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls FROM pg_roles"
+            " WHERE rolname = current_user"
+        ).fetchone()
+        assert found == (False,) * 5
+        groups = connection.execute(
+            "SELECT roleid::regrole::text FROM pg_auth_members WHERE member = current_user::regrole"
+        ).fetchall()
+    assert groups == [("fintrack_reader" if login == "DB_READER" else "fintrack_writer",)]
+
+
+def test_a_running_stack_of_before_is_given_the_logins(home: Path, clients: type) -> None:
+    """Its file of passwords has the owner's and the broker's alone; nothing is restarted for it."""
+    Stack(home).start()
+    before = pids(home)
+    old = json.loads((home / "servers.json").read_text())
+    del old["passwords"]["writer"], old["passwords"]["reader"]
+    (home / "servers.json").write_text(json.dumps(old))
+    assert Stack(home).environment() == {}
+    with clients(Stack(home).start()).postgres() as connection:
+        assert connection.info.user == "fintrack_writer_login"
+    assert pids(home) == before
 
 
 def test_postgres_promises_durability(home: Path, clients: type) -> None:

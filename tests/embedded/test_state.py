@@ -78,12 +78,25 @@ def test_a_state_that_was_cut_off_is_read_as_nothing_known(tmp_path: Path, state
 def test_missing_passwords_are_made_long_and_different_and_then_kept(tmp_path: Path) -> None:
     made = Keep.read(tmp_path / "servers.json")
     assert made.fresh
-    assert len({*made.passwords.values(), *Keep.read(tmp_path / "servers.json").passwords.values()}) == 4
+    assert len({*made.passwords.values(), *Keep.read(tmp_path / "servers.json").passwords.values()}) == 2 * 4
     assert all(len(password) >= 32 for password in made.passwords.values())
     made.write(tmp_path / "servers.json")
     read = Keep.read(tmp_path / "servers.json")
     assert (read.passwords, read.fresh) == (made.passwords, False)
     assert not any(password in repr(read) for password in read.passwords.values())
+
+
+def test_passwords_of_logins_are_added_to_those_of_before(tmp_path: Path) -> None:
+    """A folder of the days when everything logged in as the server's owner."""
+    file = tmp_path / "servers.json"
+    file.write_text('{"passwords": {"postgres": "of-the-owner", "valkey": "of-the-broker"}, "ports": {"valkey": 7}}')
+    read = Keep.read(file)
+    assert (read.fresh, read.grown, read.ports) == (False, True, {"valkey": 7})
+    assert (read.passwords["postgres"], read.passwords["valkey"]) == ("of-the-owner", "of-the-broker")
+    assert len({*read.passwords.values()}) == 4
+    read.write(file)
+    again = Keep.read(file)
+    assert (again.passwords, again.grown) == (read.passwords, False)
 
 
 def test_files_are_private_even_when_they_replace_an_open_one(tmp_path: Path) -> None:

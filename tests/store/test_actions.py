@@ -329,9 +329,8 @@ def test_the_recorded_split_of_nvidia_which_yahoo_restated_long_ago_is_not_appli
     assert found["2021-07-20"] == (Decimal("18.61199951171875"),) * 2
 
 
-def test_a_reader_may_read_the_adjusted_series(store: Store) -> None:
+def test_a_reader_may_read_the_adjusted_series(store: Store, reader: psycopg.Connection) -> None:
     store.load(bars(WEEK, splits=SPLIT, dividends=[[opens("2005-03-01"), "0.1"]]))
-    with store.conn.transaction():
-        store.conn.execute("SET LOCAL ROLE fintrack_reader")
-        assert len(store.adjusted("total_close")) == 4
-        assert store.conn.execute("SELECT count(*) FROM fintrack.corporate_action_factors").fetchone() == (2,)
+    view = "SELECT count(total_close) FROM fintrack.historical_market_data_adjusted"
+    assert reader.execute(view).fetchone() == (4,)
+    assert reader.execute("SELECT count(*) FROM fintrack.corporate_action_factors").fetchone() == (2,)

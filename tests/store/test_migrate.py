@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -26,15 +25,8 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def empty(stack: dict[str, str]) -> Iterator[Settings]:
-    name = f"empty_{uuid4().hex[:12]}"
-    admin = psycopg.connect(**Settings.from_mapping({**stack, "DB_NAME": "postgres"}).conninfo, autocommit=True)
-    admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    try:
-        yield Settings.from_mapping({**stack, "DB_NAME": name})
-    finally:
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-        admin.close()
+def empty(make_empty: Callable[..., Settings]) -> Settings:
+    return make_empty()
 
 
 def test_an_empty_database_is_brought_to_the_newest_revision_by_several_at_once(empty: Settings) -> None:
@@ -82,26 +74,6 @@ def test_views_are_found_without_naming_the_schema_and_have_the_promised_columns
     for view, columns in promised.items():
         described = conn.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(view))).description or ()
         assert set(columns) <= {column.name for column in described}
-
-
-def test_a_reader_reads_the_views_and_nothing_else_and_a_writer_cannot_change_the_past(
-    conn: psycopg.Connection,
-) -> None:
-    def may(role: str, table: str, right: str) -> bool:
-        row = conn.execute("SELECT has_table_privilege(%s, %s, %s)", (role, f"fintrack.{table}", right)).fetchone()
-        return bool(row and row[0])
-
-    assert may("fintrack_reader", "market_data", "SELECT")
-    assert may("fintrack_reader", "market_index_data", "SELECT")
-    assert may("fintrack_admin", "market_index_data", "SELECT")
-    assert not may("fintrack_reader", "index_indicators", "SELECT")
-    assert not may("fintrack_reader", "payloads", "SELECT")
-    assert not may("fintrack_reader", "quotes", "SELECT")
-    assert not may("fintrack_reader", "market_data", "INSERT")
-    assert may("fintrack_writer", "quotes", "INSERT")
-    assert may("fintrack_writer", "audit_log", "INSERT")
-    assert not may("fintrack_writer", "audit_log", "UPDATE")
-    assert not may("fintrack_writer", "audit_log", "DELETE")
 
 
 def test_a_server_that_is_down_is_named_without_the_password() -> None:

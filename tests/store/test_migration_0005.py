@@ -17,10 +17,10 @@ from tests.store.items import NOW, bars, event, make_run
 pytestmark = pytest.mark.integration
 
 
-def test_it_goes_back_and_forth_and_bars_stay(conn: psycopg.Connection, database_settings: Settings) -> None:
+def test_it_goes_back_and_forth_and_bars_stay(conn: psycopg.Connection, owner_settings: Settings) -> None:
     _, [item] = make_run(conn, ["AAPL"], Kind.BARS)
     load.load_bars(conn, item, bars(item, ["10", "11"]), event(item), NOW, [True, True])
-    engine = create_engine(database_settings.sqlalchemy_url, poolclass=NullPool)
+    engine = create_engine(owner_settings.sqlalchemy_url, poolclass=NullPool)
     with engine.connect() as connection:
         config = _config()
         config.attributes["connection"] = connection
@@ -28,7 +28,7 @@ def test_it_goes_back_and_forth_and_bars_stay(conn: psycopg.Connection, database
         connection.commit()
     engine.dispose()
     assert conn.execute("SELECT to_regclass('fintrack.corporate_actions')").fetchone() == (None,)
-    assert upgrade(database_settings.sqlalchemy_url) == head()
+    assert upgrade(owner_settings.sqlalchemy_url) == head()
     assert conn.execute("SELECT split_close, adjusted_to FROM historical_market_data_adjusted").fetchall() == [
         (10, None), (11, None)
     ]  # fmt: skip

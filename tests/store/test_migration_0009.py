@@ -16,7 +16,7 @@ from tests.store.items import NOW, make_run
 pytestmark = pytest.mark.integration
 
 
-def test_capital_gains_go_and_dividends_stay(conn: psycopg.Connection, database_settings: Settings) -> None:
+def test_capital_gains_go_and_dividends_stay(conn: psycopg.Connection, owner_settings: Settings) -> None:
     _, [item] = make_run(conn, ["VWILX"], Kind.BARS)
     for kind, amount in (("capital_gain", "6.42"), ("dividend", "1.437")):
         conn.execute(
@@ -26,7 +26,7 @@ def test_capital_gains_go_and_dividends_stay(conn: psycopg.Connection, database_
         )
     with pytest.raises(psycopg.errors.CheckViolation):
         conn.execute("UPDATE fintrack.corporate_actions SET kind = 'bonus'")
-    engine = create_engine(database_settings.sqlalchemy_url, poolclass=NullPool)
+    engine = create_engine(owner_settings.sqlalchemy_url, poolclass=NullPool)
     with engine.connect() as connection:
         config = _config()
         config.attributes["connection"] = connection
@@ -34,5 +34,5 @@ def test_capital_gains_go_and_dividends_stay(conn: psycopg.Connection, database_
         connection.commit()
     engine.dispose()
     assert conn.execute("SELECT kind FROM corporate_action_factors").fetchall() == [("dividend",)]
-    assert upgrade(database_settings.sqlalchemy_url) == head()
+    assert upgrade(owner_settings.sqlalchemy_url) == head()
     assert conn.execute("SELECT kind FROM corporate_action_factors").fetchall() == [("dividend",)]

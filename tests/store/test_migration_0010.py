@@ -28,14 +28,14 @@ def _downgrade(settings: Settings, revision: str) -> None:
 
 
 def test_what_was_registered_by_an_older_form_gets_its_class_and_spelling(
-    conn: psycopg.Connection, database_settings: Settings
+    conn: psycopg.Connection, owner_settings: Settings
 ) -> None:
-    _downgrade(database_settings, "0009")
+    _downgrade(owner_settings, "0009")
     conn.execute(
         "INSERT INTO fintrack.instruments (symbol, asset_class) VALUES"
         " ('GC=F', 'stock'), ('BRK.B', 'stock'), ('BF.B', 'stock'), ('BF-B', 'stock'), ('VOD.L', 'stock')"
     )
-    assert upgrade(database_settings.sqlalchemy_url) == head()
+    assert upgrade(owner_settings.sqlalchemy_url) == head()
     found = {(i.symbol, i.asset_class.value) for _, i in instruments.active(conn)}
     assert found >= {
         ("GC=F", "commodity"),
@@ -47,14 +47,14 @@ def test_what_was_registered_by_an_older_form_gets_its_class_and_spelling(
 
 
 def test_a_future_and_its_negative_bar_are_stored_and_an_older_schema_leaves_what_it_can_hold(
-    conn: psycopg.Connection, database_settings: Settings
+    conn: psycopg.Connection, owner_settings: Settings
 ) -> None:
     _, [item] = make_run(conn, ["CL=F"], Kind.BARS)
     load.load_bars(conn, item, bars(item, ["18.27", "-37.63"]), event(item), NOW, [True, True])
     assert conn.execute("SELECT close::text FROM historical_market_data ORDER BY timestamp").fetchall() == [
         ("18.27",), ("-37.63",)
     ]  # fmt: skip
-    _downgrade(database_settings, "0009")
+    _downgrade(owner_settings, "0009")
     assert conn.execute("SELECT count(*) FROM fintrack.bars").fetchone() == (1,)
-    assert upgrade(database_settings.sqlalchemy_url) == head()
+    assert upgrade(owner_settings.sqlalchemy_url) == head()
     assert instruments.find(conn, Instrument("CL=F", AssetClass.COMMODITY)) is not None

@@ -26,7 +26,8 @@ EXCEPTION
     WHEN duplicate_object OR unique_violation THEN NULL;  -- another database of this server makes them right now
     WHEN insufficient_privilege THEN
         RAISE EXCEPTION 'the role % may not create fintrack_reader, fintrack_writer and fintrack_admin', current_user
-            USING HINT = 'create these three NOLOGIN roles as a superuser, then run: fintrack db upgrade';
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'create these three NOLOGIN roles as a superuser, then run: fintrack db upgrade';
 END $$
 """
 
