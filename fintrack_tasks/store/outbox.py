@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
@@ -77,15 +77,19 @@ def exclusive(conn: psycopg.Connection, silence: float = HOLDER_SILENCE) -> Iter
     without a word. Should it thaw, its next statement fails, so that it can neither read nor mark anything more.
     """
     limit = f"{int(silence * 1000)}ms"
-    [(held, *_)] = conn.execute(
-        f"SELECT pg_try_advisory_lock(%s), {', '.join(['set_config(%s, %s, false)'] * len(_TIMEOUTS))}",
-        (_DRAIN_LOCK, *(value for name in _TIMEOUTS for value in (name, limit))),
-    ).fetchall()
+    asked = ", ".join(["current_setting(%s)"] * len(_TIMEOUTS))
+    [before] = conn.execute(f"SELECT {asked}", _TIMEOUTS).fetchall()
+    _set(conn, dict.fromkeys(_TIMEOUTS, limit))
+    [(held,)] = conn.execute("SELECT pg_try_advisory_lock(%s)", (_DRAIN_LOCK,)).fetchall()
     try:
         yield bool(held)
     finally:
         if not conn.broken:
             if held:
                 conn.execute("SELECT pg_advisory_unlock(%s)", (_DRAIN_LOCK,))
-            for name in _TIMEOUTS:
-                conn.execute(f"RESET {name}")
+            _set(conn, dict(zip(_TIMEOUTS, before, strict=True)))
+
+
+def _set(conn: psycopg.Connection, values: Mapping[str, str]) -> None:
+    calls = ", ".join(["set_config(%s, %s, false)"] * len(values))
+    conn.execute(f"SELECT {calls}", [word for pair in values.items() for word in pair])
