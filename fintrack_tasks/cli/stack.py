@@ -226,9 +226,9 @@ def _start_schedule(stack: Stack, environment: Mapping[str, str]) -> str:
     if running := flower_address(stack):
         return running
     settings = load_settings(full)
-    flower_login.logins(settings)  # made or refused here, where a person reads it
+    login = ",".join(flower_login.logins(settings))  # made or refused here, where a person reads it
     port = _free_port(settings.flower_port)
-    stack.add_environment({"FLOWER_PORT": str(port)})
+    stack.add_environment({"FLOWER_PORT": str(port), "FLOWER_BASIC_AUTH": login})
     _celery(stack, full, "flower", "flower", f"--address={settings.flower_address}", f"--port={port}")
     return f"http://{settings.flower_address}:{port}"
 
@@ -236,9 +236,9 @@ def _start_schedule(stack: Stack, environment: Mapping[str, str]) -> str:
 def _login_place() -> str:
     """Where the operator finds what Flower asks for; the words themselves stay out of terminals and logs."""
     settings = load_settings()
-    if settings.flower_basic_auth.get_secret_value():
-        return "as FLOWER_BASIC_AUTH has it"
-    return str(flower_login.login_file(settings.fintrack_home))
+    file, login = flower_login.login_file(settings.fintrack_home), settings.flower_basic_auth.get_secret_value()
+    made = file.exists() and login == flower_login.generated(settings.fintrack_home)
+    return str(file) if made else "as FLOWER_BASIC_AUTH has it"
 
 
 def flower_address(stack: Stack) -> str | None:

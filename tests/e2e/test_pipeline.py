@@ -272,7 +272,9 @@ def test_celery_answers_a_ping_flower_shows_the_workers_and_beat_ticks(pipeline:
     assert {name.split("@")[0] for name in json.loads(ping.stdout)} == {"fetch1", "etl1", "ops", "publish"}
     port = pipeline.environment["FLOWER_PORT"]
     assert requests.get(f"http://127.0.0.1:{port}/healthcheck", timeout=10).text == "OK"
-    person = tuple((pipeline.home / "flower.login").read_text().strip().split(":"))
+    login = (pipeline.home / "flower.login").read_text().strip()
+    assert pipeline.environment["FLOWER_BASIC_AUTH"] == login
+    person = tuple(login.split(":"))
     page = requests.get(f"http://127.0.0.1:{port}/workers?json=1", auth=person, timeout=20)
     assert page.status_code == 200
     api = requests.get(f"http://127.0.0.1:{port}/api/workers?refresh=1", auth=person, timeout=20)
