@@ -11,6 +11,7 @@ import threading
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from fintrack_tasks.domain import Mode
 from fintrack_tasks.settings import Settings, load_settings
 from fintrack_tasks.signatures import Signer
 from fintrack_tasks.store import message_keys
@@ -32,6 +33,7 @@ class Connections:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._lock = threading.RLock()
+        self._mode: Mode | None = None
 
     @cached_property
     def database(self) -> Database:
@@ -84,6 +86,14 @@ class Connections:
         with self.database.connection() as conn:
             return message_keys.read(conn)
 
+    @property
+    def simulated(self) -> bool:
+        """Whether these prices are the local market's: by the word of the database, or the settings' where it was not
+        asked or says nothing yet."""
+        if "database" in self.__dict__:
+            self._mode = self.database.mode or self._mode
+        return self.settings.simulated if self._mode is None else self._mode is Mode.SIMULATED
+
     def forget(self) -> None:
         """Drop everything without closing it: after a fork the sockets belong to the parent."""
         for name in ("database", "http", "producer", "gate", "redis", "signer"):
@@ -91,6 +101,8 @@ class Connections:
 
     def close(self) -> None:
         """Close what was opened. A later use opens it anew."""
+        if "database" in self.__dict__:
+            self._mode = self.database.mode or self._mode
         for name in ("gate", "signer"):
             self.__dict__.pop(name, None)
         for name in ("producer", "http", "database", "redis"):

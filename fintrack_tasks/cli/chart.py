@@ -81,7 +81,7 @@ def chart(
             raise UsageError(_nothing(instrument, wanted, span, [t for t in unknown if t >= (arguments.start or t)]))
         told_by = series.sources(conn, number, wanted, times[first], times[-1])
     notes = [_ADJUSTED[adjust], f"source: {', '.join(told_by)}"]
-    if connections.settings.simulated:
+    if connections.simulated:
         notes.append("simulated prices of the local market")
     drawn = _chart(instrument, wanted, columns, first, notes, with_indicators=indicators)
     _write(target, drawn)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from fintrack_tasks import outages
+from fintrack_tasks.cli.simulated import shown_from
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.settings import Settings, load_settings, redact_url
 
@@ -23,6 +24,7 @@ def opened(settings: Settings | None = None, *, reading: bool = False) -> Iterat
     """
     settings = settings or load_settings()
     made = Connections(settings.as_reader() if reading else settings)
+    shown_from(lambda: made.simulated)
     try:
         with redis_outage(made.settings):
             yield made

@@ -60,8 +60,11 @@ def prepare(settings: Settings) -> str:
     from fintrack_tasks.store.migrate import upgrade as migrate  # noqa: PLC0415  Alembic, a third of a second
 
     owner = settings.as_owner()
-    with opened(owner) as connections, connections.database.connection():
-        pass  # a server that is down is named here, in one line, before Alembic meets it
+    with opened(owner) as connections:
+        with connections.database.connection():
+            pass  # a server that is down is named here, in one line, before Alembic meets it
+        if connections.database.mode:  # one of the other kind is left as it is
+            admit(connections.database, simulated=settings.simulated)
     revision = migrate(owner.sqlalchemy_url)
     _make_logins(settings, owner)
     with opened(settings) as connections:

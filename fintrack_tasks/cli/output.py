@@ -14,6 +14,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fintrack_tasks.cli.simulated import framed, note_once
 from fintrack_tasks.printable import printable
 
 __all__ = ["console", "errors", "print_json", "table"]
@@ -30,6 +31,8 @@ class _Console(Console):
     """A console that shows text as text: what came from outside neither steers the terminal nor is markup."""
 
     def print(self, *objects: Any, **options: Any) -> None:
+        if not self.stderr and (note := note_once()):
+            super().print(note, style="yellow", highlight=False)
         super().print(*(printable(o, keep="\n") if isinstance(o, str) else o for o in objects), **options)
 
 
@@ -48,6 +51,7 @@ errors = _console(stderr=True)
 
 def print_json(value: Any) -> None:
     """One JSON object on one line; times as ISO 8601, UUIDs and decimals as text."""
+    value = framed(value)
     try:
         text = orjson.dumps(value, default=str, option=orjson.OPT_UTC_Z).decode()
     except orjson.JSONEncodeError:  # half a character, as a file's name may have: JSON has no way to say it

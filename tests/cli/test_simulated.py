@@ -1,0 +1,92 @@
+"""Whatever a command shows of simulated prices says that they are; of real ones nothing does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fintrack_tasks.cli import app
+from fintrack_tasks.cli.simulated import NOTE
+from fintrack_tasks.domain import Kind, Mode
+from fintrack_tasks.store import Database, load, mode
+from tests.store.items import NOW, bars, event, make_run
+
+pytestmark = pytest.mark.integration
+
+DAY = "2024-05-01"
+COMMANDS = (
+    ("explain", "AAPL", DAY),
+    ("runs", "list"),
+    ("instruments", "list"),
+    ("quality",),
+    ("quarantine", "list"),
+    ("aggregate", "AAPL", "--to", "1w"),
+    ("backfill", "status"),
+    ("db", "upgrade"),
+    ("providers",),
+    ("chart", "AAPL"),
+)
+"""One of each group: all print by the same two functions."""
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(
+    database: Database, database_variables: dict[str, str], stack: dict[str, str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Run:  # fmt: skip
+    """Runs a command on a database of one mode that holds six bars; gives what stood on its standard output."""
+    for name, value in {**stack, **database_variables, "FINTRACK_HOME": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(holds: Mode, *words: str) -> str:
+        # Where it is asked, the database's own word is enough: the settings say nothing of a market.
+        if holds is Mode.SIMULATED and words[0] in ("db", "providers"):
+            monkeypatch.setenv("FINTRACK_SANDBOX_URL", "http://127.0.0.1:9")
+        mode.admit(database, simulated=holds is Mode.SIMULATED)
+        with database.connection() as conn:
+            _, [item] = make_run(conn, ["AAPL"], Kind.BARS)
+            batch = bars(item, ["184.1", "184.2", "184.3", "184.4", "184.5", "184.6"])
+            load.load_bars(conn, item, batch, event(item), NOW, [True] * 6)
+        finished = CliRunner().invoke(app, list(words))
+        assert finished.exit_code == 0, (finished.output, finished.exception)
+        return finished.stdout
+
+    return invoke
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_simulated_prices_are_called_so_in_the_first_line_once_and_by_a_field_for_machines(
+    words: tuple[str, ...], run: Run
+) -> None:
+    said = run(Mode.SIMULATED, *words)
+    assert said.splitlines()[0].rstrip() == NOTE
+    assert said.count(NOTE) == 1
+    assert json.loads(run(Mode.SIMULATED, *words, "--json").splitlines()[-1])["simulated"] is True
+
+
+@pytest.mark.parametrize("words", COMMANDS[:3], ids=" ".join)
+def test_of_real_prices_nothing_says_simulated(words: tuple[str, ...], run: Run) -> None:
+    assert "simulated" not in run(Mode.LIVE, *words) + run(Mode.LIVE, *words, "--json")
+
+
+@pytest.mark.parametrize("ending", ["html", "png"])
+def test_a_chart_of_simulated_prices_has_it_in_its_title(
+    ending: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles: list[str] = []
+    from fintrack_tasks.cli import drawing
+
+    drawn = getattr(drawing, f"as_{ending}")
+    monkeypatch.setattr(drawing, f"as_{ending}", lambda chart: titles.append(chart.title) or drawn(chart))
+    run(Mode.SIMULATED, "chart", "AAPL", "-o", f"chart.{ending}")
+    assert titles[0].startswith("simulated prices: AAPL")
+    if ending == "html":
+        page = (tmp_path / "chart.html").read_text()
+        assert page.count("simulated prices: AAPL") >= 2
