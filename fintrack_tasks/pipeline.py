@@ -136,7 +136,8 @@ def transform(item: Item, batch: Batch, *, database: Database) -> Batch:
 
 def load(item: Item, batch: Batch, *, database: Database, settings: Settings, now: datetime) -> Ended:
     """Rows, revisions, ledger and outbox in one transaction; nothing when the item has ended before."""
-    event = messages.item_loaded(item, batch, settings.kafka_topic_market_data, now, uuid7(now.timestamp()))
+    topic, event_id = settings.kafka_topic_market_data, uuid7(now.timestamp())
+    event = messages.item_loaded(item, batch, topic, now, event_id, simulated=mode.is_simulated(database))
     with database.connection() as conn:
         if item.kind is Kind.QUOTE:
             done = _load_quote(conn, item, batch, event, now)

@@ -15,7 +15,7 @@ from fintrack_tasks.pipeline import add_actions, add_rate, transform
 from fintrack_tasks.publish import messages
 from fintrack_tasks.sessions import finals
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import audit, flags, ledger, load, quarantine
+from fintrack_tasks.store import audit, flags, ledger, load, mode, quarantine
 from fintrack_tasks.store.connection import Database
 from fintrack_tasks.store.quarantine import DISCARDED, RELEASED, Row
 from fintrack_tasks.validate import Context, check_batch, split
@@ -62,7 +62,8 @@ def release(number: int, *, actor: str, database: Database, settings: Settings, 
     # A zero that is no price is null, as in a row that was never held.
     batch, _ = split(batch, [one for one in again if one.rule == "unknown_price"])
     cleaned = transform(item, batch, database=database)
-    event = messages.item_loaded(item, cleaned, settings.kafka_topic_market_data, now, uuid7(now.timestamp()))
+    topic, event_id = settings.kafka_topic_market_data, uuid7(now.timestamp())
+    event = messages.item_loaded(item, cleaned, topic, now, event_id, simulated=mode.is_simulated(database))
     with database.connection() as conn, conn.transaction():
         claimed = _known(quarantine.claim(conn, number), number)
         if claimed.status != quarantine.HELD:

@@ -58,11 +58,14 @@ def _of_item(item: Item) -> dict[str, Any]:
     }
 
 
-def item_loaded(item: Item, batch: Batch, topic: str, now: datetime, event_id: UUID) -> Event:
-    """What was loaded for an item, with its rows."""
+def item_loaded(
+    item: Item, batch: Batch, topic: str, now: datetime, event_id: UUID, *, simulated: bool = False
+) -> Event:
+    """What was loaded for an item, with its rows; ``simulated`` is there, and true, where the prices are."""
     columns = {name: list(values) for name, values in batch.columns.items()}
     columns["timestamp"] = [_iso(from_micros(stamp)) for stamp in columns["timestamp"]]
     fields = {**_of_item(item), "source": batch.source, "currency": batch.currency, "rows": len(batch), "data": columns}
+    fields |= {"simulated": True} if simulated else {}
     return _event(_TYPES[item.kind], topic, item.instrument.symbol, now, event_id, item.run_id, fields)
 
 

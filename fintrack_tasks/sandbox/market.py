@@ -1,4 +1,4 @@
-"""The local market: real prices where they are bundled, a deterministic synthetic series anywhere else."""
+"""The local market: real prices where they are bundled, a deterministic synthetic series of what else it lists."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from fintrack_tasks.domain import AssetClass, Instrument
 from fintrack_tasks.sandbox.exchanges import Exchange, Hours, exchange_of
+from fintrack_tasks.sandbox.listed import are_currencies, is_listed
 from fintrack_tasks.sandbox.paths import Piece, joined, pieces
 from fintrack_tasks.sandbox.prices import (
     RATES_ORIGIN,
@@ -167,7 +168,7 @@ class Market:
     def listing(self, symbol: str) -> Listing:
         """A symbol's facts.
 
-        :raises UnknownError: for a symbol that begins with UNKNOWN, and for what is none.
+        :raises UnknownError: for what is neither bundled nor listed (:mod:`fintrack_tasks.sandbox.listed`).
         """
         return self._listing(symbol)
 
@@ -177,12 +178,12 @@ class Market:
         except ValueError:
             raise UnknownError(symbol) from None
         kind = known.asset_class
-        if symbol.startswith("UNKNOWN"):
-            raise UnknownError(symbol)
         if symbol in real_daily():
             return Listing(symbol, kind, NEW_YORK, "USD", 6, real_daily()[symbol], real_origin(symbol))
         if kind is AssetClass.FOREX:
             return self._forex(symbol)
+        if not is_listed(known.symbol, kind):
+            raise UnknownError(symbol)
         # Whichever spelling of BRK-B a provider has, its course is one.
         series, origin = series_of(self.seed, known.symbol, kind), self._synthetic_origin()
         if found := exchange_of(symbol, kind):
@@ -199,7 +200,7 @@ class Market:
         # "EURUSD=X"; Yahoo's short form "INR=X" counts from the dollar
         pair = symbol.removesuffix("=X").replace("/", "")
         base, quote = (pair[:3], pair[3:]) if len(pair) == 6 else ("USD", pair)
-        if len(quote) != 3:
+        if not are_currencies(base, quote) or base == quote:
             raise UnknownError(symbol)
         real = fx_pair(base, quote)
         if real:

@@ -18,7 +18,7 @@ from fintrack_tasks.errors import ConfigurationError, OutageError, StoreError, U
 from fintrack_tasks.settings import Settings, load_settings
 from fintrack_tasks.store import session
 
-__all__ = ["Database", "DatabaseConnection"]
+__all__ = ["Database", "DatabaseConnection", "mode_of"]
 
 _NAME = "PostgreSQL"
 _GONE = ("08", "57P0")
@@ -68,7 +68,7 @@ class Database:
                 # The first connection is made here and now: a pool would try it behind our back until its time-out.
                 try:
                     with session.connect(self._conninfo) as first:
-                        self.mode = self.mode or _mode(first)
+                        self.mode = self.mode or mode_of(first)
                 except psycopg.OperationalError as error:
                     raise _refused(error, self.address) from error
                 except psycopg.errors.InsufficientPrivilege as error:
@@ -93,7 +93,7 @@ class Database:
             pool.close()
 
 
-def _mode(conn: psycopg.Connection) -> Mode | None:
+def mode_of(conn: psycopg.Connection) -> Mode | None:
     """Whose prices the database holds, if it says so already."""
     try:
         row = conn.execute("SELECT mode FROM fintrack.database_mode").fetchone()

@@ -9,8 +9,9 @@ import psycopg
 from fintrack_tasks.domain import Mode
 from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.store.connection import Database
+from fintrack_tasks.store.connection import mode_of as read
 
-__all__ = ["admit", "claim"]
+__all__ = ["admit", "claim", "is_simulated"]
 
 _PRICES: Final = {Mode.LIVE: "real prices", Mode.SIMULATED: "simulated prices (the local market's)"}
 
@@ -32,8 +33,15 @@ def admit(database: Database, *, simulated: bool) -> None:
         )
 
 
+def is_simulated(database: Database) -> bool:
+    """Whether it holds the local market's prices."""
+    if database.mode is None:
+        with database.connection() as conn:
+            database.mode = read(conn)
+    return database.mode is Mode.SIMULATED
+
+
 def claim(conn: psycopg.Connection, mode: Mode) -> Mode:
     """The database's mode, which is this one when it had none."""
     conn.execute("INSERT INTO fintrack.database_mode (mode) VALUES (%s) ON CONFLICT DO NOTHING", (mode,))
-    row = conn.execute("SELECT mode FROM fintrack.database_mode").fetchone()
-    return Mode(row[0]) if row else mode
+    return read(conn) or mode

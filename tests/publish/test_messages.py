@@ -69,6 +69,16 @@ def test_a_batch_comes_back_from_its_event_digit_for_digit(batch: Batch, event_i
     assert datetime.fromisoformat(told["occurred_at"]) == now
 
 
+def test_an_event_of_simulated_prices_says_so_and_one_of_real_ones_says_nothing() -> None:
+    batch = Batch(Kind.QUOTE, "AAPL", "finnhub", {"timestamp": [1_706_745_600_000_000], "price": ["1.5"]}, "USD")
+    told = [
+        orjson.loads(messages.item_loaded(item(Kind.QUOTE), batch, "t", NOW, EVENT_ID, simulated=simulated).value)
+        for simulated in (True, False)
+    ]
+    assert told[0].pop("simulated") is True
+    assert told[0] == told[1]
+
+
 def test_an_event_of_bars_has_every_field_of_its_layout() -> None:
     window = Window(datetime(2024, 2, 1, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC))
     batch = Batch(

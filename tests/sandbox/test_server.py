@@ -103,12 +103,12 @@ def test_an_intraday_path_stays_inside_its_real_day_and_adds_up_to_it(market: Ru
 def test_a_synthetic_series_says_so_depends_on_the_seed_alone_and_ends_live(market: Running) -> None:
     start = int((NOON - timedelta(days=30)).timestamp())
     span = {"interval": "1d", "period1": start, "period2": int(NOON.timestamp()) + 1}
-    first = chart(market, "ZYX", **span).json()["chart"]["result"][0]
+    first = chart(market, "ZYX1", **span).json()["chart"]["result"][0]
     assert first["meta"]["fintrack"] == {"synthetic": True, "origin": "synthetic: a series of seed 7"}
     assert first["timestamp"][-1] == int(NOON.timestamp())
     with running(seed=7, clock=lambda: NOON) as same, running(seed=8, clock=lambda: NOON) as other:
-        assert chart(same, "ZYX", **span).json()["chart"]["result"][0] == first
-        assert chart(other, "ZYX", **span).json()["chart"]["result"][0]["indicators"] != first["indicators"]
+        assert chart(same, "ZYX1", **span).json()["chart"]["result"][0] == first
+        assert chart(other, "ZYX1", **span).json()["chart"]["result"][0]["indicators"] != first["indicators"]
     quote = first["indicators"]["quote"][0]
     for low, opened, closed, high in zip(quote["low"], quote["open"], quote["close"], quote["high"], strict=True):
         assert 0 < low <= min(opened, closed) <= max(opened, closed) <= high

@@ -39,7 +39,7 @@ def understand(market_server: Running, session: requests.Session, now: datetime)
 
 @pytest.mark.parametrize(
     ("module", "symbol"),
-    [(yahoo_finance, s) for s in ("AAPL", "^VIX", "XYZ", "BTC-USD", "EURUSD=X", "USDMXN=X")]
+    [(yahoo_finance, s) for s in ("AAPL", "^VIX", "XYZ1", "BTC-USD", "EURUSD=X", "USDMXN=X")]
     + [(coinbase, s) for s in ("BTC-USD", "ETH-BTC", "DOGE-EUR")],
 )
 def test_a_quote_is_understood(module: ModuleType, symbol: str, understand: Understand, now: datetime) -> None:
@@ -51,7 +51,7 @@ def test_a_quote_is_understood(module: ModuleType, symbol: str, understand: Unde
 
 @pytest.mark.parametrize("interval", list(Interval))
 @pytest.mark.parametrize(
-    ("module", "symbol"), [(yahoo_finance, "XYZ"), (yahoo_finance, "BTC-USD"), (coinbase, "BTC-USD")]
+    ("module", "symbol"), [(yahoo_finance, "XYZ1"), (yahoo_finance, "BTC-USD"), (coinbase, "BTC-USD")]
 )
 def test_bars_up_to_now_are_understood_the_open_one_included(
     module: ModuleType, symbol: str, interval: Interval, understand: Understand, now: datetime

@@ -146,11 +146,11 @@ def test_an_answer_has_the_recorded_fields(name: str, params: dict[str, str], ge
 
 
 def test_compact_is_the_newest_hundred_newest_first(query: Get) -> None:
-    rows = query("TIME_SERIES_DAILY", symbol="XYZ").json()["Time Series (Daily)"]
+    rows = query("TIME_SERIES_DAILY", symbol="XYZ1").json()["Time Series (Daily)"]
     assert len(rows) == 100
     assert list(rows) == sorted(rows, reverse=True)
     assert next(iter(rows)) == "2026-11-24"
-    full = query("TIME_SERIES_DAILY", symbol="XYZ", outputsize="full").json()
+    full = query("TIME_SERIES_DAILY", symbol="XYZ1", outputsize="full").json()
     assert full["Meta Data"]["4. Output Size"] == "Full size"
     assert list(full["Time Series (Daily)"])[:100] == list(rows)
     assert min(full["Time Series (Daily)"]) == "1999-11-01"
@@ -176,7 +176,7 @@ def test_adjusted_days_have_their_split(query: Get, bundled: Rows) -> None:
 
 
 def test_hours_of_new_york_are_told_by_its_own_clock(query: Get) -> None:
-    rows = query("TIME_SERIES_INTRADAY", symbol="XYZ", interval="60min", outputsize="full").json()[
+    rows = query("TIME_SERIES_INTRADAY", symbol="XYZ1", interval="60min", outputsize="full").json()[
         "Time Series (60min)"
     ]
     assert {key[11:] for key in rows} == {f"{hour:02d}:30:00" for hour in range(9, 16)}
@@ -223,7 +223,7 @@ def test_other_paths_are_not_there(get: Get) -> None:
 # --- what is understood
 
 
-@pytest.mark.parametrize("symbol", ["AAPL", "XYZ", "7203.T", "BTC-USD", "ETH-BTC", "EURUSD=X", "USDMXN=X"])
+@pytest.mark.parametrize("symbol", ["AAPL", "XYZ1", "7203.T", "BTC-USD", "ETH-BTC", "EURUSD=X", "USDMXN=X"])
 def test_a_quote_is_understood(symbol: str, understand: Understand, now: datetime) -> None:
     batch = understand(symbol)
     [stamp] = batch.columns["timestamp"]
@@ -233,7 +233,7 @@ def test_a_quote_is_understood(symbol: str, understand: Understand, now: datetim
 
 
 @pytest.mark.parametrize("interval", list(Interval))
-@pytest.mark.parametrize("symbol", ["XYZ", "BTC-USD", "USDMXN=X"])
+@pytest.mark.parametrize("symbol", ["XYZ1", "BTC-USD", "USDMXN=X"])
 def test_bars_up_to_now_are_understood_the_open_one_included(
     symbol: str, interval: Interval, understand: Understand, now: datetime
 ) -> None:
@@ -248,7 +248,7 @@ def test_bars_up_to_now_are_understood_the_open_one_included(
 @pytest.mark.parametrize(
     ("symbol", "other", "interval"),
     [("BTC-USD", coinbase.PROVIDER, each) for each in Interval]
-    + [("XYZ", yahoo_finance.PROVIDER, each) for each in Interval]
+    + [("XYZ1", yahoo_finance.PROVIDER, each) for each in Interval]
     + [("7203.T", yahoo_finance.PROVIDER, each) for each in Interval]
     + [("VOD.L", yahoo_finance.PROVIDER, Interval.D1), ("USDMXN=X", yahoo_finance.PROVIDER, Interval.H1)],
 )
@@ -273,8 +273,8 @@ def test_the_unknown_is_unknown_in_each_function(symbol: str, understand: Unders
 def test_days_before_the_listing_are_empty_and_days_that_are_not_kept_are_no_answer(understand: Understand) -> None:
     early = Window(datetime(1999, 1, 4, tzinfo=UTC), datetime(1999, 2, 1, tzinfo=UTC))
     with pytest.raises(EmptyError):
-        understand("XYZ", Interval.D1, early)
-    for symbol, interval in (("BTC-USD", Interval.D1), ("XYZ", Interval.H1), ("USDMXN=X", Interval.M15)):
+        understand("XYZ1", Interval.D1, early)
+    for symbol, interval in (("BTC-USD", Interval.D1), ("XYZ1", Interval.H1), ("USDMXN=X", Interval.M15)):
         with pytest.raises(UnavailableRangeError, match="reaches back"):
             understand(symbol, interval, early)
 
@@ -335,7 +335,7 @@ def test_a_storm_refuses_with_the_note_and_counts_as_refused(fresh: Running) -> 
     assert fresh.control.requests()["refused"] == 1
 
 
-@pytest.mark.parametrize(("symbol", "interval"), [("IBM", None), ("BTC-USD", None), ("XYZ", Interval.D1)])
+@pytest.mark.parametrize(("symbol", "interval"), [("IBM", None), ("BTC-USD", None), ("XYZ1", Interval.D1)])
 def test_nulls_are_told_from_prices(symbol: str, interval: Interval | None, fresh: Running, now: datetime) -> None:
     fresh.control.add_fault("nulls", provider="alpha_vantage", symbol=symbol.replace("-", "?"))
     kind, window = Kind.BARS if interval else Kind.QUOTE, Window(now - timedelta(days=30), now)

@@ -62,7 +62,7 @@ def test_the_answers_that_are_expected_here_are_the_recorded_ones(samples: Path)
     assert found == [NO_ACCESS, LIMIT, UNKNOWN, NO_DATA]
 
 
-@pytest.mark.parametrize("symbol", ["AAPL", "XYZ", "BRK.B", "COINBASE:BTC-USD", "OANDA:EUR_USD"])
+@pytest.mark.parametrize("symbol", ["AAPL", "XYZ1", "BRK.B", "COINBASE:BTC-USD", "OANDA:EUR_USD"])
 def test_a_quote_has_the_recorded_fields_and_is_stamped_now_in_seconds(
     symbol: str, get: Get, now: datetime, samples: Path
 ) -> None:
@@ -187,7 +187,7 @@ def test_nulls_befall_the_changes_of_a_quote_alone() -> None:
 
 @pytest.mark.parametrize(
     ("symbol", "currency"),
-    [("AAPL", "USD"), ("XYZ", "USD"), ("BRK-B", "USD"), ("BTC-USD", "USD"), ("EURUSD=X", "USD"), ("USDMXN=X", "MXN")],
+    [("AAPL", "USD"), ("XYZ1", "USD"), ("BRK-B", "USD"), ("BTC-USD", "USD"), ("EURUSD=X", "USD"), ("USDMXN=X", "MXN")],
 )
 def test_a_quote_is_understood(symbol: str, currency: str, understand: Understand, now: datetime) -> None:
     batch = understand(Instrument.of(symbol))

@@ -92,7 +92,7 @@ def test_the_answers_that_are_expected_here_are_the_recorded_ones(samples: Path)
     assert batch["INVALID"] == {"code": 400, "message": NOT_FOUND.format("INVALID"), "status": "error"}
 
 
-@pytest.mark.parametrize("symbol", ["AAPL", "XYZ", "BRK.B", "SPX"])
+@pytest.mark.parametrize("symbol", ["AAPL", "XYZ1", "BRK.B", "SPX"])
 def test_a_quote_has_the_documented_fields_and_types(symbol: str, get: Get, samples: Path, now: datetime) -> None:
     like = json.loads((samples / "twelvedata/batch-quote-AAPL-MSFT.json").read_text())["AAPL"]
     quote = get("twelve_data/quote", symbol=symbol).json()
@@ -120,7 +120,7 @@ def test_a_rate_is_a_number_as_recorded(get: Get, samples: Path) -> None:
 def test_a_series_has_the_recorded_fields_newest_first_in_local_time(get: Get, samples: Path) -> None:
     like = json.loads((samples / "twelvedata/time-series-AAPL-1min-2023-08-24.json").read_text())
     span = {"start_date": "2026-11-20 09:30:00", "end_date": "2026-11-20T16:00:00"}
-    series = get("twelve_data/time_series", symbol="XYZ", interval="15min", **span).json()
+    series = get("twelve_data/time_series", symbol="XYZ1", interval="15min", **span).json()
     assert series["meta"].pop("fintrack")["synthetic"] is True
     assert (series.keys(), series["meta"].keys()) == (like.keys(), like["meta"].keys())
     assert series["values"][0].keys() == like["values"][0].keys()
@@ -133,10 +133,10 @@ def test_a_series_has_the_recorded_fields_newest_first_in_local_time(get: Get, s
 def test_a_zone_that_was_asked_for_is_not_named_in_the_answer(get: Get) -> None:
     """Which is why it is not asked for; of days it is not taken notice of."""
     span = {"start_date": "2026-11-20T00:00:00", "end_date": "2026-11-21T00:00:00", "timezone": "UTC"}
-    series = get("twelve_data/time_series", symbol="XYZ", interval="1h", **span).json()
+    series = get("twelve_data/time_series", symbol="XYZ1", interval="1h", **span).json()
     assert series["values"][-1]["datetime"] == "2026-11-20 14:30:00"
     assert series["meta"]["exchange_timezone"] == "America/New_York"
-    series = get("twelve_data/time_series", symbol="XYZ", interval="1day", **span).json()
+    series = get("twelve_data/time_series", symbol="XYZ1", interval="1day", **span).json()
     assert [value["datetime"] for value in series["values"]] == ["2026-11-20"]
 
 
@@ -154,7 +154,7 @@ def test_a_pairs_bars_have_neither_volume_nor_zone(symbol: str, get: Get) -> Non
     [({}, 30), ({"outputsize": 7}, 7), ({"outputsize": 99_999}, 5_000), ({"end_date": "2026-01-01"}, 5_000)],
 )
 def test_so_many_bars_as_are_asked_for_and_five_thousand_at_most(params: dict[str, Any], count: int, get: Get) -> None:
-    assert len(get("twelve_data/time_series", symbol="XYZ", interval="1day", **params).json()["values"]) == count
+    assert len(get("twelve_data/time_series", symbol="XYZ1", interval="1day", **params).json()["values"]) == count
 
 
 def test_an_unknown_symbol_gets_the_recorded_error(get: Get) -> None:
@@ -166,13 +166,13 @@ def test_an_unknown_symbol_gets_the_recorded_error(get: Get) -> None:
 
 def test_a_batch_mixes_good_and_bad_entries_keyed_by_symbol(get: Get, samples: Path) -> None:
     like = json.loads((samples / "twelvedata/batch-partial-error-200.json").read_text())
-    answer = get("twelve_data/time_series", symbol="XYZ,UNKNOWN", interval="1day", outputsize=1)
+    answer = get("twelve_data/time_series", symbol="XYZ1,UNKNOWN", interval="1day", outputsize=1)
     batch = answer.json()
     assert answer.status_code == 200
-    assert batch.keys() == {"XYZ", "UNKNOWN"}
+    assert batch.keys() == {"XYZ1", "UNKNOWN"}
     assert batch["UNKNOWN"] == {"code": 400, "message": NOT_FOUND.format("UNKNOWN"), "status": "error"}
-    assert batch["XYZ"].keys() == like["AAPL"].keys()
-    assert get("twelve_data/quote", symbol="XYZ,").json()["symbol"] == "XYZ"
+    assert batch["XYZ1"].keys() == like["AAPL"].keys()
+    assert get("twelve_data/quote", symbol="XYZ1,").json()["symbol"] == "XYZ1"
 
 
 def test_a_batch_costs_a_credit_a_symbol() -> None:
@@ -193,7 +193,7 @@ def test_a_batch_costs_a_credit_a_symbol() -> None:
     ],
 )
 def test_a_wrong_question_and_an_empty_range_get_an_error(params: dict[str, str], get: Get) -> None:
-    answer = get("twelve_data/time_series", symbol="XYZ", **params)
+    answer = get("twelve_data/time_series", symbol="XYZ1", **params)
     assert answer.status_code == 400
     assert (answer.json()["code"], answer.json()["status"]) == (400, "error")
 
@@ -244,7 +244,7 @@ def test_nulls_befall_volumes_and_what_is_beside_a_price() -> None:
 # --- as the provider understands it
 
 
-@pytest.mark.parametrize("symbol", ["AAPL", "XYZ", "BRK-B", "^GSPC", "^VIX", "BTC-USD", "EURUSD=X", "USDMXN=X"])
+@pytest.mark.parametrize("symbol", ["AAPL", "XYZ1", "BRK-B", "^GSPC", "^VIX", "BTC-USD", "EURUSD=X", "USDMXN=X"])
 def test_a_quote_is_understood(symbol: str, understand: Understand, now: datetime) -> None:
     batch = understand(symbol)
     [stamp] = batch.columns["timestamp"]
@@ -276,7 +276,7 @@ def test_every_declared_question_is_understood(
 def test_bars_up_to_now_are_understood_the_open_one_included(understand: Understand, now: datetime) -> None:
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     for interval in Interval:
-        batch = understand("XYZ", interval, Window(midnight - timedelta(days=1), now))
+        batch = understand("XYZ1", interval, Window(midnight - timedelta(days=1), now))
         assert now - timedelta(days=1) < from_micros(batch.columns["timestamp"][-1]) <= now
         opens = datetime(2026, 11, 23, 9, 30, tzinfo=ZoneInfo("America/New_York"))
         first = datetime(2026, 11, 23, tzinfo=UTC) if interval is Interval.D1 else opens.astimezone(UTC)

@@ -107,7 +107,7 @@ def test_splits_are_told_on_request_at_the_sessions_open(chart: Chart) -> None:
     assert "events" not in chart("AAPL", interval="1d", period1=0, period2=960_000_000, events="div")
 
 
-@pytest.mark.parametrize("symbol", ["AAPL", "XYZ", "BTC-USD", "EURUSD=X", "USDMXN=X", "^GSPC"])
+@pytest.mark.parametrize("symbol", ["AAPL", "XYZ1", "BTC-USD", "EURUSD=X", "USDMXN=X", "^GSPC"])
 def test_the_meta_has_the_recorded_names_and_types(symbol: str, chart: Chart, samples: Path) -> None:
     """What every recorded answer has is there, nothing else is but our own statement."""
     recorded = [
@@ -133,10 +133,10 @@ def test_a_quote_has_recorded_names_and_types(get: Get, samples: Path) -> None:
     recorded = [
         json.loads((samples / f"yahoo/quote-{n}.json").read_text())["quoteResponse"]["result"][0] for n in names
     ]
-    answer = get("yahoo_finance/v7/finance/quote", symbols="AAPL,BTC-USD,EURUSD=X,^GSPC,UNKNOWNX,xyz").json()
+    answer = get("yahoo_finance/v7/finance/quote", symbols="AAPL,BTC-USD,EURUSD=X,^GSPC,UNKNOWNX,xyz1").json()
     assert answer.keys() == {"quoteResponse"}
     found = answer["quoteResponse"]["result"]
-    assert [quote["symbol"] for quote in found] == ["AAPL", "BTC-USD", "EURUSD=X", "^GSPC", "XYZ"]
+    assert [quote["symbol"] for quote in found] == ["AAPL", "BTC-USD", "EURUSD=X", "^GSPC", "XYZ1"]
     for quote, like in zip(found, recorded, strict=False):
         assert quote["quoteType"] == like["quoteType"]
         assert quote.keys() - {"fintrack"} <= set.union(*map(set, recorded))
@@ -168,12 +168,12 @@ def test_intraday_bars_say_that_they_are_synthetic_and_have_no_adjusted_close(ch
 
 
 def test_a_live_bar_is_stamped_now_and_closes_at_the_quoted_price(chart: Chart, now: datetime) -> None:
-    for symbol in ("XYZ", "BTC-USD"):
+    for symbol in ("XYZ1", "BTC-USD"):
         result = chart(symbol, interval="1d", range="5d")
         assert result["timestamp"][-1] == int(now.timestamp())
         assert result["indicators"]["quote"][0]["close"][-1] == result["meta"]["regularMarketPrice"]
         opened = datetime.fromtimestamp(result["timestamp"][-2], UTC)
-        assert (opened.hour, opened.minute) == ((14, 30) if symbol == "XYZ" else (0, 0))
+        assert (opened.hour, opened.minute) == ((14, 30) if symbol == "XYZ1" else (0, 0))
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_a_live_bar_is_stamped_now_and_closes_at_the_quoted_price(chart: Chart, 
 def test_a_range_reaches_back_as_it_says(span: str, since: str, chart: Chart) -> None:
     """Every session of New York since that day has its bar, and no other day has one."""
     sessions = exchange_calendars.get_calendar("XNYS", start="1990-01-01", end="2026-12-31").sessions
-    stamps = chart("XYZ", interval="1d", range=span)["timestamp"]
+    stamps = chart("XYZ1", interval="1d", range=span)["timestamp"]
     found = [datetime.fromtimestamp(stamp, ZoneInfo("America/New_York")).date() for stamp in stamps]
     assert found == [day.date() for day in sessions if since <= f"{day:%Y-%m-%d}" <= "2026-11-24"]
 
@@ -213,7 +213,7 @@ def test_symbols_are_read_in_any_case(chart: Chart) -> None:
         ("AAPL", {"period1": "9", "period2": "9"}, 400, "Bad Request"),
         ("AAPL", {"period1": "-999999999999", "period2": "8"}, 400, "Bad Request"),
         ("AAPL", {"period1": "1" * 5_000}, 400, "Bad Request"),
-        ("XYZ", {"interval": "15m", "period1": "1000000000", "period2": "1000900000"}, 422, "Unprocessable Entity"),
+        ("XYZ1", {"interval": "15m", "period1": "1000000000", "period2": "1000900000"}, 422, "Unprocessable Entity"),
         ("AAPL", {"interval": "1h", "range": "max"}, 422, "Unprocessable Entity"),
     ],
 )
@@ -228,7 +228,7 @@ def test_a_wrong_question_gets_an_error_in_yahoos_form(
 
 
 def test_the_ends_of_time_are_a_question_like_any_other(chart: Chart) -> None:
-    for symbol in ("AAPL", "XYZ", "EURUSD=X", "BTC-USD"):
+    for symbol in ("AAPL", "XYZ1", "EURUSD=X", "BTC-USD"):
         result = chart(symbol, interval="1d", period1=-62_135_596_800, period2=253_402_300_799)
         assert result["timestamp"] == chart(symbol, **ALL)["timestamp"]
         assert "timestamp" not in chart(symbol, interval="1d", period1=253_402_300_000, period2=253_402_300_799)
