@@ -20,7 +20,7 @@ from fintrack_tasks import plain_messages
 from fintrack_tasks.plain_messages import Message
 
 CHANNEL = virtual.Channel.__new__(virtual.Channel)  # for its codecs; it has no connection
-TEXT = b"[" + b" " * (64 * 1024 * 1024) + b"]"
+TEXT = b"[" + b" " * (16 * 1024 * 1024) + b"]"
 
 
 def payload(body: bytes, content: str = "application/json", encoding: str = "utf-8", **headers: Any) -> dict[str, Any]:
