@@ -241,7 +241,9 @@ def test_a_dividend_in_pence_is_compared_with_the_close_in_pounds(store: Store) 
     assert store.adjusted("close, currency, dividend_factor")["2024-01-02"] == (Decimal("12.5"), "GBP", Decimal("0.98"))
 
 
-def test_a_dividend_in_another_currency_is_converted_at_the_rate_of_its_ex_date(store: Store) -> None:
+def test_a_dividend_in_another_currency_is_converted_at_the_rate_of_its_ex_date(
+    store: Store, reader: psycopg.Connection
+) -> None:
     """yfinance#2270, by hand: 0.25 dollars at 0.8 pounds are 20 pence of a close of 1250: 1 - 20 / 1250 = 0.984."""
     told = [[opens("2024-01-03"), "0.25", "USD"]]
     store.load(bars({"2024-01-02": "1250", "2024-01-03": "1225"}, currency="GBp", dividends=told))
@@ -251,6 +253,9 @@ def test_a_dividend_in_another_currency_is_converted_at_the_rate_of_its_ex_date(
     assert store.adjusted("dividend_factor, total_close")["2024-01-02"] == (Decimal("0.984"), Decimal("12.3"))
     paid = store.conn.execute("SELECT amount, currency FROM corporate_action_factors").fetchall()
     assert paid == [(Decimal("0.25"), "USD")]
+    # Whoever may read the view may have it converted.
+    read = reader.execute("SELECT dividend_factor FROM historical_market_data_adjusted ORDER BY timestamp LIMIT 1")
+    assert read.fetchone() == (Decimal("0.984"),)
 
 
 def test_a_dividend_and_a_capital_gain_of_one_day_take_their_sum_from_the_close_before(store: Store) -> None:

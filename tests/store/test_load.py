@@ -68,7 +68,7 @@ def test_nothing_of_a_load_stays_when_its_event_is_refused(conn: psycopg.Connect
 
 def test_a_price_that_is_none_is_refused_by_the_database_itself(conn: psycopg.Connection) -> None:
     _, [item] = make_run(conn, ["AAPL"])
-    for price in ("0", "-1", "NaN", "Infinity"):
+    for price in ("NaN", "Infinity", "-Infinity"):
         with pytest.raises((psycopg.errors.CheckViolation, psycopg.errors.DataError)):
             load.load_quote(conn, item, quote(item, price), event(item), NOW)
     with pytest.raises(psycopg.errors.DataError):
