@@ -72,7 +72,7 @@ def _asked(question: Callable[[psycopg.Connection], list[T]]) -> list[T]:
     from fintrack_tasks.settings import load_settings  # noqa: PLC0415  see the module
 
     try:
-        arguments: dict[str, Any] = {**load_settings().conninfo, "connect_timeout": _SECONDS}
+        arguments: dict[str, Any] = {**load_settings().as_reader().conninfo, "connect_timeout": _SECONDS}
         with psycopg.connect(**arguments, autocommit=True) as conn:
             conn.execute(f"SET statement_timeout = {_SECONDS * 1000}")
             return question(conn)

@@ -1,25 +1,34 @@
-"""Whom PostgreSQL runs as. It refuses root, so that root hands it to an account without rights.
+"""Whom PostgreSQL runs as. It refuses root, so that root hands it to an account of its own, without any rights.
 
-That account must reach the program and the data. What lies below a folder that it cannot pass (``/root`` is 0700) is
+It is a system account that is made when it is first needed, since ``nobody`` is shared: whoever else runs as that could
+read the data and stop the server. Only where no account can be made (a read-only system, no ``useradd``) it is
+``nobody`` after all; ``initdb`` refuses a number without a name.
+
+The account must reach the program and the data. What lies below a folder that it cannot pass (``/root`` is 0700) is
 kept in a folder of the system instead: ``/var/lib/fintrack``, or the temporary folder when the stack's own folder is
 temporary.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
 import stat
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
 __all__ = ["Account", "shared_folder"]
 
+_NAME: Final = "fintrack-postgres"
 _NOBODY: Final = 65534
+_SYSTEM_PATH: Final = "/usr/sbin:/sbin:/usr/bin:/bin"
 _SYSTEM_FOLDER: Final = Path("/var/lib/fintrack")
 
 
@@ -32,16 +41,32 @@ class Account:
 
     @classmethod
     def for_data(cls, data: Path) -> Self | None:
-        """Whom the server over ``data`` runs as: its owner, ``nobody`` for new data; ``None`` unless we are root."""
+        """Whom the server over ``data`` runs as: its owner, our own for new data; ``None`` unless we are root."""
         if os.geteuid() != 0:
             return None
         if data.is_dir() and (status := data.stat()).st_uid != 0:
             return cls(status.st_uid, status.st_gid)
-        try:
-            entry = pwd.getpwnam("nobody")
-        except KeyError:
-            return cls(_NOBODY, _NOBODY)
-        return cls(entry.pw_uid, entry.pw_gid)
+        return cls.own()
+
+    @classmethod
+    def own(cls) -> Self:
+        """The system account of our name, made where there is none; ``nobody`` where none can be made."""
+        entry = _entry(_NAME) or _added(_NAME) or _entry("nobody")
+        return cls(entry.pw_uid, entry.pw_gid) if entry else cls(_NOBODY, _NOBODY)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is ``nobody``, as whom anything may run."""
+        entry = _entry("nobody")
+        return self.uid == (entry.pw_uid if entry else _NOBODY)
+
+    def adopt(self, folder: Path) -> None:
+        """Make the folder and all in it the account's own. What it links to elsewhere stays as it is, also where a link
+        is put there meanwhile."""
+        for _, folders, files, place in os.fwalk(folder, topdown=False):
+            for name in (*folders, *files):
+                os.chown(name, self.uid, self.gid, dir_fd=place, follow_symlinks=False)
+        os.chown(folder, self.uid, self.gid)  # last: until then the next start does it again
 
     def popen_arguments(self) -> dict[str, Any]:
         """The arguments of :class:`subprocess.Popen` that start a child as this account, in no other group."""
@@ -55,6 +80,43 @@ class Account:
         program = shutil.which("test", path=os.defpath) or "/usr/bin/test"
         tried = subprocess.run([program, f"-{how}", str(path)], check=False, cwd="/", **self.popen_arguments())  # noqa: S603
         return tried.returncode == 0
+
+
+def _entry(name: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        return None
+
+
+def _added(name: str) -> pwd.struct_passwd | None:
+    """Add a system account that cannot log in, with a group of its own; ``None`` where that cannot be done."""
+    useradd, adduser, addgroup = (
+        shutil.which(program, path=_SYSTEM_PATH) for program in ("useradd", "adduser", "addgroup")
+    )
+    if useradd:
+        options = ["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
+        commands = [[useradd, *options, "--shell", "/usr/sbin/nologin", name]]
+    elif adduser and addgroup:  # BusyBox
+        options = ["-S", "-D", "-H", "-h", "/nonexistent", "-s", "/sbin/nologin"]
+        commands = [[addgroup, "-S", name], [adduser, *options, "-G", name, name]]
+    else:
+        return None
+    with _alone():
+        for command in commands if _entry(name) is None else ():
+            subprocess.run(command, check=False, capture_output=True, cwd="/", env={"PATH": _SYSTEM_PATH})  # noqa: S603
+        return _entry(name)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Two ``useradd`` of one name at once make it twice, one over the other: only one start of ours may try."""
+    folder = os.open("/etc", os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def shared_folder(home: Path) -> Path:

