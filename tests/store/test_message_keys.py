@@ -11,13 +11,13 @@ from fintrack_tasks.store import message_keys
 pytestmark = pytest.mark.integration
 
 
-def test_a_new_database_has_a_key_of_its_own(conn: psycopg.Connection) -> None:
+def test_a_new_database_has_a_key_of_its_own(conn: psycopg.Connection, owner: psycopg.Connection) -> None:
     [key] = message_keys.read(conn)
     assert len(key) == 32
     assert len(set(key)) > 16
     made = {key}
     for _ in range(3):
-        conn.execute("INSERT INTO fintrack.message_keys DEFAULT VALUES")
+        owner.execute("INSERT INTO fintrack.message_keys DEFAULT VALUES")
         newest, before = message_keys.read(conn)
         assert newest not in made
         assert before in made
@@ -35,7 +35,7 @@ def test_the_tasks_read_it_and_cannot_change_it_and_readers_do_not_see_it(conn: 
     assert may("fintrack_admin", "INSERT")
 
 
-def test_a_database_without_one_is_told_with_the_way_out(conn: psycopg.Connection) -> None:
-    conn.execute("DELETE FROM fintrack.message_keys")
+def test_a_database_without_one_is_told_with_the_way_out(conn: psycopg.Connection, owner: psycopg.Connection) -> None:
+    owner.execute("DELETE FROM fintrack.message_keys")
     with pytest.raises(ConfigurationError, match=r"INSERT INTO fintrack.message_keys DEFAULT VALUES"):
         message_keys.read(conn)
