@@ -17,6 +17,7 @@ import structlog
 
 from fintrack_tasks.domain import Interval, ItemState, Kind, from_micros, to_micros
 from fintrack_tasks.errors import ConfigurationError
+from fintrack_tasks.sessions import calendar_name
 from fintrack_tasks.store import anomalies as flags
 from fintrack_tasks.store import instruments, quality
 from fintrack_tasks.store.connection import Database
@@ -138,8 +139,10 @@ def _parts(conn: psycopg.Connection, facts: _Facts, number: int, outcomes: Seque
 def _quote_part(facts: _Facts, number: int, outcomes: Sequence[Outcome]) -> Part:
     loaded = any(outcome.state is ItemState.LOADED for outcome in outcomes)
     rows = {**_rows(facts, outcomes), "agreement": facts.agreement.get(number, 1.0)}
+    instrument = outcomes[0].item.instrument
+    if calendar_name(instrument) is None:  # as below
+        return Part("quote", 1, int(loaded), None, **rows)
     try:
-        instrument = outcomes[0].item.instrument
         return measures.of_quote(instrument, facts.run.created_at, loaded, facts.quotes.get(number), **rows)
     except ConfigurationError:  # a price needs no calendar: nobody can say whether it is late
         return Part("quote", 1, int(loaded), None, **rows)
@@ -160,10 +163,12 @@ def _bars_part(
     failed = [o.item.window.start for o in outcomes if o.state is ItemState.FAILED and o.item.window]
     start = min([from_micros(stored[0]), *failed]) if stored else asked
     rows = _rows(facts, outcomes)
+    if calendar_name(instrument) is None:
+        return Part(interval.value, 0, 0, None, dated=False, **rows)
     try:
         rows["series"] = measures.series(instrument, interval, whole)
         return measures.of_bars(instrument, interval, start, moment, set(stored), **rows)
-    except ConfigurationError:  # without a calendar nothing is expected
+    except ConfigurationError:  # a calendar that is none expects nothing
         return Part(interval.value, 0, 0, None, **rows)
 
 

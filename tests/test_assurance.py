@@ -220,6 +220,17 @@ def test_an_unknown_calendar_expects_nothing_and_stops_nothing(database: Databas
     assert measured(database, conn, item.run_id)["IBM"] == {"completeness": 1, "requested": 1}
 
 
+def test_without_a_known_calendar_nobody_says_what_is_missing(database: Database, conn: psycopg.Connection) -> None:
+    """Kuwait's: rows that came are judged by themselves."""
+    days = last("IBM", 5)
+    [item] = bars_run(conn, "NBK.KW", [whole(days)])
+    arrive(conn, item, days)
+    found = measured(database, conn, item.run_id)["NBK.KW"]
+    assert found == {"completeness": 1, "accuracy": 1, "consistency": 1, "validity": 1}
+    said = conn.execute("SELECT detail FROM fintrack.quality_metrics WHERE metric = 'completeness'").fetchone()
+    assert said == ({"1d": {"calendar": None}},)
+
+
 # --- measuring quotes
 
 

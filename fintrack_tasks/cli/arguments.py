@@ -10,9 +10,10 @@ import typer
 
 from fintrack_tasks.domain import Instrument, Interval
 from fintrack_tasks.errors import UsageError
+from fintrack_tasks.sessions import calendar_name
 from fintrack_tasks.store import instruments
 
-__all__ = ["AsJson", "instrument_of", "known", "moment", "nothing_stored"]
+__all__ = ["AsJson", "calendar_said", "instrument_of", "known", "moment", "nothing_stored"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
 
@@ -27,6 +28,14 @@ def known(conn: psycopg.Connection, symbol: str) -> tuple[int, Instrument]:
     if found is None:
         raise UsageError(f"nothing is known of {instrument.symbol}; see: fintrack instruments list")
     return found
+
+
+def calendar_said(instrument: Instrument) -> str:
+    """The calendar that an instrument is judged by, for people."""
+    return calendar_name(instrument) or (
+        "no calendar known: what is missing is not known, and rules of sessions are silent; name one with: fintrack"
+        f" instruments edit {instrument.symbol} --calendar NAME"
+    )
 
 
 def instrument_of(symbol: str) -> Instrument:

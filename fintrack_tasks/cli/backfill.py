@@ -59,11 +59,15 @@ def plan(
         planned = _planned(connections, arguments)
         items = list(planned.items)
         needs = _needs(connections, items)
+    refused = [{"symbol": one.item.instrument.symbol, "detail": one.detail} for one in planned.refused]
     seconds = max((need["seconds"] for need in needs), default=0.0)
     if as_json:
         note = {"note": planned.note} if planned.note else {}
-        print_json({"items": len(items), "providers": needs, "seconds": seconds, **note})
+        told = {"refused": refused} if refused else {}
+        print_json({"items": len(items), "providers": needs, "seconds": seconds, **note, **told})
         return
+    for one in refused:
+        errors.print(f"{one['symbol']} cannot be asked for: {one['detail']}", markup=False, soft_wrap=True)
     if planned.note:
         errors.print(f"not asked for: {planned.note}", markup=False, soft_wrap=True)
     elif not items:

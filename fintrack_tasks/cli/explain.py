@@ -9,12 +9,13 @@ import psycopg
 import typer
 
 from fintrack_tasks.cli import completing
-from fintrack_tasks.cli.arguments import AsJson, instrument_of, known, moment
+from fintrack_tasks.cli.arguments import AsJson, calendar_said, instrument_of, known, moment
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.domain import Interval
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.lineage import explain as explained
+from fintrack_tasks.sessions import calendar_name
 from fintrack_tasks.store import origins, report
 
 __all__ = ["explain"]
@@ -38,7 +39,7 @@ def explain(
         if not any(found.values()):
             raise UsageError(_nothing(conn, number, instrument.symbol, at))
     if as_json:
-        print_json({"symbol": instrument.symbol, "timestamp": at, **found})
+        print_json({"symbol": instrument.symbol, "timestamp": at, "calendar": calendar_name(instrument), **found})
         return
     for name, values in found.items():
         for value in values:
@@ -46,6 +47,7 @@ def explain(
                 f"{instrument.symbol} {value.get('interval', 'quote')} {value['timestamp']:%Y-%m-%d %H:%M:%S}Z", value
             )
             _show_history(name, value)
+    console.print(f"sessions by: {calendar_said(instrument)}", markup=False, soft_wrap=True)
 
 
 def _nothing(conn: psycopg.Connection, number: int, symbol: str, at: datetime) -> str:

@@ -10,13 +10,14 @@ from typing import Annotated, Any, Final
 import typer
 
 from fintrack_tasks.cli import completing
-from fintrack_tasks.cli.arguments import instrument_of
+from fintrack_tasks.cli.arguments import calendar_said, instrument_of
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.store import flags
+from fintrack_tasks.sessions import calendar_name
+from fintrack_tasks.store import flags, instruments
 from fintrack_tasks.store import quality as stored
-from fintrack_tasks.validate.measures import METRICS
+from fintrack_tasks.validate.measures import METRICS, NO_CALENDAR
 
 __all__ = ["quality", "sparkline", "summaries"]
 
@@ -47,14 +48,18 @@ def quality(
     with opened(reading=True) as connections, connections.database.connection() as conn:
         rows = stored.history(conn, METRICS, since, chosen)
         flagged = flags.counted_since(conn, since)
+        known = instruments.find(conn, instrument_of(symbol)) if symbol else None
     found = summaries(rows, flagged)
     if chosen and not found:
         raise UsageError(f"nothing was measured of {chosen} in {days} days; see: fintrack runs list")
     if as_json:
-        print_json({"since": since, "instruments": found})
+        calendar = {"calendar": calendar_name(known[1])} if known else {}
+        print_json({"since": since, **calendar, "instruments": found})
     elif chosen:
         for each in found:
             _show_one(each)
+        if known:
+            console.print(f"sessions by: {calendar_said(known[1])}", markup=False, soft_wrap=True)
     else:
         _show_all(found, days)
 
@@ -69,6 +74,8 @@ def summaries(rows: Iterable[Mapping[str, Any]], flagged: Mapping[int, int]) -> 
     for number, own in groupby(rows, key=lambda row: row["instrument_id"]):
         mine = list(own)
         metrics = {name: _newest(name, list(some)) for name, some in groupby(mine, key=lambda row: row["metric"])}
+        if all(part == NO_CALENDAR for part in (metrics.get("completeness", {}).get("detail") or {"": None}).values()):
+            metrics.pop("completeness")  # nobody knows how many bars there should be
         made.append(
             {
                 "symbol": mine[0]["symbol"],

@@ -17,7 +17,7 @@ from typing import Any, Final
 from fintrack_tasks.domain import Instrument, Interval, Window, from_micros
 from fintrack_tasks.sessions import expected_bars, finals
 
-__all__ = ["METRICS", "Measure", "Part", "Series", "measure", "of_bars", "of_quote", "series"]
+__all__ = ["METRICS", "NO_CALENDAR", "Measure", "Part", "Series", "measure", "of_bars", "of_quote", "series"]
 
 METRICS: Final = ("completeness", "requested", "accuracy", "consistency", "timeliness", "validity")
 
@@ -25,6 +25,8 @@ _CONTRADICTION: Final = frozenset({"ohlc", "duplicates", "timestamp_order", "pro
 _INVALID: Final = frozenset(
     {"required_columns", "data_types", "value_ranges", "timestamps", "shifted_zone", "outside_session"}
 )
+NO_CALENDAR: Final = {"calendar": None}
+"""What completeness says of bars of which nobody knows how many there should be."""
 _FARTHEST: Final = timedelta(days=30)
 """How far back the bars that a quote has missed are counted."""
 
@@ -61,6 +63,7 @@ class Part:
     :param findings: rule to the rows, by any key, that it spoke against.
     :param agreement: the share of the providers compared that agree; 1 where one was asked.
     :param series: all that is stored, however little of it the run asked for; ``None`` where nothing is.
+    :param dated: whether a calendar says what is expected; without one nobody knows what is missing.
     """
 
     label: str
@@ -71,6 +74,7 @@ class Part:
     findings: Mapping[str, AbstractSet[Hashable]] = field(default_factory=dict)
     agreement: float = 1.0
     series: Series | None = None
+    dated: bool = True
 
 
 def measure(parts: Sequence[Part]) -> list[Measure]:
@@ -88,9 +92,14 @@ def measure(parts: Sequence[Part]) -> list[Measure]:
       since, 0.5 after one, 0.0 without any row. A weekend makes nothing late. A quote is late by bars of 15 minutes.
     - validity = rows whose schema, ranges and times are right / rows that came.
 
-    Where no row came, accuracy, consistency and validity are left out: nothing is said of nothing.
+    Where no row came, accuracy, consistency and validity are left out: nothing is said of nothing. Of bars without a
+    known calendar nobody knows how many there should be: completeness names them in its detail and counts nothing, and
+    what was requested is left out where there is nothing else.
     """
-    made = {"completeness": _completeness(parts), "requested": _requested(parts), "timeliness": _timeliness(parts)}
+    made: dict[str, Measure | None] = {"completeness": _completeness(parts), "timeliness": _timeliness(parts)}
+    dated = [part for part in parts if part.dated]
+    if dated or not parts:
+        made["requested"] = _requested(dated)
     if any(part.rows for part in parts):
         made["accuracy"] = _share("accuracy", parts, None)
         made["consistency"] = _share("consistency", parts, _CONTRADICTION)
@@ -154,11 +163,12 @@ def series(instrument: Instrument, interval: Interval, stored: Sequence[int]) ->
 
 
 def _completeness(parts: Sequence[Part]) -> Measure:
-    counted = {part.label: part.series or part for part in parts}
-    detail = {
+    counted = {part.label: part.series or part for part in parts if part.dated}
+    detail: dict[str, dict[str, Any]] = {
         label: {"expected": one.expected, "present": one.present} | (_span(one) if isinstance(one, Series) else {})
         for label, one in counted.items()
     }
+    detail |= {part.label: dict(NO_CALENDAR) for part in parts if not part.dated}
     return Measure("completeness", _ratio(counted.values()), detail)
 
 

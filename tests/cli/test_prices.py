@@ -118,6 +118,7 @@ def test_explain_names_the_provider_the_raw_answer_the_revision_and_the_actions_
     # Fetched after the split: Yahoo has restated it, and it is not halved again.
     assert (changed["adjusted"]["split_factor"], changed["actions"][0]["applied"]) == ("1", False)
     shown = fintrack(tmp_path, "explain", "OCDO.L", "2024-05-02", environment=where).stdout
+    assert "sessions by: XLON" in shown
     assert bar["payload"]["sha256"][:20] in shown
     assert "416.0" in shown
 

@@ -198,5 +198,13 @@ def test_what_nobody_can_say_is_left_out() -> None:
     assert values() == {"completeness": 1.0, "requested": 1.0}
 
 
+def test_bars_without_a_calendar_are_named_and_counted_for_nothing() -> None:
+    undated = Part("1d", 0, 0, None, dated=False)
+    [complete] = measure([undated])
+    assert (complete.metric, complete.value, complete.detail) == ("completeness", 1.0, {"1d": {"calendar": None}})
+    [complete, requested] = measure([undated, Part("quote", 1, 0, None)])
+    assert (complete.value, requested.value, requested.detail) == (0.0, 0.0, {"quote": {"expected": 1, "present": 0}})
+
+
 def test_the_metrics_come_in_their_order() -> None:
     assert [each.metric for each in measure([Part("1d", 1, 1, 0, rows=1)])] == list(METRICS)
