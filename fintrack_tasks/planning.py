@@ -320,11 +320,7 @@ def _history(
     def wanted(number: int, instrument: Instrument, interval: Interval, span: Window) -> Iterator[Window]:
         series = _Series(conn, number, instrument, Kind.BARS, interval, settings, now, gone)
         asked = askable_bars(instrument, interval, span)
-        parts = series.kept(asked, asked if arguments.refetch else series.missing(asked))
-        if parts:
-            again = newest_sessions(instrument, interval, asked, parts[-1], settings.fintrack_refetch_sessions, now)
-            parts[-1] = with_newest(asked, parts[-1], again, interval, series.page)
-        return series.windows(asked, parts)
+        return series.windows(asked, asked if arguments.refetch else series.missing(asked))
 
     return _bars(Kind.BARS, wanted, run, chosen, arguments, settings, now)
 
@@ -345,7 +341,7 @@ def _indices(
         series = _Series(conn, number, instrument, Kind.INDEX, interval, settings, now, gone)
         # What is missing, and the newest of all.
         chosen_bars = asked if arguments.start else sorted({*series.missing(asked), *asked[-_NEWEST:]})
-        return series.windows(asked, series.kept(asked, chosen_bars))
+        return series.windows(asked, chosen_bars)
 
     # The benchmark first: the others' beta and correlation need its closes.
     ordered = sorted(chosen, key=lambda pair: pair[1].symbol != BENCHMARK)
@@ -405,7 +401,7 @@ class _Series:
         """What is neither there, nor known not to be, nor kept by nobody."""
         return self._missing(asked, self.names)
 
-    def kept(self, asked: Sequence[int], wanted: Sequence[int]) -> list[Sequence[int]]:
+    def _kept(self, asked: Sequence[int], wanted: Sequence[int]) -> list[Sequence[int]]:
         """The wanted bars that somebody keeps, cut where a provider's reach ends; what nobody keeps is noted."""
         reached = reach(self.names, self.interval, self.settings, self.now)
         if reached.first is not None and asked and asked[0] < reached.first:
@@ -416,7 +412,12 @@ class _Series:
                 self.gone.add(self.instrument.symbol, self.interval, reached.first, self.names)
         return reached.parts(wanted)
 
-    def windows(self, asked: Sequence[int], parts: Sequence[Sequence[int]]) -> Iterator[Window]:
+    def windows(self, asked: Sequence[int], wanted: Sequence[int]) -> Iterator[Window]:
+        """The windows of the wanted bars that somebody keeps, and of the newest sessions beside them."""
+        parts, sessions = self._kept(asked, wanted), self.settings.fintrack_refetch_sessions
+        if parts:
+            newest = newest_sessions(self.instrument, self.interval, asked, parts[-1], sessions, self.now)
+            parts[-1] = with_newest(asked, parts[-1], newest, self.interval, self.page)
         for part in parts:
             yield from windows(asked, part, self.interval, self.page)
 

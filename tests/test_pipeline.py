@@ -326,7 +326,8 @@ def test_hourly_bars_of_an_index_are_fetched_once_and_continue_each_other_when_t
     assert began[1] >= NOW - timedelta(days=721)
     assert began[2] > 3_000
     again = stages.plan("fetch_market_index_data", ["^RUT"], intervals=["1h"])[1]
-    assert [(item.window.end - item.window.start) < timedelta(days=3) for item in again if item.window] == [True]
+    # About a session, and the three before it, which may have been corrected.
+    assert [(item.window.end - item.window.start) < timedelta(days=8) for item in again if item.window] == [True]
     closes = conn.execute("SELECT close, sma_200, ema_26, volume FROM market_index_data ORDER BY timestamp").fetchall()
     series = np.array([float(close) for close, *_ in closes])
     for column, expected in ((1, talib.SMA(series, 200)), (2, talib.EMA(series, 26))):

@@ -117,6 +117,8 @@ def test_a_provider_declares_sane_facts(provider: Provider) -> None:
     assert base.hostname
     assert not base.query
     assert facts.asset_classes
+    assert set(facts.kept_days) <= facts.intervals
+    assert all(days >= 1 for days in facts.kept_days.values())
     assert facts.kinds
     assert not (facts.kinds - {Kind.QUOTE}) or facts.intervals
     assert 1 <= facts.page_size <= BATCH_LIMIT
