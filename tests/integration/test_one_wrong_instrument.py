@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import psycopg
 import pytest
 
 from fintrack_tasks import pipeline, planning
 from fintrack_tasks.domain import AssetClass, Instrument, Interval, Kind, Window, to_micros
+from fintrack_tasks.sessions import askable_bars, asked_as
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import coverage, instruments, ledger, load
 from tests.store.items import bars, event
@@ -72,8 +74,9 @@ def test_where_no_calendar_is_known_gaps_are_told_by_what_came(
     half_past = [stamp + opens * 3_600_000_000 + (opens and 1_800_000_000) for stamp in batch.columns["timestamp"]]
     told = batch.with_columns(timestamp=half_past)
     load.load_bars(conn, item, told, event(item), NOW, [True] * 5)
-    asked = planning.askable_bars(item.instrument, interval, item.window)
-    left = planning._missing(conn, item.instrument_id, item.instrument, interval, asked, NOW)
+    asked = askable_bars(item.instrument, interval, item.window)
+    stands_for = partial(asked_as, item.instrument, interval)
+    left = coverage.missing(conn, item.instrument_id, interval, asked, NOW, stands_for)
     there = {stamp - stamp % (interval.delta // timedelta(microseconds=1)) for stamp in half_past}
     assert set(left) == set(asked) - there
     coverage.record_absent(conn, item, left, NOW)
