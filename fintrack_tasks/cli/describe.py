@@ -13,7 +13,6 @@ from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.domain import AssetClass, Budget, Instrument
 from fintrack_tasks.errors import MissingKeyError, ProviderError, UsageError
 from fintrack_tasks.fetch import providers, route
-from fintrack_tasks.fetch.interpret import interpret
 from fintrack_tasks.fetch.providers.base import Profiling, Provider
 from fintrack_tasks.store import instruments
 from fintrack_tasks.store.mode import admit
@@ -94,6 +93,7 @@ def _profile(connections: Connections, provider: Any, instrument: Instrument) ->
     """One profile, after as long a wait for the quota as one window of it takes."""
     from fintrack_tasks.fetch.exchange import exchange  # noqa: PLC0415  the HTTP client, for this command alone
     from fintrack_tasks.fetch.gate import Place  # noqa: PLC0415  see above
+    from fintrack_tasks.fetch.interpret import interpret  # noqa: PLC0415  see above
 
     request, ticket = provider.request_profile(instrument), None
     while isinstance(

@@ -21,7 +21,6 @@ from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.domain import AssetClass, Instrument
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.fetch import constituents
-from fintrack_tasks.fetch.interpret import interpret
 from fintrack_tasks.sessions import calendar_name
 from fintrack_tasks.store import instruments
 from fintrack_tasks.store.mode import admit
@@ -132,6 +131,8 @@ def import_members(
 
 
 def _members(connections: Connections, index: str) -> list[constituents.Constituent]:
+    from fintrack_tasks.fetch.interpret import interpret  # noqa: PLC0415  the structured log, for an import alone
+
     response = connections.http.get(constituents.FACTS, constituents.request(index))
     members = interpret(constituents.FACTS.name, lambda: constituents.parse(index, response, datetime.now(tz=UTC)))
     admit(connections.database, simulated=response.simulated)

@@ -99,7 +99,7 @@ def test_a_flag_is_shown_without_a_type(words: list[str]) -> None:
     [
         (["run"], "missing argument 'job'"),
         (["run", "nonsense"], "'nonsense' is not one of 'market-data', 'historical', 'index-data'"),
-        (["run", "historical", "--asset-class", "bond"], "'bond' is not one of 'stock', 'crypto', 'forex', 'index'"),
+        (["run", "historical", "--asset-class", "bond"], "'bond' is not one of 'stock', 'crypto', 'forex', 'index', "),
         (["chart", "AAPL", "--interval", "3d"], "no interval '3d'; there are 1d, 1h, 15m"),
         (["runs", "list", "--limit", "0"], "--limit"),
         (["runs", "list", "--colour"], "no such option: --colour"),
@@ -162,7 +162,7 @@ NOWHERE = {"DB_HOST": "127.0.0.1", "DB_PORT": "1"}
     [
         ("fintrack qua", ["quality", "quarantine"]),
         ("fintrack run ", ["market-data", "historical", "index-data"]),
-        ("fintrack run historical --asset-class ", ["stock", "crypto", "forex", "index"]),
+        ("fintrack run historical --asset-class ", ["stock", "crypto", "forex", "index", "commodity"]),
         ("fintrack run historical --intervals 1d,1", ["1d,1d", "1d,1h", "1d,15m"]),
         ("fintrack chart AAPL --adjust ", ["none", "splits", "all"]),
         ("fintrack quarantine list --rule outside_", ["outside_session"]),
