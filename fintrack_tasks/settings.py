@@ -56,8 +56,12 @@ _LOCAL_QUOTA: Final = "200/s"
 _LOCAL_HISTORY: Final = {"fintrack_history_start": "2010-01-01", "fintrack_history_end": "2019-01-01"}
 """The bundled prices end in 2013 (stocks) and 2018 (indices): asking for later days would only find them absent."""
 
-_LOGIN: Final = ("DB_NAME", "DB_USER", "DB_PASSWORD", "DB_SSLMODE")
-"""What says nothing without DB_HOST and DB_PORT."""
+_ADDRESSES: Final = ("DB_HOST", "DB_PORT", "REDIS_URL", "REDIS_URL_FILE", "KAFKA_BOOTSTRAP_SERVERS")
+"""What says where the servers are."""
+_OF_SERVERS: Final = re.compile(r"(?:DB|REDIS|KAFKA)_(?!POOL_SIZE|TOPIC_|BATCH_)[A-Z_]+")
+"""Addresses, and what says nothing without one: logins, databases, certificates."""
+_STACK_MARK: Final = "FINTRACK_STACK"
+"""What each process of a local stack has in its environment; see :mod:`fintrack_tasks.embedded.process`."""
 
 _PROVIDER_URL = re.compile(r"([A-Z][A-Z0-9_]*)_BASE_URL")
 _PROVIDER_QUOTA = re.compile(r"([A-Z][A-Z0-9_]*)_QUOTA")
@@ -458,7 +462,7 @@ def environment(environ: Mapping[str, str] | None = None, folder: Path | None = 
     dotenv = _dotenv(folder / ".env")
     home = Path(process.get("FINTRACK_HOME") or dotenv.get("FINTRACK_HOME") or folder / ".fintrack")
     stack = _dotenv(home / "stack.env")
-    return _over(_over(stack, _for_this_machine(dotenv, stack)), process)
+    return _over(_over(stack, _for_this_machine(dotenv, stack, process)), process)
 
 
 def addresses_in_market(values: Mapping[str, str]) -> set[str]:
@@ -477,12 +481,18 @@ def _over(weaker: Mapping[str, str], stronger: Mapping[str, str]) -> dict[str, s
     return {**{name: value for name, value in weaker.items() if name not in hidden}, **stronger}
 
 
-def _for_this_machine(dotenv: Mapping[str, str], stack: Mapping[str, str]) -> dict[str, str]:
-    """``.env`` without what belongs to another server than the running stack's: the password, user or database that
-    stand there for the containers, where no address says that commands here should go to them."""
-    if "DB_HOST" not in stack or dotenv.get("DB_HOST") or dotenv.get("DB_PORT"):
+def _for_this_machine(
+    dotenv: Mapping[str, str], stack: Mapping[str, str], process: Mapping[str, str]
+) -> dict[str, str]:
+    """``.env`` without what belongs to other servers than the local stack's.
+
+    A password, a user or a certificate that stands there for the containers says nothing of a stack that runs here,
+    where no address says that commands should go to those; and a process of that stack goes nowhere else.
+    """
+    elsewhere = any(dotenv.get(name) for name in _ADDRESSES)
+    if not process.get(_STACK_MARK) and (elsewhere or "DB_HOST" not in stack):
         return dict(dotenv)
-    return {name: value for name, value in dotenv.items() if name.removesuffix("_FILE") not in _LOGIN}
+    return {name: value for name, value in dotenv.items() if not _OF_SERVERS.fullmatch(name)}
 
 
 def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:

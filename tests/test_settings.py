@@ -380,6 +380,23 @@ def test_a_password_for_containers_does_not_hide_that_of_the_running_stack(tmp_p
     assert found["LOG_LEVEL"] == "DEBUG"
 
 
+def test_nothing_that_dotenv_says_of_servers_for_containers_reaches_the_running_stacks(tmp_path: Path) -> None:
+    found = beside_a_stack(
+        tmp_path,
+        "KAFKA_SECURITY_PROTOCOL=SASL_SSL\nKAFKA_SASL_USERNAME=them\nKAFKA_CA_FILE=/run/secrets/ca.pem\nDB_SSLMODE=require\n"
+        "DB_OWNER_USER=admin\nDB_OWNER_PASSWORD=theirs\nREDIS_CA_FILE=/run/secrets/ca.pem\nREDIS_PASSWORD=theirs\n"
+        "DB_POOL_SIZE=7\nKAFKA_TOPIC_MARKET_DATA=prices\n",
+    )
+    own = {name: value for name, value in found.items() if f"{name}={value!r}\n" not in STACK}
+    assert own == {"DB_POOL_SIZE": "7", "KAFKA_TOPIC_MARKET_DATA": "prices"}
+
+
+def test_a_process_of_a_local_stack_goes_nowhere_else_whatever_dotenv_says(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DB_HOST=postgres\nDB_PASSWORD=theirs\nKAFKA_SECURITY_PROTOCOL=SASL_SSL\n")
+    process = {"FINTRACK_STACK": str(tmp_path), "DB_HOST": "127.0.0.1", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    assert environment(process, tmp_path) == process
+
+
 def test_an_address_in_dotenv_takes_its_login_with_it(tmp_path: Path) -> None:
     found = beside_a_stack(tmp_path, "DB_HOST=db.example.org\nDB_PASSWORD=theirs\n")
     assert (found["DB_HOST"], found["DB_PASSWORD"]) == ("db.example.org", "theirs")

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from fintrack_tasks.cli.groups import SETTINGS, Commands, LazyGroup
-from fintrack_tasks.errors import FinTrackError
+from fintrack_tasks.errors import FinTrackError, OutageError
 
 __all__ = ["COMMANDS", "app", "main"]
 
@@ -99,7 +99,7 @@ def main() -> None:
                 stream.reconfigure(errors="backslashreplace")
         code = app(prog_name="fintrack", standalone_mode=False)
     except FinTrackError as error:
-        _complain(str(error))
+        _complain(_said(error))
         code = error.exit_code
     except UsageProblem as error:
         code = _misused(error)
@@ -123,6 +123,18 @@ def _misused(error: Any) -> int:
         text = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".?")
         _complain(f"{text[:1].lower()}{text[1:]}; see: {where} --help")
     return int(error.exit_code)
+
+
+def _said(error: FinTrackError) -> str:
+    """What is wrong; where a server of ours is away, with a stack that may have been meant."""
+    if error.exit_code != OutageError.exit_code:
+        return str(error)
+    from fintrack_tasks.cli.whereabouts import said_with_hint  # noqa: PLC0415  the stack's libraries, for this alone
+
+    try:
+        return said_with_hint(error)
+    except FinTrackError:
+        return str(error)  # a setting is wrong as well, or the folder cannot be read: one thing after the other
 
 
 def _complain(text: str) -> None:

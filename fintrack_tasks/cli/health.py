@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from fintrack_tasks.cli.context import opened
-from fintrack_tasks.cli.output import console, print_json, table
+from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.cli.workers import check_beat, check_outbox, check_workers
 from fintrack_tasks.errors import OutageError
 from fintrack_tasks.fetch import providers, quota, route
@@ -41,6 +41,10 @@ def health(as_json: AsJson = False) -> None:
         rows = [[name, "ok" if check["healthy"] else "down", check["detail"]] for name, check in found.items()]
         console.print(table("health", ["what", "state", "detail"], rows))
     if not healthy:
+        from fintrack_tasks.cli.whereabouts import hint  # noqa: PLC0415  the stack's libraries, where they are needed
+
+        if not found["database"]["healthy"] and (said := hint()):
+            errors.print(said, soft_wrap=True)
         raise typer.Exit(4)
 
 

@@ -22,6 +22,7 @@ from fintrack_tasks import flower_login
 from fintrack_tasks.cli.context import as_environment
 from fintrack_tasks.cli.database import earlier_database, prepare
 from fintrack_tasks.cli.output import console, errors, print_json
+from fintrack_tasks.cli.whereabouts import refuse_second
 from fintrack_tasks.domain import Mode
 from fintrack_tasks.embedded import Stack
 from fintrack_tasks.embedded.logs import bound as bound_logs
@@ -56,6 +57,7 @@ def up(
 ) -> None:
     """Start the servers, the workers, beat and Flower, and keep the pipeline on schedule."""
     stack = Stack(load_settings().fintrack_home)
+    refuse_second(load_settings().fintrack_home)
     stack.require_mode(mode_of(live=live))
     ours = not any(process.running for process in stack.processes())
     previous = signal.signal(signal.SIGTERM, _interrupt)

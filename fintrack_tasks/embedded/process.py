@@ -28,6 +28,7 @@ __all__ = [
     "MARK",
     "NAME",
     "ProcessState",
+    "find_homes",
     "find_marked",
     "find_working_in",
     "gist",
@@ -196,6 +197,18 @@ def find_marked(home: Path, name: str | None = None) -> list[int]:
         if environment.get(MARK) == str(home) and name in (None, environment.get(NAME)):
             found.append(process.pid)
     return [pid for pid in found if identity(pid) is not None]
+
+
+def find_homes() -> set[Path]:
+    """The folders of all stacks of which this user has a process."""
+    found = set()
+    for process in psutil.process_iter():
+        try:
+            if process.uids().real == os.getuid() and (home := process.environ().get(MARK)):
+                found.add(Path(home))
+        except (psutil.Error, OSError):
+            continue  # it ended meanwhile, or is not to be looked at
+    return found
 
 
 def find_working_in(folder: Path, program: str) -> list[int]:

@@ -1,0 +1,103 @@
+"""A command that does not reach the running stack says where that is, instead of having a second one started."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fintrack_tasks.cli import whereabouts
+from fintrack_tasks.cli.stack import market_variables
+from fintrack_tasks.cli.whereabouts import hint, refuse_second, said_with_hint
+from fintrack_tasks.domain import Mode
+from fintrack_tasks.embedded import Stack
+from fintrack_tasks.embedded.process import find_homes, kill, launch
+from fintrack_tasks.embedded.state import Keep, ServerState, StackState
+from fintrack_tasks.errors import OutageError, UsageError
+from tests.e2e.harness import fintrack
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Path]:
+    """The folder of a simulated stack of which a process lives; its servers' ports answer nobody."""
+    home = tmp_path / "project" / ".fintrack"
+    home.mkdir(parents=True)
+    Keep.read(home / "servers.json").write(home / "servers.json")
+    argv = [sys.executable, "-c", "import time; time.sleep(120)"]
+    process = launch("fetch1", argv, home=home, env={}, log=home / "log")
+    ports = {"postgres": 1, "valkey": 2, "kafka": 3}
+    servers = {name: ServerState(process, port, "1") for name, port in ports.items()}
+    StackState(servers, (process,), market_variables(4), Mode.SIMULATED).write(home / "stack.json")
+    Stack(home).add_environment({})
+    yield home
+    kill([process.pid])
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Another folder, which is where the commands are given, in a shell that names no stack and no server."""
+    for name in [name for name in os.environ if name.startswith(("FINTRACK_", "DB_", "REDIS_", "KAFKA_"))]:
+        monkeypatch.delenv(name)
+    # Other stacks may run on this machine, those of other tests among them.
+    monkeypatch.setattr(whereabouts, "find_homes", lambda: {each for each in find_homes() if tmp_path in each.parents})
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_from_another_folder_the_stack_that_runs_is_named(running: Path, here: Path) -> None:
+    assert hint() == f"a stack runs in {running}; name it: export FINTRACK_HOME={running}"
+    said = said_with_hint(OutageError("PostgreSQL", "localhost:5432"))
+    assert said == f"PostgreSQL does not answer at localhost:5432; {hint()}"
+    assert "fintrack up" not in said
+
+
+def test_from_another_folder_no_second_stack_is_started_unless_it_is_named(
+    running: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match=f"a stack runs in {running}; name it: export FINTRACK_HOME="):
+        refuse_second(here / ".fintrack")
+    refuse_second(running)
+    monkeypatch.setenv("FINTRACK_HOME", str(here / "second"))
+    refuse_second(here / "second")
+    assert hint() is None
+
+
+def test_where_a_stack_was_before_it_starts_again_whatever_runs_elsewhere(running: Path, here: Path) -> None:
+    (here / ".fintrack").mkdir()
+    (here / ".fintrack" / "servers.json").write_text("{}")
+    refuse_second(here / ".fintrack")
+
+
+def test_a_dotenv_for_containers_is_named_as_what_hides_the_local_stack(
+    running: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(running.parent)
+    (running.parent / ".env").write_text("DB_HOST=postgres\nREDIS_URL=redis://:word@redis:6379/0\nDB_PASSWORD=theirs\n")
+    said = str(hint())
+    assert said.startswith(".env names other servers (DB_HOST, DB_PASSWORD, REDIS_URL) than those of the local stack")
+    assert said.endswith('point the shell at it: eval "$(fintrack env)"')
+    assert "word" not in said
+    assert "theirs" not in said
+
+
+def test_a_shell_that_was_pointed_at_another_stack_is_told_so(
+    running: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FINTRACK_HOME", str(running))
+    assert hint() is None
+    monkeypatch.setenv("DB_PORT", "5999")
+    assert str(hint()).startswith("this shell names other servers (DB_PORT) than those of the local stack in")
+
+
+def test_a_command_says_it_in_its_one_line(running: Path) -> None:
+    (running.parent / "other").mkdir()
+    wrong = {"DB_HOST": "127.0.0.1", "DB_PORT": "9"}
+    finished = fintrack(running, "runs", "list", check=False, environment=wrong)
+    assert finished.returncode == 4
+    assert len(finished.stderr.splitlines()) == 1
+    assert "this shell names other servers (DB_PORT)" in finished.stderr
