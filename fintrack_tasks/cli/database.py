@@ -40,8 +40,6 @@ def upgrade(
 
 def _with_owner(settings: Settings) -> Settings:
     """The local stack keeps its owner's password to itself: it is in no process' environment."""
-    if settings.db_owner_user:
-        return settings
     from fintrack_tasks.embedded import Stack  # noqa: PLC0415  the servers' clients, for this command alone
 
     stack = Stack(settings.fintrack_home)

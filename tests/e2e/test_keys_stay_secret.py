@@ -307,7 +307,11 @@ def test_the_key_stands_nowhere(spent: Spent) -> None:
 def test_flower_shows_no_password_of_a_server(spent: Spent) -> None:
     """Workers tell their settings to whoever asks; Celery knows only of its own which of them hold a password."""
     environment = spent.pipeline.environment
-    passwords = [environment["DB_PASSWORD"], urlsplit(environment["REDIS_URL"]).password or ""]
+    passwords = [
+        environment["DB_PASSWORD"],
+        environment["DB_READER_PASSWORD"],
+        urlsplit(environment["REDIS_URL"]).password or "",
+    ]
     assert all(len(password) > 8 for password in passwords)
     shown = list(spent.places.flower())
     assert [page for page, content in shown for password in passwords if password.encode() in content] == []

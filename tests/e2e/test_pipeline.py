@@ -18,6 +18,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 import redis
@@ -25,6 +26,7 @@ import requests
 from celery import Celery
 from confluent_kafka import Consumer, TopicPartition
 
+from fintrack_tasks.embedded import Stack
 from tests.e2e.harness import ROOT, Pipeline, clean_environment, fintrack
 from tests.store.items import make_run, quote
 
@@ -307,12 +309,31 @@ def test_health_and_the_lists_answer_for_people_and_machines(pipeline: Pipeline)
     assert shown["items"] == len(shown["item_list"])
 
 
+def test_every_service_is_logged_in_as_a_writer_and_can_migrate_nothing(pipeline: Pipeline) -> None:
+    """All that this file sees done was done so."""
+    owner = Stack(pipeline.home).owner_environment()
+    login = {"DB_USER": owner["DB_OWNER_USER"], "DB_PASSWORD": owner["DB_OWNER_PASSWORD"]}
+    logins = Pipeline(pipeline.home, {**pipeline.environment, **login}).query(
+        "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name = 'fintrack'"
+    )
+    assert logins == [{"usename": "fintrack_writer_login"}]
+    assert not any("OWNER" in name for name in pipeline.environment)
+    started = [process for process in Stack(pipeline.home).processes() if process.running]
+    assert {"fetch1", "etl1", "ops", "beat"} <= {process.name for process in started}
+    environments = [psutil.Process(process.pid).environ() for process in started]
+    assert not any("DB_OWNER_PASSWORD" in environment for environment in environments)
+    assert "schema is at" in pipeline.fintrack("db", "upgrade").stdout
+
+
 def test_no_secret_stands_in_a_log(pipeline: Pipeline) -> None:
-    password = pipeline.environment["DB_PASSWORD"]
-    assert len(password) >= 16
+    owner = Stack(pipeline.home).owner_environment()
+    passwords = [pipeline.environment["DB_PASSWORD"], pipeline.environment["DB_READER_PASSWORD"]]
+    passwords.append(owner["DB_OWNER_PASSWORD"])
+    assert all(len(password) >= 16 for password in passwords)
     logs = list(Path(pipeline.home / "logs").glob("*.log"))
     assert logs
-    assert [log.name for log in logs if password in log.read_text(errors="replace")] == []
+    texts = {log.name: log.read_text(errors="replace") for log in logs}
+    assert [name for name, text in texts.items() for password in passwords if password in text] == []
 
 
 def test_what_a_stranger_leaves_in_the_broker_costs_no_worker_and_no_memory(pipeline: Pipeline) -> None:
