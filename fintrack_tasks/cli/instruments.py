@@ -123,7 +123,7 @@ def import_members(
     origin = str(file or index)
     if as_json:
         told = {"of": origin, "registered": len(chosen), "new": new, "symbols": [i.symbol for i in chosen]}
-        print_json(told | {"notes": notes} | ({"members": members} if members else {}))
+        print_json(told | ({"notes": notes} if notes else {}) | ({"members": members} if members else {}))
         return
     console.print(f"registered: {len(chosen)} instruments of {origin}, {new} of them new", markup=False)
     for note in notes:
