@@ -8,6 +8,7 @@ import structlog
 
 from fintrack_tasks import pipeline
 from fintrack_tasks.app import app
+from fintrack_tasks.embedded import logs
 from fintrack_tasks.settings import settings
 from fintrack_tasks.store import cleanup as cleaning
 from fintrack_tasks.tasks.base import BaseTask, connections, utc_now
@@ -20,7 +21,12 @@ log = structlog.get_logger("fintrack.tasks")
 
 @app.task(name="fintrack.reconcile", base=BaseTask, send_events=False)
 def reconcile() -> dict[str, Any]:
-    """Enqueue again what has neither ended nor moved until its deadline."""
+    """Enqueue again what has neither ended nor moved until its deadline; bound the logs of a local stack.
+
+    That is here because nothing else of a detached stack wakes so often, whatever has ended.
+    """
+    if cut := logs.bound(settings().fintrack_home):
+        log.info("logs_cut", logs=cut)
     items = pipeline.reconcile(database=connections().database, settings=settings(), now=utc_now())
     if items:
         log.warning("items_enqueued_again", items=len(items))
