@@ -348,6 +348,10 @@ def _indices(
     return _bars(Kind.INDEX, wanted, run, ordered, arguments, settings, now)
 
 
+def _mended(instrument: Instrument, refusal: CalendarError) -> str:
+    return f"{refusal}; mend it with: fintrack instruments edit {instrument.symbol} --calendar NAME"
+
+
 def _bars(
     kind: Kind,
     windows_of: Callable[[int, Instrument, Interval, Window], Iterator[Window]],
@@ -372,7 +376,7 @@ def _bars(
             for window in found:
                 name = uuid7(now.timestamp())
                 item = Item(name, run, kind, instrument, number, interval, window, budget=arguments.budget)
-                yield item if refusal is None else Refused(item, refusal.reason, str(refusal))
+                yield item if refusal is None else Refused(item, refusal.reason, _mended(instrument, refusal))
 
 
 @dataclass(frozen=True, slots=True)
