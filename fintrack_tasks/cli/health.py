@@ -9,7 +9,7 @@ import typer
 
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, errors, print_json, table
-from fintrack_tasks.cli.workers import check_beat, check_outbox, check_workers
+from fintrack_tasks.cli.workers import check_beat, check_local_stack, check_outbox, check_workers
 from fintrack_tasks.errors import OutageError
 from fintrack_tasks.fetch import providers, quota, route
 from fintrack_tasks.fetch.providers.base import Facts
@@ -27,7 +27,7 @@ def health(as_json: AsJson = False) -> None:
     """Ask servers, workers and beat whether they are well; exit code 4 when one is not."""
     from fintrack_tasks.observability import HealthChecker  # noqa: PLC0415  every server's client, for this alone
 
-    checks = {"workers": check_workers, "beat": check_beat, "outbox": check_outbox}
+    checks = {"workers": check_workers, "beat": check_beat, "outbox": check_outbox, "local_stack": check_local_stack}
     settings = load_settings()
     status = HealthChecker(settings=settings, checks=checks).check_system_health()
     with opened(settings) as connections:

@@ -19,15 +19,15 @@ import psutil
 import typer
 
 from fintrack_tasks import flower_login
-from fintrack_tasks.cli.context import as_environment
+from fintrack_tasks.cli.context import as_environment, utc_now
 from fintrack_tasks.cli.database import earlier_database, prepare
 from fintrack_tasks.cli.output import console, errors, print_json
 from fintrack_tasks.cli.whereabouts import refuse_second
 from fintrack_tasks.domain import Mode
-from fintrack_tasks.embedded import Stack
+from fintrack_tasks.embedded import Stack, supervise
 from fintrack_tasks.embedded.logs import bound as bound_logs
 from fintrack_tasks.embedded.ports import LOOPBACK, choose_port
-from fintrack_tasks.embedded.state import locked
+from fintrack_tasks.embedded.supervise import Supervisor
 from fintrack_tasks.errors import OutageError, UsageError
 from fintrack_tasks.fetch import providers
 from fintrack_tasks.settings import PLAYED, Settings, addresses_in_market, load_settings
@@ -54,6 +54,7 @@ def up(
     workers: Annotated[int, typer.Option(help="How many etl workers and fetch workers.", min=1, max=64)] = 1,
     live: Annotated[bool, typer.Option("--live", help="Ask the real providers instead of the sandbox.")] = False,
     seed: Annotated[int, typer.Option(help="The sandbox's seed.")] = 7,
+    restart: Annotated[bool, typer.Option(help="Start again what ends by itself.")] = True,
 ) -> None:
     """Start the servers, the workers, beat and Flower, and keep the pipeline on schedule."""
     stack = Stack(load_settings().fintrack_home)
@@ -71,9 +72,11 @@ def up(
         console.print(said, markup=False, soft_wrap=True)
         console.print(f"user and password for Flower: {_login_place()}", markup=False, soft_wrap=True)
         if detach:
+            if restart:
+                stack.spawn(supervise.NAME, supervise.command(stack.home), {**os.environ, **environment})
             return
         console.print("press Ctrl-C to stop")
-        _watch(stack)
+        _watch(stack, restart=restart)
     except BaseException:
         if ours:
             stack.stop()
@@ -86,35 +89,16 @@ def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _watch(stack: Stack) -> None:
-    """Stay until Ctrl-C or until the stack is stopped; say when a server or a process of it has ended by itself."""
-    told: set[str] = set()
+def _watch(stack: Stack, *, restart: bool) -> None:
+    """Stay until Ctrl-C or until the stack is stopped; start again what has ended by itself, or only tell of it."""
+    supervisor = Supervisor(stack, lambda line: errors.print(line, markup=False, soft_wrap=True), restart=restart)
     while True:
         time.sleep(_WATCH_SECONDS)  # nothing waits on this: Ctrl-C interrupts it
         bound_logs(stack.home)
         if not stack.environment():
             console.print("the stack was stopped")
             return
-        try:
-            with locked(stack.home, patience=0.0):
-                ended = _ended(stack)
-        except OutageError:
-            continue  # a start or a stop is at work: what ends now, ends in order
-        for name in sorted(ended.keys() - told):
-            errors.print(f"{name} {ended[name]}; start it with: fintrack up --detach", markup=False, soft_wrap=True)
-        told = set(ended)  # what was started again may end again
-
-
-def _ended(stack: Stack) -> dict[str, str]:
-    """What belongs to the stack and does not run, and what is known of its end."""
-    processes = {p.name: f"has ended; its log: {p.log}" for p in stack.processes() if not p.running}
-    logs = stack.home / "logs"
-    servers = {
-        name: f"at {server.address}: {server.detail}; its log: {logs / name}.log"
-        for name, server in stack.health().items()
-        if not server.running
-    }
-    return processes | servers
+        supervisor.look(utc_now())
 
 
 def boot(stack: Stack, *, live: bool, seed: int, quiet: bool = False) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -15,6 +16,7 @@ from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.cli.stack import flower_address
 from fintrack_tasks.embedded.logs import files
 from fintrack_tasks.embedded.stack import Stack
+from fintrack_tasks.embedded.supervise import restarts
 from fintrack_tasks.errors import OutageError
 from fintrack_tasks.settings import Settings, load_settings
 
@@ -64,6 +66,7 @@ def _told(stack: Stack) -> dict[str, Any]:
         "servers": servers,
         "processes": processes,
         "logs": {name: str(path) for name, path in files(stack.home).items()},
+        "restarts": [asdict(one) for one in restarts(stack)],
         "ticks": [],
     }
 
@@ -112,6 +115,10 @@ def _show(told: dict[str, Any]) -> None:
     console.print()
     columns = ["what", "state", "pid", "up for", "MB", "where"]
     console.print(table("parts", columns, _rows(now, told), spare=("pid", "MB")))
+    if told["restarts"]:
+        console.print()
+        rows = [[one["name"], one["count"], _ago(now, one["last"]), one["reason"]] for one in told["restarts"]]
+        console.print(table("started again", ["what", "times", "last, ago", "reason"], rows))
     if told["ticks"]:
         console.print()
         rows = [[one["job"], _ago(now, one["last"]) if one["last"] else None] for one in told["ticks"]]

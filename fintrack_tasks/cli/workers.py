@@ -13,7 +13,7 @@ from fintrack_tasks.fetch import route
 from fintrack_tasks.settings import Settings, load_settings
 from fintrack_tasks.store import outbox
 
-__all__ = ["check_beat", "check_outbox", "check_workers", "needed", "require_workers"]
+__all__ = ["check_beat", "check_local_stack", "check_outbox", "check_workers", "needed", "require_workers"]
 
 _ROUND_SECONDS: Final = 1.0
 _PATIENCE_SECONDS: Final = 3.0
@@ -48,6 +48,25 @@ def check_workers() -> str:
         crew = _crew(connections)
         _refuse_silence(connections, crew)
     return f"{len(crew)} answer and serve every queue: {', '.join(sorted(crew))}"
+
+
+def check_local_stack() -> str:
+    """What of the local stack was started again, and why; nothing where none runs, or other servers are asked.
+
+    :raises OutageError: when a part of it is down, or ends again and again.
+    """
+    from fintrack_tasks.embedded import Stack, supervise  # noqa: PLC0415  psutil, for those alone who look at processes
+
+    settings = load_settings()
+    stack = Stack(settings.fintrack_home)
+    if stack.environment().get("REDIS_URL") != settings.redis_url.get_secret_value():
+        return "none runs here"
+    if troubles := supervise.troubles(stack, datetime.now(tz=UTC)):
+        raise OutageError("the local stack", str(stack.home), "; ".join(troubles))
+    said = [
+        f"{one.name} {one.count} times, last {one.last:%H:%M:%S}: {one.reason}" for one in supervise.restarts(stack)
+    ]
+    return f"started again: {'; '.join(said)}" if said else "nothing had to be started again"
 
 
 def check_outbox() -> str:

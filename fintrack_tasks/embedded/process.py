@@ -28,6 +28,7 @@ __all__ = [
     "MARK",
     "NAME",
     "ProcessState",
+    "exit_status",
     "find_homes",
     "find_marked",
     "find_working_in",
@@ -63,6 +64,7 @@ class ProcessState:
 
     :param began: opaque text that tells this process from a later one with the same id.
     :param supports: it serves the others (the sandbox), so it is stopped after them.
+    :param argv: how it was started.
     """
 
     name: str
@@ -70,6 +72,7 @@ class ProcessState:
     began: str
     log: str
     supports: bool = False
+    argv: tuple[str, ...] = ()
 
     @property
     def running(self) -> bool:
@@ -157,7 +160,13 @@ def launch(
             **(account.popen_arguments() if account else {}),
         )
     _children[process.pid] = process
-    return ProcessState(name, process.pid, identity(process.pid) or "", str(log), supports)
+    return ProcessState(name, process.pid, identity(process.pid) or "", str(log), supports, tuple(argv))
+
+
+def exit_status(pid: int) -> int | None:
+    """How a process ended that this very process started: its exit code, negative for a signal; else ``None``."""
+    child = _children.get(pid)
+    return child.poll() if child else None
 
 
 def tail(log: str | Path) -> str:

@@ -17,7 +17,7 @@ from fintrack_tasks.embedded.postgres import DATABASE, OWNER, READER_LOGIN, WRIT
 from fintrack_tasks.embedded.process import ProcessState
 from fintrack_tasks.embedded.server import NotReadyError, Server
 from fintrack_tasks.embedded.start import Start, end_servers
-from fintrack_tasks.embedded.state import Keep, ServerState, StackState, locked, write_dotenv
+from fintrack_tasks.embedded.state import RESTARTS, Keep, ServerState, StackState, locked, write_dotenv
 from fintrack_tasks.embedded.valkey import Valkey
 from fintrack_tasks.errors import ConfigurationError, UsageError
 
@@ -221,15 +221,40 @@ class Stack:
             for known in state.processes:
                 if known.name == name and known.running:
                     return known
-            process.kill(process.find_marked(self.home, name))  # what a killed parent left behind
-            log = log or self.home / "logs" / f"{name}.log"
-            try:
-                started = process.launch(name, argv, home=self.home, env=env, log=log, supports=supports)
-            except OSError as error:
-                raise ConfigurationError(f"{name} cannot be started: {argv[0]}: {error.strerror}") from None
-            others = tuple(known for known in state.processes if known.name != name)
-            replace(state, processes=(*others, started)).write(self._state_file)
-            return started
+            return self._launch(state, name, argv, env, log or self.home / "logs" / f"{name}.log", supports=supports)
+
+    def _launch(
+        self, state: StackState, name: str, argv: Sequence[str], env: Mapping[str, str], log: Path, *, supports: bool
+    ) -> ProcessState:
+        process.kill(process.find_marked(self.home, name))  # what a killed parent left behind
+        try:
+            started = process.launch(name, argv, home=self.home, env=env, log=log, supports=supports)
+        except OSError as error:
+            raise ConfigurationError(f"{name} cannot be started: {argv[0]}: {error.strerror}") from None
+        others = tuple(known for known in state.processes if known.name != name)
+        replace(state, processes=(*others, started)).write(self._state_file)
+        return started
+
+    def ended(self) -> dict[str, ProcessState]:
+        """The servers and processes that belong to the stack and ended by themselves, by name; servers first."""
+        state = StackState.read(self._state_file)
+        servers = {name: server.process for name, server in state.servers.items()}
+        return {n: p for n, p in {**servers, **{p.name: p for p in state.processes}}.items() if not p.running}
+
+    def start_again(self, name: str, env: Mapping[str, str]) -> ProcessState | None:
+        """Start a process that ended as it was started before; ``None`` where there is nothing to start.
+
+        That is so when it runs, since another one was faster, and when the stack was stopped meanwhile.
+
+        :param env: its whole environment.
+        :raises ConfigurationError: when the program cannot be executed.
+        """
+        with self._changing():
+            state = StackState.read(self._state_file)
+            known = next((each for each in state.processes if each.name == name), None)
+            if known is None or known.running or not known.argv:
+                return None
+            return self._launch(state, name, known.argv, env, Path(known.log), supports=known.supports)
 
     def add_environment(self, values: Mapping[str, str]) -> None:
         """Add variables to :meth:`environment` for as long as the stack runs."""
@@ -266,8 +291,8 @@ class Stack:
         write_dotenv(self._dotenv_file, self._environment(state, keep))
 
     def _forget(self) -> None:
-        self._state_file.unlink(missing_ok=True)
-        self._dotenv_file.unlink(missing_ok=True)
+        for file in (self._state_file, self._dotenv_file, self.home / RESTARTS):
+            file.unlink(missing_ok=True)
 
     @contextmanager
     def _changing(self, *, create: bool = False) -> Iterator[None]:

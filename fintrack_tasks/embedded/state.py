@@ -22,12 +22,14 @@ from fintrack_tasks.domain import Mode
 from fintrack_tasks.embedded.process import ProcessState
 from fintrack_tasks.errors import ConfigurationError, OutageError
 
-__all__ = ["Keep", "ServerState", "StackState", "locked", "write_dotenv", "write_private"]
+__all__ = ["RESTARTS", "Keep", "ServerState", "StackState", "locked", "write_dotenv", "write_private"]
 
 _LOCK_POLL_SECONDS: Final = 0.05
 _SERVERS: Final = ("postgres", "valkey")
 _LOGINS: Final = ("writer", "reader")
 """Of PostgreSQL, beside its owner, whose password is the server's."""
+RESTARTS: Final = "restarts.json"
+"""The file that says what the supervisor started again (embedded/supervise.py); it lives from start to stop."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,11 @@ class StackState:
             return cls(
                 servers={
                     str(name): ServerState(
-                        ProcessState(**server["process"]), int(server["port"]), server["version"], server["data"]
+                        _process(server["process"]), int(server["port"]), server["version"], server["data"]
                     )
                     for name, server in raw["servers"].items()
                 },
-                processes=tuple(ProcessState(**process) for process in raw["processes"]),
+                processes=tuple(_process(process) for process in raw["processes"]),
                 extra_environment={str(k): str(v) for k, v in raw["extra_environment"].items()},
                 mode=Mode(raw["mode"]) if raw.get("mode") else "",
             )
@@ -79,6 +81,10 @@ class StackState:
         return any(server.process.running for server in self.servers.values()) or any(
             process.running for process in self.processes
         )
+
+
+def _process(raw: Mapping[str, Any]) -> ProcessState:
+    return ProcessState(**{**raw, "argv": tuple(str(word) for word in raw.get("argv", ()))})
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,212 @@
+"""What of a stack ends by itself is started again, with growing pauses, and written down with its reason.
+
+``up`` does so while it stays; ``up --detach`` leaves ``python -m fintrack_tasks.embedded.supervise HOME``, a process of
+the stack like the others, which ends with it. A crash loop is slowed down to one start a minute and never given up:
+what failed for want of a server or of room goes on when there is one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from fintrack_tasks.embedded import process
+from fintrack_tasks.embedded.process import ProcessState
+from fintrack_tasks.embedded.stack import Stack
+from fintrack_tasks.embedded.state import RESTARTS, locked, write_private
+from fintrack_tasks.errors import FinTrackError, OutageError
+
+__all__ = ["NAME", "Restart", "Supervisor", "command", "restarts", "troubles"]
+
+NAME: Final = "supervisor"
+"""Of the process among those of the stack."""
+
+EVERY: Final = 1.0
+"""Seconds between two looks."""
+_LONGEST_PAUSE: Final = 60.0
+_FORGOTTEN: Final = 600.0
+"""A process that ran for so long begins anew with the shortest pause."""
+_MOST_KEPT: Final = 200
+_LOOP: Final = 3
+"""So many starts of one process within five minutes are told as trouble."""
+_LOOP_SECONDS: Final = 300.0
+_COMPLAINT: Final = re.compile(r"(?i)\b(critical|fatal|panic|unrecoverable|[a-z.]*error|exception)\b")
+_SHOWN: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """How often a server or process was started again since the stack was started, and why the last time."""
+
+    name: str
+    count: int
+    last: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    name: str
+    at: str
+    reason: str
+
+
+def command(home: Path) -> list[str]:
+    """How the supervisor of a stack is started."""
+    return [sys.executable, "-P", "-m", "fintrack_tasks.embedded.supervise", str(home)]
+
+
+def restarts(stack: Stack) -> list[Restart]:
+    """What was started again, by name."""
+    known: dict[str, list[_Start]] = {}
+    for start in _read(stack.home / RESTARTS):
+        known.setdefault(start.name, []).append(start)
+    return [
+        Restart(name, len(starts), datetime.fromisoformat(starts[-1].at), starts[-1].reason)
+        for name, starts in sorted(known.items())
+    ]
+
+
+def troubles(stack: Stack, now: datetime) -> list[str]:
+    """What of a running stack is down now, and what ends again and again; a line for each."""
+    lines = [f"{name} has ended: {last_words(one)}; its log: {one.log}" for name, one in stack.ended().items()]
+    times: dict[str, list[_Start]] = {}
+    for start in _read(stack.home / RESTARTS):
+        if (now - datetime.fromisoformat(start.at)).total_seconds() < _LOOP_SECONDS:
+            times.setdefault(start.name, []).append(start)
+    return lines + [
+        f"{name} was started again {len(starts)} times within five minutes: {starts[-1].reason}"
+        for name, starts in sorted(times.items())
+        if len(starts) >= _LOOP
+    ]
+
+
+def last_words(ended: ProcessState) -> str:
+    """Why a process ended, as far as anybody knows: its status, and the last complaint of its log."""
+    status = process.exit_status(ended.pid)
+    how = "" if status is None else f"killed by signal {-status}" if status < 0 else f"exit code {status}"
+    lines = [line.strip() for line in process.tail(ended.log).split(" | ")]
+    said = next((line for line in reversed(lines) if _COMPLAINT.search(line)), "")[:_SHOWN]
+    return ", ".join(filter(None, (how, said))) or "without a word, as a killed process ends"
+
+
+class Supervisor:
+    """Starts again what ended.
+
+    :param tell: is told in a line what happens.
+    :param clock: monotonic seconds.
+    :param restart: False to tell only.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        tell: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        restart: bool = True,
+    ) -> None:
+        self._stack = stack
+        self._restart = restart
+        self._tell = tell
+        self._clock = clock
+        self._environments: dict[str, dict[str, str]] = {}
+        self._starts: dict[str, deque[float]] = {}
+        self._due: dict[str, float] = {}
+
+    def look(self, now: datetime) -> None:
+        """Start what ended and is due. Leaves a stack alone that another start or stop is at work on."""
+        self._remember_environments()
+        try:
+            with locked(self._stack.home, patience=0.0):
+                ended = self._stack.ended()
+        except OutageError:
+            return  # what ends now may end in order
+        clock = self._clock()
+        self._due = {name: due for name, due in self._due.items() if name in ended}
+        for name, one in ended.items():
+            if name == NAME:
+                continue
+            if name not in self._due:
+                pause = self._pause(name, clock)
+                self._due[name] = clock + pause
+                when = f"starting it again in {pause:.0f} s" if pause else "starting it again"
+                when = when if self._restart else "start it with: fintrack up --detach"
+                self._tell(f"{name} has ended; its log: {one.log}; {when}")
+            if self._restart and self._due[name] <= clock:
+                self._start(name, one, now)
+
+    def _pause(self, name: str, clock: float) -> float:
+        starts = self._starts.setdefault(name, deque(maxlen=16))
+        if starts and clock - starts[-1] > _FORGOTTEN:
+            starts.clear()
+        return min(2.0 ** (len(starts) - 1), _LONGEST_PAUSE) if starts else 0.0
+
+    def _start(self, name: str, ended: ProcessState, now: datetime) -> None:
+        reason = last_words(ended)
+        self._starts[name].append(self._clock())
+        del self._due[name]
+        try:
+            if name in self._stack.health():
+                self._stack.start()
+            elif self._stack.start_again(name, self._environment(name)) is None:
+                return
+        except FinTrackError as error:
+            self._tell(f"{name} could not be started: {error}")
+            return
+        _write(self._stack.home / RESTARTS, _Start(name, now.isoformat(), reason))
+
+    def _environment(self, name: str) -> Mapping[str, str]:
+        return self._environments.get(name) or {**os.environ, **self._stack.environment()}
+
+    def _remember_environments(self) -> None:
+        """Note with which environment each process runs: it may hold keys, which are written to no file."""
+        for one in self._stack.processes():
+            if one.running and one.name != NAME:
+                try:
+                    environment = psutil.Process(one.pid).environ()
+                except psutil.Error:
+                    continue  # it has just ended
+                if process.MARK in environment:
+                    self._environments[one.name] = environment
+
+
+def _read(path: Path) -> list[_Start]:
+    try:
+        return [_Start(**each) for each in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def _write(path: Path, start: _Start) -> None:
+    kept: list[dict[str, Any]] = [asdict(each) for each in (*_read(path), start)][-_MOST_KEPT:]
+    write_private(path, json.dumps(kept))
+
+
+def main(home: Path) -> None:
+    """Watch over a stack until it is stopped, or another supervisor has taken over."""
+    stack = Stack(home)
+    supervisor = Supervisor(stack, lambda line: print(line, flush=True))  # noqa: T201  its log
+    while True:
+        time.sleep(EVERY)  # other processes' children cannot be waited on
+        if not any(one.name == NAME and one.pid == os.getpid() for one in stack.processes()):
+            return
+        try:
+            supervisor.look(datetime.now(tz=UTC))
+        except (FinTrackError, OSError) as error:  # a full disk, mostly: there may be room the next time
+            print(f"not looked after: {error}", flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
