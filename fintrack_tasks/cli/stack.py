@@ -25,7 +25,6 @@ from fintrack_tasks.cli.output import console, errors, print_json
 from fintrack_tasks.cli.whereabouts import refuse_second
 from fintrack_tasks.domain import Mode
 from fintrack_tasks.embedded import Stack, supervise
-from fintrack_tasks.embedded.logs import bound as bound_logs
 from fintrack_tasks.embedded.ports import LOOPBACK, choose_port
 from fintrack_tasks.embedded.supervise import Supervisor
 from fintrack_tasks.errors import OutageError, UsageError
@@ -94,7 +93,6 @@ def _watch(stack: Stack, *, restart: bool) -> None:
     supervisor = Supervisor(stack, lambda line: errors.print(line, markup=False, soft_wrap=True), restart=restart)
     while True:
         time.sleep(_WATCH_SECONDS)  # nothing waits on this: Ctrl-C interrupts it
-        bound_logs(stack.home)
         if not stack.environment():
             console.print("the stack was stopped")
             return

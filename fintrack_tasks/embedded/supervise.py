@@ -22,6 +22,7 @@ from typing import Any, Final
 import psutil
 
 from fintrack_tasks.embedded import process
+from fintrack_tasks.embedded.logs import bound
 from fintrack_tasks.embedded.process import ProcessState
 from fintrack_tasks.embedded.stack import Stack
 from fintrack_tasks.embedded.state import RESTARTS, locked, write_private
@@ -126,7 +127,17 @@ class Supervisor:
         self._due: dict[str, float] = {}
 
     def look(self, now: datetime) -> None:
-        """Start what ended and is due. Leaves a stack alone that another start or stop is at work on."""
+        """Start what ended and is due, and keep the logs in bounds. Never raises: the next look may find room.
+
+        A stack that another start or stop is at work on is left alone.
+        """
+        try:
+            bound(self._stack.home)
+            self._look(now)
+        except (FinTrackError, OSError) as error:
+            self._tell(f"not looked after: {error}")
+
+    def _look(self, now: datetime) -> None:
         self._remember_environments()
         try:
             with locked(self._stack.home, patience=0.0):
@@ -202,10 +213,7 @@ def main(home: Path) -> None:
         time.sleep(EVERY)  # other processes' children cannot be waited on
         if not any(one.name == NAME and one.pid == os.getpid() for one in stack.processes()):
             return
-        try:
-            supervisor.look(datetime.now(tz=UTC))
-        except (FinTrackError, OSError) as error:  # a full disk, mostly: there may be room the next time
-            print(f"not looked after: {error}", flush=True)  # noqa: T201
+        supervisor.look(datetime.now(tz=UTC))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ QUICK = {"FINTRACK_ITEM_DEADLINE_SECONDS": "5"}
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """A pipeline that is going to be hurt."""
     home = tmp_path_factory.mktemp("outages")
-    fintrack(home, "up", "--detach", environment=QUICK)
+    fintrack(home, "up", "--detach", "--no-restart", environment=QUICK)
     try:
         yield Pipeline(home, {**QUICK, **parse_env(fintrack(home, "env").stdout)})
     finally:
@@ -53,7 +53,7 @@ def until(condition: Callable[[], object], seconds: float) -> bool:
 
 def mend(pipeline: Pipeline) -> str:
     """Start what is missing, in the environment that the pipeline was first started in."""
-    return fintrack(pipeline.home, "up", "--detach", environment=QUICK).stdout
+    return fintrack(pipeline.home, "up", "--detach", "--no-restart", environment=QUICK).stdout
 
 
 def checks(pipeline: Pipeline) -> dict[str, dict[str, object]]:

@@ -1,0 +1,120 @@
+"""What ends by itself is started again with growing pauses; what was stopped stays so; every start has its reason."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from fintrack_tasks.embedded import Stack, supervise
+from fintrack_tasks.embedded.process import ProcessState
+from fintrack_tasks.embedded.supervise import Supervisor
+
+NOW = datetime(2024, 1, 2, tzinfo=UTC)
+SLEEPER = [sys.executable, "-c", "import time; time.sleep(120)"]
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    made = Stack(tmp_path / "home")
+    yield made
+    made.stop()
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def end(one: ProcessState) -> None:
+    os.kill(one.pid, signal.SIGKILL)
+    await_end(one)
+
+
+def await_end(one: ProcessState) -> None:
+    until = time.monotonic() + 10
+    while one.running and time.monotonic() < until:
+        time.sleep(0.02)
+
+
+def running(stack: Stack, name: str) -> ProcessState | None:
+    return next((one for one in stack.processes() if one.name == name and one.running), None)
+
+
+def test_a_process_that_ended_is_started_as_it_was_with_the_environment_that_it_had(stack: Stack) -> None:
+    first = stack.spawn("worker", SLEEPER, {"A_KEY": "of-its-own"})
+    supervisor = Supervisor(stack, lambda _: None)
+    supervisor.look(NOW)
+    end(first)
+    supervisor.look(NOW)
+    again = running(stack, "worker")
+    assert again is not None
+    assert (again.pid != first.pid, again.argv) == (True, tuple(SLEEPER))
+    assert b"A_KEY=of-its-own" in Path(f"/proc/{again.pid}/environ").read_bytes()
+    assert "of-its-own" not in "".join(p.read_text() for p in stack.home.glob("*.json"))
+    [told] = supervise.restarts(stack)
+    assert (told.name, told.count, told.last, told.reason) == ("worker", 1, NOW, "killed by signal 9")
+
+
+def test_the_pauses_grow_to_a_minute_and_a_loop_is_told(stack: Stack) -> None:
+    stack.spawn("worker", [sys.executable, "-c", "raise SystemExit('ConfigurationError: no such thing')"], {})
+    clock, said = Clock(), list[str]()
+    supervisor = Supervisor(stack, said.append, clock)
+    starts = []
+    for _ in range(400):
+        before = len(supervise.restarts(stack) and supervise._read(stack.home / "restarts.json"))
+        supervisor.look(NOW)
+        if len(supervise._read(stack.home / "restarts.json")) > before:
+            starts.append(clock.now)
+            await_end(stack.processes()[0])
+        clock.now += 1.0
+    pauses = [round(b - a) for a, b in pairwise(starts)]
+    assert pauses[:6] == [2, 3, 5, 9, 17, 33]
+    assert set(pauses[6:]) == {61}  # a minute, and the look that sees the end
+    [_, trouble] = supervise.troubles(stack, NOW + timedelta(seconds=10))
+    assert "started again" in trouble
+    assert "no such thing" in trouble
+
+
+def test_what_was_stopped_stays_stopped(stack: Stack) -> None:
+    stack.spawn("worker", SLEEPER, {})
+    supervisor = Supervisor(stack, lambda _: None)
+    supervisor.look(NOW)
+    stack.stop()
+    supervisor.look(NOW)
+    assert stack.start_again("worker", {}) is None
+    assert (stack.processes(), supervise.restarts(stack)) == ([], [])
+
+
+def test_only_telling_starts_nothing(stack: Stack) -> None:
+    end(stack.spawn("worker", SLEEPER, {}))
+    said = list[str]()
+    supervisor = Supervisor(stack, said.append, restart=False)
+    supervisor.look(NOW)
+    supervisor.look(NOW)
+    assert running(stack, "worker") is None
+    [line] = said
+    assert "start it with: fintrack up --detach" in line
+
+
+def test_the_supervisor_starts_what_is_killed_and_ends_with_its_stack(stack: Stack) -> None:
+    first = stack.spawn("worker", SLEEPER, {"PATH": os.environ["PATH"]})
+    own = stack.spawn(supervise.NAME, supervise.command(stack.home), dict(os.environ))
+    until = time.monotonic() + 30
+    end(first)
+    while (again := running(stack, "worker")) is None and time.monotonic() < until:
+        time.sleep(0.1)
+    assert again is not None
+    stack.stop()
+    assert (again.running, own.running) == (False, False)
