@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 from fintrack_tasks.embedded import process
 from fintrack_tasks.embedded.ports import LOOPBACK
 from fintrack_tasks.embedded.process import ProcessState
@@ -73,6 +69,10 @@ class Valkey(Server):
 
         :raises NotReadyError: when it does not answer, still loads its file, or refuses the password.
         """
+        import redis  # noqa: PLC0415  its client is slow to import, and most commands ask no stack
+        from redis.backoff import NoBackoff  # noqa: PLC0415  see above
+        from redis.retry import Retry  # noqa: PLC0415  see above
+
         try:
             with redis.Redis(
                 host=LOOPBACK,
