@@ -120,6 +120,7 @@ def import_members(
         with connections.database.connection() as conn:
             new = _register(conn, chosen)
             notes = too_many((known for _, known in instruments.active(conn)), connections.settings)
+    notes = [*_made_up(members), *notes] if connections.simulated else notes
     origin = str(file or index)
     if as_json:
         told = {"of": origin, "registered": len(chosen), "new": new, "symbols": [i.symbol for i in chosen]}
@@ -128,6 +129,14 @@ def import_members(
     console.print(f"registered: {len(chosen)} instruments of {origin}, {new} of them new", markup=False)
     for note in notes:
         errors.print(note, soft_wrap=True)
+
+
+def _made_up(members: Sequence[constituents.Constituent]) -> list[str]:
+    """What to say of the members that the local market made up."""
+    from fintrack_tasks.sandbox.venues.wikipedia import MADE_UP  # noqa: PLC0415  the local market, for its list alone
+
+    found = [member.symbol for member in members if member.name.startswith(MADE_UP)]
+    return [f"{len(found)} of them are made up, {found[0]} to {found[-1]}: the local market's list"] if found else []
 
 
 def _members(connections: Connections, index: str) -> list[constituents.Constituent]:
