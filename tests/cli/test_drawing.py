@@ -77,6 +77,15 @@ def test_short_series_and_unknown_values_are_drawn(bars: int) -> None:
     assert drawing.as_png(replace(drawn, volume=np.full(bars, np.nan), daily=False)).startswith(b"\x89PNG\r\n")
 
 
+def test_prices_below_zero_and_unknown_opens_are_drawn() -> None:
+    drawn = chart(60)
+    level = float(np.median(drawn.close))
+    lower = {name: getattr(drawn, name) - level for name in ("open", "high", "low", "close")}
+    lower["open"][3] = lower["high"][4] = np.nan
+    assert drawing.as_png(replace(drawn, **lower)).startswith(b"\x89PNG\r\n")
+    assert drawing.as_html(replace(drawn, **lower)).startswith(b"<!DOCTYPE html>")
+
+
 def test_the_page_holds_its_drawing_and_asks_nobody_for_anything() -> None:
     page = drawing.as_html(chart()).decode()
     assert page.startswith("<!DOCTYPE html>")

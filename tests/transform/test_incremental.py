@@ -17,12 +17,12 @@ from tests.transform.real import SYMBOLS, prices
 HOUR = 3_600_000_000
 
 
-def bar_by_bar(held: Prices, step: int = 1) -> dict[str, np.ndarray]:
+def bar_by_bar(held: Prices, step: int = 1, *, signed: bool = False) -> dict[str, np.ndarray]:
     """Each ``step`` bars computed from the look-back before them and what was carried, as they would arrive."""
     carried, parts = None, []
     for first in range(0, len(held), step):
         start = max(0, first - LOOK_BACK)
-        got = continued(held.take(slice(start, first + step)), first - start, carried)
+        got = continued(held.take(slice(start, first + step)), first - start, carried, signed=signed)
         carried = {name: float(got[name][-1]) for name in CARRIED}
         parts.append(got)
     return {name: np.concatenate([part[name] for part in parts]) for name in (*INDICATORS, *STATE)}
@@ -57,6 +57,38 @@ def test_what_is_not_known_is_not_known_in_both(holes: dict[str, slice]) -> None
     got, whole = bar_by_bar(held, 3), indicators(held) | state(held)
     for name, values in whole.items():
         np.testing.assert_allclose(got[name], values, rtol=1e-9, atol=0, err_msg=name)
+
+
+def below_zero(held: Prices) -> Prices:
+    """The same course so much lower that it crosses zero, with zeros among its closes."""
+    level = float(np.median(held.close))
+    assert held.open is not None
+    assert held.high is not None
+    assert held.low is not None
+    close = held.close - level
+    close[::50] = 0.0
+    return replace(held, close=close, open=held.open - level, high=held.high - level, low=held.low - level)
+
+
+def test_a_series_that_crosses_zero_is_carried_on_as_the_whole() -> None:
+    held = below_zero(prices("^GSPC").take(slice(0, 900)))
+    with np.errstate(all="raise", under="ignore", invalid="ignore"):
+        got, whole = bar_by_bar(held, 50, signed=True), indicators(held, signed=True) | state(held)
+    for name, values in whole.items():
+        np.testing.assert_allclose(got[name], values, rtol=1e-9, atol=1e-9, err_msg=name)
+    assert np.isfinite(whole["sma_20"][19:]).all()
+    assert np.isfinite(whole["rsi_14"][14:]).all()
+    assert not np.isinf(np.concatenate(list(whole.values()))).any()
+    before = held.close[:-1]
+    assert (np.isnan(whole["change_pct"][1:]) == (before <= 0)).all()
+    assert (np.isnan(whole["log_change"][1:]) == ((before <= 0) | (held.close[1:] <= 0))).all()
+
+
+def test_where_prices_are_above_zero_it_says_nothing_that_they_might_not_be() -> None:
+    held = prices("AAPL").take(slice(0, 400))
+    one, other = indicators(held), indicators(held, signed=True)
+    for name, values in one.items():
+        np.testing.assert_array_equal(values, other[name], err_msg=name)
 
 
 def test_a_price_that_never_moved_goes_on_as_ta_lib_has_it() -> None:
