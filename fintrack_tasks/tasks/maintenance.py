@@ -23,7 +23,7 @@ log = structlog.get_logger("fintrack.tasks")
 def reconcile() -> dict[str, Any]:
     """Enqueue again what has neither ended nor moved until its deadline; bound the logs of a local stack.
 
-    That is here because nothing else of a detached stack wakes so often, whatever has ended.
+    The supervisor does so each second; a stack that was started without one (``--no-restart``) has this alone.
     """
     if cut := logs.bound(settings().fintrack_home):
         log.info("logs_cut", logs=cut)
