@@ -1,6 +1,7 @@
 """The Celery tasks. ``from fintrack_tasks.tasks import fetch_market_data; fetch_market_data.delay(["AAPL"])``."""
 
 from fintrack_tasks.tasks import fleet as fleet  # registers what each worker's main loop does
+from fintrack_tasks.tasks import shutdown as shutdown  # bounds how long each worker takes to end
 from fintrack_tasks.tasks.jobs import fetch_historical_market_data, fetch_market_data, fetch_market_index_data
 from fintrack_tasks.tasks.maintenance import cleanup, reconcile
 from fintrack_tasks.tasks.publish import publish
