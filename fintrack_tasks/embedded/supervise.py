@@ -1,7 +1,7 @@
 """What of a stack ends by itself is started again, with growing pauses, and written down with its reason.
 
 ``up`` does so while it stays; ``up --detach`` leaves ``python -m fintrack_tasks.embedded.supervise HOME``, a process of
-the stack like the others, which ends with it. A crash loop is slowed down to one start a minute and never given up:
+the stack like the others, which ends with it. A crash loop is slowed down to two starts a minute and never given up:
 what failed for want of a server or of room goes on when there is one.
 """
 
@@ -35,9 +35,12 @@ NAME: Final = "supervisor"
 
 EVERY: Final = 1.0
 """Seconds between two looks."""
-_LONGEST_PAUSE: Final = 60.0
-_FORGOTTEN: Final = 600.0
-"""A process that ran for so long begins anew with the shortest pause."""
+_FIRST_PAUSE: Final = 0.5
+_GROWTH: Final = 1.5
+_LONGEST_PAUSE: Final = 30.0
+"""The first start is at once; ten in a row take 36 seconds of pauses."""
+_FORGOTTEN: Final = 60.0
+"""A process that ran for so long begins anew with none."""
 _MOST_KEPT: Final = 200
 _LOOP: Final = 3
 """So many starts of one process within five minutes are told as trouble."""
@@ -152,7 +155,7 @@ class Supervisor:
             if name not in self._due:
                 pause = self._pause(name, clock)
                 self._due[name] = clock + pause
-                when = f"starting it again in {pause:.0f} s" if pause else "starting it again"
+                when = f"starting it again in {pause:.1f} s" if pause else "starting it again"
                 when = when if self._restart else "start it with: fintrack up --detach"
                 self._tell(f"{name} has ended; its log: {one.log}; {when}")
             if self._restart and self._due[name] <= clock:
@@ -162,7 +165,7 @@ class Supervisor:
         starts = self._starts.setdefault(name, deque(maxlen=16))
         if starts and clock - starts[-1] > _FORGOTTEN:
             starts.clear()
-        return min(2.0 ** (len(starts) - 1), _LONGEST_PAUSE) if starts else 0.0
+        return min(_FIRST_PAUSE * _GROWTH ** (len(starts) - 1), _LONGEST_PAUSE) if starts else 0.0
 
     def _start(self, name: str, ended: ProcessState, now: datetime) -> None:
         reason = last_words(ended)

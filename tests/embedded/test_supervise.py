@@ -67,7 +67,7 @@ def test_a_process_that_ended_is_started_as_it_was_with_the_environment_that_it_
     assert (told.name, told.count, told.last, told.reason) == ("worker", 1, NOW, "killed by signal 9")
 
 
-def test_the_pauses_grow_to_a_minute_and_a_loop_is_told(stack: Stack) -> None:
+def test_the_pauses_grow_to_half_a_minute_and_a_loop_is_told(stack: Stack) -> None:
     stack.spawn("worker", [sys.executable, "-c", "raise SystemExit('ConfigurationError: no such thing')"], {})
     clock, said = Clock(), list[str]()
     supervisor = Supervisor(stack, said.append, clock)
@@ -80,8 +80,9 @@ def test_the_pauses_grow_to_a_minute_and_a_loop_is_told(stack: Stack) -> None:
             await_end(stack.processes()[0])
         clock.now += 1.0
     pauses = [round(b - a) for a, b in pairwise(starts)]
-    assert pauses[:6] == [2, 3, 5, 9, 17, 33]
-    assert set(pauses[6:]) == {61}  # a minute, and the look that sees the end
+    # Half a second, half as much again each time, up to half a minute; a second passes before the end is seen.
+    assert pauses[:9] == [2, 2, 3, 3, 4, 5, 7, 10, 14]
+    assert set(pauses[11:]) == {31}
     [_, trouble] = supervise.troubles(stack, NOW + timedelta(seconds=10))
     assert "started again" in trouble
     assert "no such thing" in trouble
