@@ -415,12 +415,10 @@ def split_of(desk: Desk, numerator: str) -> tuple[Item, Batch]:
 SPLITS = "SELECT ex_date, numerator / denominator, source, item_id FROM fintrack.corporate_actions"
 
 
-def test_a_split_told_beside_a_released_row_is_known(
-    desk: Desk, conn: psycopg.Connection, owner: psycopg.Connection
-) -> None:
+def test_a_split_told_beside_a_released_row_is_known(desk: Desk, conn: psycopg.Connection) -> None:
     item, batch = split_of(desk, "10")
     assert desk.through(item, batch) == pipeline.Ended("failed", "rejected")
-    owner.execute("DELETE FROM fintrack.corporate_actions")  # held before rejected batches told theirs
+    conn.execute("DELETE FROM fintrack.corporate_actions")  # held before rejected batches told theirs
     [row] = desk.held()
     assert desk.release(row.id).outcome == "released"
     assert conn.execute(SPLITS).fetchall() == [(datetime(2024, 5, 3, tzinfo=UTC).date(), 10, "alpha_vantage", item.id)]

@@ -8,13 +8,15 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+
+from fintrack_tasks.embedded import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,6 +34,12 @@ class Pipeline:
     def run(self, *words: str, check: bool = True) -> dict[str, Any]:
         finished = self.fintrack("run", *words, "--json", check=check)
         return dict(json.loads(finished.stdout.splitlines()[-1]))
+
+    def as_owner(self) -> Pipeline:
+        """The same for questions and changes that no service may make."""
+        owner = Stack(self.home).owner_environment()
+        login = {"DB_USER": owner["DB_OWNER_USER"], "DB_PASSWORD": owner["DB_OWNER_PASSWORD"]}
+        return replace(self, environment={**self.environment, **login})
 
     def query(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
         env = self.environment

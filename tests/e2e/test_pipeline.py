@@ -312,9 +312,7 @@ def test_health_and_the_lists_answer_for_people_and_machines(pipeline: Pipeline)
 def test_every_service_is_logged_in_as_a_writer_and_can_migrate_nothing(pipeline: Pipeline) -> None:
     """All that this file sees done was done so."""
     pipeline.run("market-data", "--symbols", "AAPL")
-    owner = Stack(pipeline.home).owner_environment()
-    login = {"DB_USER": owner["DB_OWNER_USER"], "DB_PASSWORD": owner["DB_OWNER_PASSWORD"]}
-    logins = Pipeline(pipeline.home, {**pipeline.environment, **login}).query(
+    logins = pipeline.as_owner().query(
         "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name = 'fintrack'"
     )
     assert logins == [{"usename": "fintrack_writer_login"}]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -108,58 +109,56 @@ ATTACKS = [
 ]
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
+def allowed(conn: psycopg.Connection, statements: Iterable[str]) -> list[str]:
+    """Those of the statements that were not refused for want of a right."""
+    done = []
+    for statement in statements:
+        with suppress(DENIED):
+            conn.execute(statement)  # type: ignore[call-overload]
+            done.append(statement)
+    return done
+
+
 @pytest.mark.parametrize("who", ["conn", "reader"])
-def test_neither_writer_nor_reader_may_leave_the_tables(who: str, attack: str, request: pytest.FixtureRequest) -> None:
-    conn: psycopg.Connection = request.getfixturevalue(who)
-    with pytest.raises(DENIED):
-        conn.execute(attack)  # type: ignore[arg-type]
+def test_neither_writer_nor_reader_may_leave_the_tables(who: str, request: pytest.FixtureRequest) -> None:
+    assert allowed(request.getfixturevalue(who), ATTACKS) == []
 
 
-@pytest.mark.parametrize("table", ["quotes", "bars", "bar_versions", "fx_rates", "corporate_actions", "bars_2024"])
-def test_a_writer_deletes_no_price(conn: psycopg.Connection, table: str) -> None:
-    with pytest.raises(DENIED):
-        conn.execute(f"DELETE FROM fintrack.{table}")  # type: ignore[arg-type]
+def test_a_writer_changes_no_key_no_past_of_a_bar_and_nothing_past_its_table(conn: psycopg.Connection) -> None:
+    changes = [
+        "INSERT INTO fintrack.message_keys DEFAULT VALUES",
+        "UPDATE fintrack.message_keys SET secret = secret",
+        "DELETE FROM fintrack.message_keys",
+        "UPDATE fintrack.bar_versions SET close = 1",
+        "DELETE FROM fintrack.bar_versions",
+        "DELETE FROM fintrack.bars_2024",
+        "INSERT INTO fintrack.exchange_rates (base) VALUES ('EUR')",
+    ]
+    assert allowed(conn, changes) == []
 
 
-@pytest.mark.parametrize("change", ["INSERT INTO {} DEFAULT VALUES", "DELETE FROM {}", "UPDATE {} SET secret = secret"])
-def test_a_writer_makes_no_key_for_messages(conn: psycopg.Connection, change: str) -> None:
-    with pytest.raises(DENIED):
-        conn.execute(change.format("fintrack.message_keys"))  # type: ignore[arg-type]
+REWRITES = [
+    "UPDATE fintrack.audit_log SET actor = 'nobody'",
+    "DELETE FROM fintrack.audit_log",
+    "TRUNCATE fintrack.audit_log",
+    "DROP TABLE fintrack.audit_log",
+    "DROP SCHEMA fintrack CASCADE",
+    "ALTER TABLE fintrack.audit_log ADD COLUMN more text",
+    "ALTER TABLE fintrack.audit_log RENAME TO mine",
+    "ALTER TABLE fintrack.audit_log DISABLE TRIGGER ALL",
+    "ALTER TABLE fintrack.audit_log OWNER TO CURRENT_USER",
+    "DROP TRIGGER audit_log_is_append_only ON fintrack.audit_log",
+    "CREATE OR REPLACE FUNCTION fintrack.refuse_change_of_audit_log() RETURNS trigger LANGUAGE plpgsql AS ''",
+    "DROP FUNCTION fintrack.refuse_change_of_audit_log() CASCADE",
+    "CREATE RULE no_more AS ON INSERT TO fintrack.audit_log DO INSTEAD NOTHING",
+    "GRANT fintrack_audit TO CURRENT_USER",
+    "SET ROLE fintrack_audit",
+]
 
 
-def test_a_writer_does_not_change_what_a_bar_was_before(conn: psycopg.Connection) -> None:
-    with pytest.raises(DENIED):
-        conn.execute("UPDATE fintrack.bar_versions SET close = 1")
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        "UPDATE fintrack.audit_log SET actor = 'nobody'",
-        "DELETE FROM fintrack.audit_log",
-        "TRUNCATE fintrack.audit_log",
-        "DROP TABLE fintrack.audit_log",
-        "DROP SCHEMA fintrack CASCADE",
-        "ALTER TABLE fintrack.audit_log ADD COLUMN more text",
-        "ALTER TABLE fintrack.audit_log RENAME TO mine",
-        "ALTER TABLE fintrack.audit_log DISABLE TRIGGER ALL",
-        "ALTER TABLE fintrack.audit_log OWNER TO CURRENT_USER",
-        "DROP TRIGGER audit_log_is_append_only ON fintrack.audit_log",
-        "CREATE OR REPLACE FUNCTION fintrack.refuse_change_of_audit_log() RETURNS trigger LANGUAGE plpgsql AS ''",
-        "DROP FUNCTION fintrack.refuse_change_of_audit_log() CASCADE",
-        "CREATE RULE no_more AS ON INSERT TO fintrack.audit_log DO INSTEAD NOTHING",
-        "GRANT fintrack_audit TO CURRENT_USER",
-        "SET ROLE fintrack_audit",
-    ],
-)
 @pytest.mark.parametrize("who", ["conn", "reader", "admin"])
-def test_nobody_rewrites_the_audit_log(
-    who: str, change: str, audited: psycopg.Connection, request: pytest.FixtureRequest
-) -> None:
-    conn: psycopg.Connection = request.getfixturevalue(who)
-    with pytest.raises(DENIED):
-        conn.execute(change)  # type: ignore[arg-type]
+def test_nobody_rewrites_the_audit_log(who: str, audited: psycopg.Connection, request: pytest.FixtureRequest) -> None:
+    assert allowed(request.getfixturevalue(who), REWRITES) == []
     found = audited.execute("SELECT actor, action FROM fintrack.audit_log").fetchall()
     assert found == [("somebody", "release")]
 
@@ -173,17 +172,11 @@ def test_nobody_gives_himself_rights_on_the_audit_log(who: str, request: pytest.
     assert conn.execute(held).fetchone() == (False,)
 
 
-@pytest.mark.parametrize("change", ["UPDATE", "DELETE", "TRUNCATE"])
 def test_not_even_a_superuser_rewrites_the_audit_log_by_accident(
-    change: str, audited: psycopg.Connection, owner: psycopg.Connection
+    audited: psycopg.Connection, owner: psycopg.Connection
 ) -> None:
-    statements = {
-        "UPDATE": "UPDATE fintrack.audit_log SET actor = 'nobody'",
-        "DELETE": "DELETE FROM fintrack.audit_log",
-        "TRUNCATE": "TRUNCATE fintrack.audit_log",
-    }
-    with pytest.raises(DENIED, match="added to, never changed"):
-        owner.execute(statements[change])  # type: ignore[arg-type]
+    assert allowed(owner, REWRITES[:3]) == []
+    assert audited.execute("SELECT actor FROM fintrack.audit_log").fetchall() == [("somebody",)]
 
 
 def test_writer_and_admin_add_to_the_audit_log_and_a_reader_does_not_see_it(
@@ -195,17 +188,14 @@ def test_writer_and_admin_add_to_the_audit_log_and_a_reader_does_not_see_it(
         reader.execute("SELECT * FROM fintrack.audit_log")
 
 
-@pytest.mark.parametrize("table", ["outbox", "opinions", "audit_log", "alerts", "message_keys"])
-def test_a_reader_does_not_see_what_no_reading_command_asks_for(reader: psycopg.Connection, table: str) -> None:
-    with pytest.raises(DENIED):
-        reader.execute(f"SELECT * FROM fintrack.{table}")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("table", ["quotes", "bars", "instruments", "runs", "quarantine", "fx_rates"])
-@pytest.mark.parametrize("change", ["INSERT INTO {} DEFAULT VALUES", "DELETE FROM {}", "TRUNCATE {}"])
-def test_a_reader_changes_nothing(reader: psycopg.Connection, table: str, change: str) -> None:
-    with pytest.raises(DENIED):
-        reader.execute(change.format(f"fintrack.{table}"))  # type: ignore[arg-type]
+def test_a_reader_sees_what_reading_commands_ask_for_and_changes_nothing(
+    reader: psycopg.Connection,
+) -> None:
+    hidden = ("outbox", "opinions", "audit_log", "alerts", "message_keys")
+    assert allowed(reader, [f"SELECT * FROM fintrack.{table}" for table in hidden]) == []
+    changes = ("INSERT INTO {} DEFAULT VALUES", "DELETE FROM {}", "TRUNCATE {}")
+    tables = ("quotes", "bars", "instruments", "runs", "quarantine", "fx_rates", "database_mode", "alembic_version")
+    assert allowed(reader, [change.format(f"fintrack.{table}") for table in tables for change in changes]) == []
 
 
 def test_a_reader_reads_every_view(conn: psycopg.Connection, reader: psycopg.Connection) -> None:

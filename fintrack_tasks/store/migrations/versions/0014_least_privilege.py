@@ -79,10 +79,9 @@ REVOKE ALL ON fintrack.audit_log FROM fintrack_admin, fintrack_writer;
 GRANT SELECT, INSERT ON fintrack.audit_log TO fintrack_admin, fintrack_writer;
 """
 
-# Prices are added and corrected, never deleted, and what they were before is not touched at all. Views are for reading,
-# and a partition is reached through its table.
+# What a bar was before is added and not touched again. Views are for reading, and a partition is reached through its
+# table.
 WRITER = """
-REVOKE DELETE ON fintrack.quotes, fintrack.bars, fintrack.fx_rates, fintrack.corporate_actions FROM fintrack_writer;
 REVOKE UPDATE, DELETE ON fintrack.bar_versions FROM fintrack_writer;
 DO $$
 DECLARE what record;
@@ -145,8 +144,6 @@ def downgrade() -> None:
     op.execute("ALTER SCHEMA fintrack OWNER TO CURRENT_USER")
     op.execute(
         "GRANT ALL ON fintrack.audit_log TO fintrack_admin;"
-        " GRANT DELETE ON fintrack.quotes, fintrack.bars, fintrack.fx_rates, fintrack.corporate_actions"
-        " TO fintrack_writer;"
         " GRANT UPDATE, DELETE ON fintrack.bar_versions TO fintrack_writer;"
         f" REVOKE {READER} FROM fintrack_reader"
     )
