@@ -140,7 +140,9 @@ class Succession:
         count = put_back(self._app, holder)
         client.zrem(_HOLDERS, holder)
         client.delete(_LEASE.format(holder))
-        if not left:
+        living: Any = client.zrangebyscore(_HOLDERS, now - SILENT_SECONDS, "+inf")
+        back = {_worker(name.decode()) for name in living}
+        if not left and _worker(holder) not in back:
             client.hset(_MISSING, _worker(holder), str(last))
             client.expire(_MISSING, int(_MISSING_SECONDS))
         log.warning("messages_taken_up", worker=_worker(holder), silent_seconds=round(now - last, 1), messages=count)

@@ -105,14 +105,14 @@ def test_one_queue_without_a_worker_is_enough(pipeline: Pipeline, worker: str, q
 
 def test_a_dead_beat_is_unwell(pipeline: Pipeline) -> None:
     kill(pipeline.home, "beat")
-    assert until(lambda: unwell(pipeline) == {"beat"}, 40)  # it may have renewed its lock just before
+    assert until(lambda: unwell(pipeline) == {"beat", "local_stack"}, 40)  # it may have renewed its lock just before
     mend(pipeline)
     assert until(lambda: unwell(pipeline) == set(), 60)  # the lock of the dead one has to expire first
 
 
 def test_beat_outlives_a_killed_redis(pipeline: Pipeline) -> None:
     kill(pipeline.home, "valkey")
-    assert unwell(pipeline) == {"redis", "workers", "beat"}
+    assert unwell(pipeline) == {"redis", "workers", "beat", "local_stack"}
     log = pipeline.home / "logs" / "beat.log"
     assert until(lambda: "schedule_waits_for_redis" in log.read_text(), 30)
     mend(pipeline)

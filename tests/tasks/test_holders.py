@@ -139,3 +139,17 @@ def test_a_worker_that_is_back_is_no_longer_missing(celery_app: Celery, client: 
     holders.register(client, holders.name_holder("dead@host"))
     assert holders.missing(client) == {}
     connection.collect()
+
+
+def test_one_that_was_started_again_before_its_silence_was_noticed_is_not_missed(
+    celery_app: Celery, client: redis.Redis, clock: Clock
+) -> None:
+    _, connection = hold(celery_app, client, "quick@host")
+    heir, again = Succession(celery_app, clock), holders.name_holder("quick@host")
+    for _ in range(8):
+        clock.now += 2.0
+        holders.register(client, again)
+        heir.tick(client, "heir@host:1")
+    assert waiting(celery_app) == 1  # what the first one held was taken up
+    assert holders.missing(client) == {}
+    connection.collect()
