@@ -304,7 +304,10 @@ def sandbox(
     seed: Annotated[int, typer.Option(help="The seed of synthetic prices.")] = 7,
     quota: Annotated[list[str] | None, typer.Option(help="Such as yahoo_finance=20/s,600/m; may be repeated.")] = None,
 ) -> None:
-    """Serve the local market alone, until Ctrl-C: it answers as the providers do."""
+    """Serve the local market alone, until Ctrl-C: it answers as the providers do.
+
+    FINTRACK_SANDBOX_URL=http://127.0.0.1:PORT points programs at it; what they store is simulated.
+    """
     argv = [sys.executable, "-P", "-m", "fintrack_tasks.sandbox", "--port", str(port), "--seed", str(seed)]
     for text in quota or ():
         name, _, limits = text.partition("=")

@@ -17,8 +17,10 @@ from zoneinfo import ZoneInfo
 import pytest
 import requests
 
+from fintrack_tasks.fetch import constituents, providers
 from fintrack_tasks.sandbox import VENUES, Running, running
 from fintrack_tasks.sandbox.venues.base import Keyed
+from fintrack_tasks.settings import PLAYED
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT.parent / "shared" / "provider-samples"
@@ -393,3 +395,8 @@ def test_no_web_page_steers_the_market(market: Running, headers: dict[str, str])
     found = requests.get(f"{market.url}/_control/faults", timeout=5)
     assert found.status_code == 200
     assert "coinbase" not in found.text
+
+
+def test_the_settings_know_everybody_whom_the_market_plays() -> None:
+    """One that they did not know would be asked at its real address in the middle of a simulation."""
+    assert set(PLAYED) == set(VENUES) == {*providers.names(), constituents.FACTS.name}
