@@ -9,11 +9,12 @@ import psycopg
 import pytest
 
 from fintrack_tasks.acquisition import fetch
-from fintrack_tasks.domain import Kind, Mode
+from fintrack_tasks.domain import Batch, Kind, Mode, from_micros
 from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.fetch.client import HttpClient
 from fintrack_tasks.fetch.gate import Gate
-from fintrack_tasks.pipeline import save_quote
+from fintrack_tasks.lineage import explain
+from fintrack_tasks.pipeline import load, save_quote, transform
 from fintrack_tasks.rates import update_rates
 from fintrack_tasks.sandbox import Running, running
 from fintrack_tasks.settings import Settings
@@ -118,3 +119,30 @@ def test_a_quote_of_the_fetcher_is_saved_among_its_kind_alone(
     assert rows(conn)["quotes"] == 0
     save_quote(told[holds])
     assert rows(conn)["quotes"] == 1
+
+
+@pytest.mark.parametrize(
+    ("symbol", "provider", "kind", "origin"),
+    [
+        ("AAPL", "yahoo_finance", Kind.BARS, "bundled: bokeh_sampledata 2026.1 (BSD-3-Clause)"),
+        ("^GSPC", "yahoo_finance", Kind.BARS, "bundled: arch 8.0.0 (NCSA)"),
+        ("AAPL", "yahoo_finance", Kind.QUOTE, "synthetic: about the last close of: bundled: bokeh_sampledata"),
+        ("^DJI", "yahoo_finance", Kind.BARS, "synthetic: a series of seed 7"),
+        ("EURUSD=X", "yahoo_finance", Kind.BARS, "synthetic: one price a day, which is bundled: ECB"),
+        ("BTC-USD", "coinbase", Kind.BARS, "synthetic: a series of seed 7"),
+        ("ETH-USD", "coinbase", Kind.QUOTE, "synthetic: a series of seed 7"),
+    ],
+)
+def test_what_explains_a_stored_value_names_its_origin(
+    symbol: str, provider: str, kind: Kind, origin: str, database: Database, database_settings: Settings,
+    conn: psycopg.Connection, http: HttpClient, make_gate: Callable[..., Gate],
+) -> None:  # fmt: skip
+    _, [item] = make_run(conn, [symbol], kind, now=datetime(2012, 3, 1, tzinfo=UTC))
+    batch = fetch(item, provider, retries=0, database=database, http=http, gate=make_gate(),
+                  settings=database_settings, now=NOW)  # fmt: skip
+    assert isinstance(batch, Batch)
+    load(item, transform(item, batch, database=database), database=database, settings=database_settings, now=NOW)
+    at = from_micros(int(batch.columns["timestamp"][-1]))
+    found = explain(conn, item.instrument_id, item.instrument, at)
+    [value] = found["quotes" if kind is Kind.QUOTE else "bars"]
+    assert value["payload"]["origin"].startswith(origin)
