@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,13 @@ def test_bare_servers_take_a_mode_and_then_keep_it(home: Path) -> None:
     with pytest.raises(UsageError, match="a live stack runs"):
         stack.start(mode=Mode.SIMULATED)
     assert stack.start()["DB_NAME"] == "financial_tracker_live"
+
+
+def test_a_worker_that_nobody_knows_of_any_more_does_not_outlive_the_next_start(home: Path) -> None:
+    stack = Stack(home)
+    stack.start(mode=Mode.LIVE)
+    left = stack.spawn("fetch9", [sys.executable, "-c", "import time; time.sleep(120)"], env={})
+    (home / "stack.json").unlink()
+    stack.start(mode=Mode.SIMULATED)
+    assert not left.running
+    assert stack.mode is Mode.SIMULATED
