@@ -34,6 +34,7 @@ __all__ = [
     "items",
     "newest",
     "overdue",
+    "requeue",
     "run_summary",
     "running_run",
     "runs",
@@ -287,6 +288,23 @@ def overdue(conn: psycopg.Connection, now: datetime, grace: float, limit: int) -
         [_item(row) for row in rows if row["losses"] <= MOST_LOSSES],
         [_item(row) for row in rows if row["losses"] > MOST_LOSSES],
     )
+
+
+def requeue(conn: psycopg.Connection, run_id: UUID, now: datetime, grace: float) -> list[Item]:
+    """The items of a run that nobody has begun, as a new generation: the dispatch that enqueued them was cut off.
+
+    Messages of those that it had enqueued become stale. Their deadlines are ``grace`` seconds from now, or later.
+    """
+    with conn.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(
+            "UPDATE fintrack.run_items r SET generation = r.generation + 1,"
+            " deadline_at = greatest(r.deadline_at, %s + make_interval(secs => %s))"
+            " FROM fintrack.instruments i WHERE i.id = r.instrument_id AND r.run_id = %s AND r.finished_at IS NULL"
+            " AND r.state = 'queued' AND r.attempts = 0 AND NOT r.deferred"
+            " RETURNING r.*, i.symbol, i.asset_class, i.currency, i.calendar",
+            (now, grace, run_id),
+        ).fetchall()
+    return [_item(row) for row in rows]
 
 
 def _item(row: dict[str, Any]) -> Item:

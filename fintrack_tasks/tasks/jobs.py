@@ -6,9 +6,11 @@ A new job is one function here and one line of ``beat_schedule``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import structlog
 
 from fintrack_tasks import pipeline, planning
@@ -67,15 +69,15 @@ def _dispatch(task: JobTask, scheduled: bool, run_id: str | None, **named: Any) 
     now, job = utc_now(), task.__name__
     arguments = _checked(job, named)
     run_id = run_id or task.request.id
+    chosen = UUID(run_id) if run_id else None
     with connections().database.connection() as conn:
-        if scheduled and (running := ledger.running_run(conn, job, now)):
+        known = bool(chosen and ledger.run_summary(conn, chosen))
+        if not known and scheduled and (running := ledger.running_run(conn, job, now)):
             skipped = ledger.skip_run(conn, job, f"run {running} is still going on", now)
             log.warning("run_skipped", job=job, running=str(running))
             return {"run_id": str(skipped), "items": 0, "skipped": True}
-        chosen = UUID(run_id) if run_id else None
-        if chosen and ledger.run_summary(conn, chosen):
-            # A redelivered dispatch: its run is in the ledger, reconcile owns what was not enqueued.
-            return {"run_id": run_id, "items": 0, "repeated": True}
+        if known and chosen:
+            return {"run_id": run_id, "items": _go_on(task, conn, chosen, now), "repeated": True}
         plan = planning.plan(conn, arguments, settings(), now, chosen)
         pipeline.record(conn, plan, settings(), now)
     count = enqueue(plan.items)
@@ -83,6 +85,13 @@ def _dispatch(task: JobTask, scheduled: bool, run_id: str | None, **named: Any) 
         publish_soon()
     log.info("run_dispatched", job=job, run=str(plan.run_id), items=count, **({"note": plan.note} if plan.note else {}))
     return {"run_id": str(plan.run_id), "items": count}
+
+
+def _go_on(task: JobTask, conn: psycopg.Connection, run_id: UUID, now: datetime) -> int:
+    """Enqueue what a dispatch that was cut off left: its message came again from the broker, not from a caller."""
+    if not (task.request.delivery_info or {}).get("redelivered"):
+        return 0
+    return enqueue(ledger.requeue(conn, run_id, now, settings().fintrack_item_deadline_seconds))
 
 
 @app.task(name="fintrack.fetch_market_data", base=JobTask, bind=True, ignore_result=False)

@@ -19,7 +19,7 @@ from kombu.exceptions import OperationalError
 from kombu.transport import redis as kombu_redis
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 
 from fintrack_tasks.plain_messages import LARGEST, Message
@@ -37,6 +37,9 @@ _SHOWN: Final = 8_000
 astray: deque[tuple[dict[str, Any], str, str]] = deque()
 """Messages, with exchange and routing key, that left their queue and could not be noted as held."""
 
+_NEVER: Final = Retry(NoBackoff(), 0)
+"""Of the connections that the main loop reads from. The library would connect a subscription again by itself and then
+wait, within the read and without a time-out, for whatever comes on it: the main loop would stand still."""
 _RETRY: Final = Retry(ExponentialBackoff(cap=0.5, base=0.1), 1)
 """Of one command. kombu and Celery connect again by themselves; the library's own three attempts, with pauses of
 seconds, would hold a worker's main loop back."""
@@ -64,7 +67,8 @@ class Channel(kombu_redis.Channel):
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         if self.connection is None or self.connection.client is None:
             raise redis.exceptions.ConnectionError("the connection of this channel was closed")
-        return {**super()._connparams(asynchronous=asynchronous), "retry": _RETRY}
+        retry = _NEVER if asynchronous else _RETRY
+        return {**super()._connparams(asynchronous=asynchronous), "retry": retry}
 
     def _brpop_read(self, **options: Any) -> bool:
         """As kombu's, but an element of a queue's list that is no message is refused; kombu's own ends the worker."""

@@ -70,6 +70,36 @@ def test_a_dispatch_that_is_delivered_again_finds_its_run_and_sends_nothing(
 
 
 @pytest.mark.integration
+def test_a_dispatch_that_was_cut_off_enqueues_what_nobody_has_begun(
+    sent: list[Any], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker was killed while it enqueued: the items waited for their deadlines before."""
+    run = str(uuid4())
+    tasks.fetch_market_data(["AAPL", "MSFT"], run_id=run)
+    with database.connection() as conn:
+        conn.execute("UPDATE fintrack.run_items SET attempts = 1 WHERE id = %s", (sent[0].id,))
+    request = tasks.fetch_market_data.request
+    monkeypatch.setattr(request, "delivery_info", {"redelivered": True}, raising=False)
+    assert tasks.fetch_market_data(["AAPL", "MSFT"], run_id=run)["items"] == 1
+    assert [(item.instrument.symbol, item.generation) for item in sent[2:]] == [("MSFT", sent[1].generation + 1)]
+    with database.connection() as conn:
+        assert ledger.begin(conn, sent[1]).stale
+        assert not ledger.begin(conn, sent[2]).stale
+
+
+@pytest.mark.integration
+def test_a_tick_that_is_delivered_again_does_not_take_its_own_run_for_another(
+    sent: list[Any], database: Database
+) -> None:
+    with database.connection() as conn:
+        instruments.add(conn, [Instrument.of("AAPL")])
+    run = str(uuid4())
+    tasks.fetch_market_data(scheduled=True, run_id=run)
+    assert tasks.fetch_market_data(scheduled=True, run_id=run) == {"run_id": run, "items": 0, "repeated": True}
+    assert len(sent) == 1
+
+
+@pytest.mark.integration
 def test_a_tick_that_finds_its_job_still_running_is_recorded_as_skipped(sent: list[Any], database: Database) -> None:
     with database.connection() as conn:
         instruments.add(conn, [Instrument.of("AAPL")])

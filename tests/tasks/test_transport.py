@@ -62,3 +62,16 @@ def test_a_message_that_cannot_be_noted_is_kept_and_put_back(
         again.default_channel.put_back(*astray.popleft())
     with celery_app.connection_for_read() as later:
         assert take(later).decode() == {"n": 1}
+
+
+def test_a_subscription_that_breaks_is_told_and_not_waited_for(celery_app: Celery, broker: redis.Redis) -> None:
+    """The library's own retry would subscribe again and then block the main loop until something is published."""
+    connection = celery_app.connection_for_read()
+    channel = connection.default_channel
+    channel.subclient.psubscribe(f"{channel.global_keyprefix}nothing")
+    assert channel.subclient.connection.retry._retries == 0
+    channel.subclient.parse_response()  # the subscription's confirmation
+    broker.client_kill_filter(laddr=None, skipme=True, _type="pubsub")
+    with pytest.raises(redis.exceptions.ConnectionError):
+        channel.subclient.parse_response()
+    connection.collect()
