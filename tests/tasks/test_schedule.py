@@ -32,7 +32,7 @@ import sys
 from fintrack_tasks.app import app
 app.conf.update(
     beat_schedule={
-        "each-second": {"task": "fintrack.publish", "schedule": 1.0},
+        "each-second": {"task": "fintrack.reconcile", "schedule": 1.0},
         "hourly": {"task": "fintrack.cleanup", "schedule": 3600},
     },
     redbeat_lock_timeout=4,
