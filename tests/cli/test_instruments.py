@@ -94,6 +94,11 @@ def test_an_index_is_imported_once_with_names_and_its_new_members_are_counted(
     first = told(tmp_path, where, "import", "--index", "sp500")
     assert (first["of"], first["registered"], first["new"]) == ("sp500", 503, 501)
     assert len(first["symbols"]) == 503
+    made_up = [symbol for symbol in first["symbols"] if symbol.startswith("SBX")]
+    assert first["simulated"] is True
+    assert (
+        f"{len(made_up)} of them are made up, {made_up[0]} to {made_up[-1]}: the local market's list" in first["notes"]
+    )
     [apple] = [member for member in first["members"] if member["symbol"] == "AAPL"]
     assert apple == {
         "symbol": "AAPL", "name": "Apple Inc.", "sector": "Information Technology", "date_added": "1982-11-30",
