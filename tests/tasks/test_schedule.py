@@ -75,7 +75,7 @@ class Server:
     def sent(self) -> list[int]:
         """The process ids of the beats that sent the waiting messages, oldest first; the queue is emptied."""
         found: list[int] = []
-        for name in self.client.scan_iter("fintrack:ops*", _type="list"):
+        for name in self.client.scan_iter("fintrack:[op]*", _type="list"):  # of ops and publish
             while text := self.client.rpop(name):
                 origin = json.loads(str(text))["headers"]["origin"]  # gen1234@host
                 found.append(int(origin.partition("@")[0].removeprefix("gen")))
