@@ -10,8 +10,20 @@ from datetime import timedelta
 from typing import Final
 
 from fintrack_tasks.domain import AssetClass, Instrument
+from fintrack_tasks.symbols import RATE_INDICES
 
-__all__ = ["AUCTIONS", "FLOORS", "FOREX", "FUTURES", "INDICES", "LATE_PRINTS", "MARKETS", "SUFFIXES", "calendar_name"]
+__all__ = [
+    "AUCTIONS",
+    "EARLY_PRINTS",
+    "FLOORS",
+    "FOREX",
+    "FUTURES",
+    "INDICES",
+    "LATE_PRINTS",
+    "MARKETS",
+    "SUFFIXES",
+    "calendar_name",
+]
 
 FOREX: Final = "forex"
 """The calendar of currencies, beside those of exchange_calendars; an instrument may be given it, too."""
@@ -73,11 +85,17 @@ AUCTIONS: Final = {
 trading at that price may print (exchange_calendars#248): a bar that opens then is one of the session."""
 
 LATE_PRINTS: Final = {
-    "XBKK": _AUCTION, "XHKG": _AUCTION, "XIDX": timedelta(minutes=25), "XIST": _AUCTION, "XKRX": _AUCTION,
-    "XNZE": timedelta(minutes=15), "XSAU": timedelta(minutes=20), "XSES": timedelta(minutes=16), "XTAI": _AUCTION,
-    "XTSE": _AUCTION, "XWAR": _AUCTION,
+    "BVMF": _AUCTION, "XBKK": _AUCTION, "XBOM": timedelta(minutes=30), "XCSE": _AUCTION, "XHEL": _AUCTION,
+    "XHKG": _AUCTION, "XICE": _AUCTION, "XIDX": timedelta(minutes=25), "XIST": _AUCTION, "XKRX": _AUCTION,
+    "XLIT": _AUCTION, "XMEX": _AUCTION, "XMOS": timedelta(hours=5, minutes=10), "XNZE": timedelta(minutes=15),
+    "XRIS": _AUCTION, "XSAU": timedelta(minutes=20), "XSES": timedelta(minutes=16), "XSHG": timedelta(minutes=30),
+    "XSTO": _AUCTION, "XTAI": _AUCTION, "XTAL": _AUCTION, "XTKS": _AUCTION, "XTSE": _AUCTION, "XWAR": _AUCTION,
 }  # fmt: skip
-"""The same where not every feed has a bar of it: one that comes is admitted, none is expected."""
+"""The same where not every feed has a bar of it: one that comes is admitted, none is expected. So are the evenings of
+Moscow, and the trading at the closing price of Bombay and Shanghai."""
+
+EARLY_PRINTS: Final = dict.fromkeys(RATE_INDICES, timedelta(minutes=70)) | {"^VIX": timedelta(hours=6, minutes=15)}
+"""How long before its exchange's session an index has values: yields from 08:20 in New York, volatility from 03:15."""
 
 FLOORS: Final = {"XFRA": (timedelta(hours=1), timedelta(hours=4, minutes=30))}
 """How much earlier and later than its calendar says a venue trades on its full days: exchange_calendars gives Frankfurt

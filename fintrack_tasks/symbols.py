@@ -38,6 +38,8 @@ PRICED_IN: Final = (CURRENCIES - _METALS) | _COINS
 
 _SLASHED: Final = re.compile(r"([A-Z0-9]{1,16})/([A-Z0-9]{1,5})")
 _DASHED: Final = re.compile(r"[A-Z0-9]{1,16}-([A-Z]{3,5})")
+_CONTRACT: Final = re.compile(r"[A-Z0-9]{1,4}[FGHJKMNQUVXZ][0-9]{2}\.(CBT|CME|CMX|NYB|NYM)")
+"""A futures contract of one month, as ``CLK20.NYM``: May 2020."""
 _SHARE_CLASS: Final = re.compile(r"([A-Z]{1,5})[./]([A-EG-KM-SUW-Z])")
 """A share class behind a point. F, L, T and V are left out: there they are exchanges (``SAP.F``, ``VOD.L``)."""
 
@@ -48,7 +50,7 @@ def kind_of(symbol: str) -> str:
         return "index"
     if symbol.endswith("=X"):
         return "forex"
-    if symbol.endswith("=F"):
+    if symbol.endswith("=F") or _CONTRACT.fullmatch(symbol):
         return "commodity"
     if pair := _SLASHED.fullmatch(symbol):
         if {pair[1], pair[2]} <= CURRENCIES:

@@ -132,6 +132,8 @@ def test_what_is_no_finite_number_is_refused(value: object) -> None:
         ("ETH-CHF", "ETH-CHF", "crypto"),
         ("PEPE24478-USD", "PEPE24478-USD", "crypto"),
         ("GC=F", "GC=F", "commodity"),
+        ("clk20.nym", "CLK20.NYM", "commodity"),
+        ("ESH26.CME", "ESH26.CME", "commodity"),
         ("ES=F", "ES=F", "commodity"),
         ("M&M.NS", "M&M.NS", "stock"),
         ("L&TFH.NS", "L&TFH.NS", "stock"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Container, Hashable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from fintrack_tasks.calendars import EARLY_PRINTS
 from fintrack_tasks.domain import AssetClass, Batch, Finding, Kind, to_micros
 from fintrack_tasks.symbols import RATE_INDICES
 from fintrack_tasks.validate.context import Context
@@ -102,10 +104,11 @@ def _check_in_context(
     found: list[Finding] = []
     if context.hours is not None:
         margin = limits.by_class[context.asset_class].margin
+        hours = replace(context.hours, early=EARLY_PRINTS.get(batch.symbol, context.hours.early))
         high, low, volume = (seen.numbers[name][rows] for name in ("high", "low", "volume"))
         newest = context.before.timestamp[-1] if context.before is not None and len(context.before.timestamp) else None
         traded = Traded(high, low, volume, context.asset_class, None if newest is None else int(newest))
-        found = check_hours(rows, stamps, context.hours, interval, margin, traded)
+        found = check_hours(rows, stamps, hours, interval, margin, traded)
         kept = ~np.isin(rows, [_row(one) for one in found if one.severity == REJECT])
         rows, stamps = rows[kept], stamps[kept]
     if not seen.in_order:

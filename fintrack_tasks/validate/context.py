@@ -37,6 +37,8 @@ class Hours:
     """In which the dates are local."""
     late: timedelta = timedelta(0)
     """How long after the end of a part a bar may open that is one of it all the same."""
+    early: timedelta = timedelta(0)
+    """The same before its start."""
 
     @classmethod
     def of(cls, calendar: str | None) -> Hours:

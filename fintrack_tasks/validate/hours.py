@@ -87,8 +87,8 @@ def _intraday(rows: Stamps, stamps: Stamps, hours: Hours, step: int, margin: int
     # The first part that is not over at the stamp: the bar touches it when it ends after that part's start.
     place = np.minimum(np.searchsorted(hours.ends, stamps, "right"), len(hours.ends) - 1)
     over = hours.ends[np.maximum(place - 1, 0)]
-    late = max(margin, hours.late // _MICROSECOND)
-    outside = known & (stamps + step + margin <= hours.starts[place]) & (stamps >= over + late)
+    early, late = (max(margin, each // _MICROSECOND) for each in (hours.early, hours.late))
+    outside = known & (stamps + step + early <= hours.starts[place]) & (stamps >= over + late)
     if not outside.any():
         return []
     moved = _moved_runs(stamps, outside, hours, step)

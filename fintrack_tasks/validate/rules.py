@@ -146,7 +146,8 @@ RULES: Final = {
             "unlisted_session",
             Layer.TIME,
             FLAG,
-            "stocks and indices do not trade on days that the calendar closes; bars that did are kept: they have a"
+            "stocks, indices and futures (these on weekdays) do not trade on days that the calendar closes; bars that"
+            " did are kept: they have a"
             " range, and a volume of their own (an index may have none), and the listed sessions next to them are there"
             " as far as the batch and the bars before it reach",
             needs="hours",

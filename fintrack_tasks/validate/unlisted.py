@@ -24,8 +24,10 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 _DAY: Final = timedelta(days=1) // timedelta(microseconds=1)
-_CLOSING: Final = frozenset({AssetClass.STOCK, AssetClass.INDEX})
+_CLOSING: Final = frozenset({AssetClass.STOCK, AssetClass.INDEX, AssetClass.COMMODITY})
 """The classes whose exchanges open for a day that is none: the days of the others follow from the clock."""
+_WEEKEND: Final = (2, 3)
+"""Days of the week, counted from Thursday, 1 January 1970, on which no futures trade."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ def unlisted(stamps: Stamps, hours: Hours, interval: Interval, traded: Traded) -
     """
     days = _days(stamps, hours.zone, interval)
     closed = ~np.isin(days, hours.dates)
+    if traded.asset_class is AssetClass.COMMODITY:  # on Good Friday some do (payrolls), on Saturday none
+        closed &= ~np.isin(days // _DAY % 7, _WEEKEND)
     if traded.asset_class not in _CLOSING or not closed.any():
         return np.zeros(len(stamps), dtype=np.bool_)
     seen = set(days.tolist())

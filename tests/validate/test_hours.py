@@ -202,6 +202,20 @@ def test_a_weekend_of_currencies_is_no_session_whatever_was_traded() -> None:
     assert judged("EURUSD=X", Interval.D1, rows) == [("outside_session", "reject", 1)]
 
 
+def test_futures_traded_on_a_good_friday_are_kept_and_those_of_a_saturday_are_not() -> None:
+    """Chicago opened its index futures for the payrolls of 7 April 2023; New York was closed."""
+    days_ = days("2023-04-06", "2023-04-07", "2023-04-08", "2023-04-10")
+    assert judged("ES=F", Interval.D1, volumes(days_, 5, 6, 7, 8)) == [
+        ("unlisted_session", "flag", 1),
+        ("outside_session", "reject", 2),
+    ]
+
+
+def test_other_indices_have_no_values_before_their_session() -> None:
+    times = local("America/New_York", "2024-03-05T08:20", "2024-03-05T09:30")
+    assert judged("^GSPC", Interval.M15, volumes(times, 5, 6)) == [("outside_session", "reject", 0)]
+
+
 def test_bars_before_or_after_a_traded_session_stay_outside() -> None:
     times = local("America/New_York", "2024-03-08T15:30", "2024-03-08T18:00")
     assert judged("AAPL", Interval.H1, volumes(times, 5, 6)) == [("outside_session", "reject", 1)]
@@ -224,10 +238,17 @@ def test_where_no_calendar_is_known_no_bar_is_outside(symbol: str) -> None:
         ("SAP.F", "Europe/Berlin", [f"2024-03-04T{hour:02}:00" for hour in range(8, 22)]),
         ("0700.HK", "Asia/Hong_Kong", ["2024-03-05T15:00", "2024-03-05T16:00"]),
         ("2222.SR", "Asia/Riyadh", ["2024-03-05T14:00", "2024-03-05T15:00"]),
+        ("7203.T", "Asia/Tokyo", ["2024-03-05T14:45", "2024-03-05T15:00"]),
+        ("VOLV-B.ST", "Europe/Stockholm", ["2024-03-05T17:00", "2024-03-05T17:30"]),
+        ("RELIANCE.NS", "Asia/Kolkata", ["2024-03-05T15:15", "2024-03-05T15:45"]),
+        ("600519.SS", "Asia/Shanghai", ["2024-03-05T14:45", "2024-03-05T15:00"]),
+        ("SBER.ME", "Europe/Moscow", ["2021-03-03T18:30", "2021-03-03T23:30"]),
+        ("^TNX", "America/Chicago", ["2024-03-05T07:20", "2024-03-05T07:35"]),
+        ("^VIX", "America/Chicago", ["2024-03-05T02:15", "2024-03-05T08:00"]),
         ("CL=F", "America/New_York", ["2024-03-03T18:00", "2024-03-04T03:00", "2024-03-08T16:00"]),
     ],
 )
 def test_closing_auctions_and_the_hours_of_a_venue_are_admitted(symbol: str, zone: str, times: list[str]) -> None:
-    interval = Interval.M15 if symbol == "VOD.L" else Interval.H1
+    interval = Interval.H1 if times[0].endswith(":00") and symbol not in ("VOD.L", "VOLV-B.ST") else Interval.M15
     rows = [(at, 1e5 + place) for place, at in enumerate(local(zone, *times))]
     assert [one for one in judged(symbol, interval, rows) if one[1] == "reject"] == []
