@@ -13,7 +13,8 @@ from tests.docker.engine import PASSWORDS, compose, docker
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
-ROLES = ("worker-fetch", "worker-etl", "worker-ops", "worker-publish", "beat", "flower")
+WORKERS = ("worker-fetch", "worker-etl", "worker-ops", "worker-publish")
+ROLES = (*WORKERS, "beat", "flower")
 SERVERS = ("postgres", "redis", "kafka")
 
 
@@ -68,14 +69,14 @@ def test_the_owner_of_the_database_is_known_to_who_migrates_alone(services: dict
 
 def test_the_workers_serve_every_queue(services: dict[str, Any]) -> None:
     served: set[str] = set()
-    for name in ROLES[:3]:
+    for name in WORKERS:
         words = _words(services[name]["command"])
         served.update(words[words.index("-Q") + 1].split(","))
     assert served == {queue.name for queue in celeryconfig.task_queues}
 
 
 def test_the_grace_is_longer_than_a_soft_shutdown(services: dict[str, Any]) -> None:
-    for name in ROLES[:3]:
+    for name in WORKERS:
         assert services[name]["stop_grace_period"] == "40s"
     assert celeryconfig.worker_soft_shutdown_timeout < 40
 
