@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -19,7 +20,7 @@ from fintrack_tasks.store import audit, flags, ledger, load, mode, quarantine
 from fintrack_tasks.store.connection import Database
 from fintrack_tasks.store.quarantine import DISCARDED, RELEASED, Row
 from fintrack_tasks.validate import Context, check_batch, split
-from fintrack_tasks.validate.rules import FLAG, unstorable
+from fintrack_tasks.validate.rules import FLAG, REJECT, unstorable
 
 __all__ = ["REFUSED", "UNCHANGED", "Decision", "discard", "release"]
 
@@ -54,11 +55,11 @@ def release(number: int, *, actor: str, database: Database, settings: Settings, 
         item = ledger.item(conn, row.item_id)
     if row.status != quarantine.HELD:
         return _decided_before(row)
-    rule = unstorable(row.rules, row.content.get("timestamp"))
+    again = _judged_again(row, item) if item else []
+    rule = unstorable(_still_broken(row, again), row.content.get("timestamp"))
     if item is None or rule is not None:
         return Decision(row.id, REFUSED, f"cannot be stored: {_why(row, rule)}")
     batch = _batch(row, item)
-    again = check_batch(batch, None, context=Context(item.instrument.asset_class))
     # A zero that is no price is null, as in a row that was never held.
     batch, _ = split(batch, [one for one in again if one.rule == "unknown_price"])
     cleaned = transform(item, batch, database=database)
@@ -123,6 +124,16 @@ def _batch(row: Row, item: Item) -> Batch:
     columns = {name: [cell] for name, cell in row.content.items() if name != "source"}
     source = str(row.content.get("source"))
     return Batch(item.kind, item.instrument.symbol, source, columns, row.currency, item.interval, row.meta)
+
+
+def _judged_again(row: Row, item: Item) -> list[Finding]:
+    return check_batch(_batch(row, item), None, context=Context(item.instrument.asset_class))
+
+
+def _still_broken(row: Row, again: Sequence[Finding]) -> list[str]:
+    """The rules that hold a row, without a range that it keeps today: futures below zero were held once."""
+    broken = {one.rule for one in again if one.severity == REJECT}
+    return [rule for rule in row.rules if rule != "value_ranges" or rule in broken]
 
 
 def _why(row: Row, rule: str | None) -> str:

@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.injections import batch_of, real_histories, window_at
 from fintrack_tasks import pipeline, review
-from fintrack_tasks.domain import Batch, CorporateAction, Item, Kind, from_micros, to_micros
+from fintrack_tasks.domain import Batch, CorporateAction, Finding, Item, Kind, from_micros, to_micros
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, actions, ledger, quarantine
@@ -197,6 +197,20 @@ def test_a_zero_that_is_no_price_is_null_in_a_released_row_too(desk: Desk, conn:
     assert desk.release(row.id).outcome == "released"
     stored = conn.execute("SELECT open, high, close FROM historical_market_data").fetchall()
     assert stored == [(None, Decimal(9), Decimal(10))]
+
+
+def test_a_price_below_zero_that_was_held_once_is_released_where_its_class_may_have_it(
+    desk: Desk, conn: psycopg.Connection
+) -> None:
+    """Before futures were a class of their own, CL=F at -37.63 broke a rule that it does not break today."""
+    for symbol in ("CL=F", "AAPL"):
+        item = desk.item(symbol)
+        batch = bars(item, ["-37.63"]).with_columns(open=["17.73"], high=["17.85"], low=["-40.32"])
+        findings = [Finding("value_ranges", "reject", 0, "close is not above zero: -37.63")]
+        quarantine.add(conn, item, batch, findings, NOW)
+    outcomes = {row.symbol: desk.release(row.id).outcome for row in desk.held()}
+    assert outcomes == {"CL=F": "released", "AAPL": "refused"}
+    assert conn.execute("SELECT close FROM historical_market_data").fetchall() == [(Decimal("-37.63"),)]
 
 
 def test_a_number_that_is_not_there_is_said(desk: Desk) -> None:
