@@ -47,7 +47,8 @@ def check_hours(
     if interval is Interval.D1:
         found = _daily(rows, stamps, hours)
     elif interval.delta < timedelta(days=1):
-        found = _intraday(rows, stamps, hours, interval.delta // _MICROSECOND, margin // _MICROSECOND)
+        still = np.zeros(len(stamps), np.bool_) if traded is None else _still(traded)
+        found = _intraday(rows, stamps, hours, interval.delta // _MICROSECOND, margin // _MICROSECOND, still)
     else:
         return []
     if traded is None or not any(one.rule == "outside_session" for one in found):
@@ -82,12 +83,19 @@ def _daily(rows: Stamps, stamps: Stamps, hours: Hours) -> list[Finding]:
     ]
 
 
-def _intraday(rows: Stamps, stamps: Stamps, hours: Hours, step: int, margin: int) -> list[Finding]:
+def _still(traded: Traded) -> Mask:
+    """Which bars are one price without trade: after a session's end no print, but the close shown once more."""
+    still: Mask = (traded.high == traded.low) & ~(np.nan_to_num(traded.volume) > 0)
+    return still
+
+
+def _intraday(rows: Stamps, stamps: Stamps, hours: Hours, step: int, margin: int, still: Mask) -> list[Finding]:
     known = (stamps >= hours.starts[0]) & (stamps < hours.ends[-1])
     # The first part that is not over at the stamp: the bar touches it when it ends after that part's start.
     place = np.minimum(np.searchsorted(hours.ends, stamps, "right"), len(hours.ends) - 1)
     over = hours.ends[np.maximum(place - 1, 0)]
-    early, late = (max(margin, each // _MICROSECOND) for each in (hours.early, hours.late))
+    early = max(margin, hours.early // _MICROSECOND)
+    late = np.where(still, margin, max(margin, hours.late // _MICROSECOND))
     outside = known & (stamps + step + early <= hours.starts[place]) & (stamps >= over + late)
     if not outside.any():
         return []

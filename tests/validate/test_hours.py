@@ -211,6 +211,12 @@ def test_futures_traded_on_a_good_friday_are_kept_and_those_of_a_saturday_are_no
     ]
 
 
+def test_a_close_that_is_shown_once_more_is_no_late_print() -> None:
+    times = local("Asia/Tokyo", "2024-03-05T14:45", "2024-03-05T15:00")
+    assert judged("7203.T", Interval.M15, volumes(times, 5, 0), flat=True) == [("outside_session", "reject", 1)]
+    assert judged("7203.T", Interval.M15, volumes(times, 5, 6), flat=True) == []
+
+
 def test_other_indices_have_no_values_before_their_session() -> None:
     times = local("America/New_York", "2024-03-05T08:20", "2024-03-05T09:30")
     assert judged("^GSPC", Interval.M15, volumes(times, 5, 6)) == [("outside_session", "reject", 0)]
