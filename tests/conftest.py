@@ -20,6 +20,7 @@ from hypothesis import settings as hypothesis_settings
 
 from fintrack_tasks.embedded import Stack
 from fintrack_tasks.errors import ConfigurationError
+from fintrack_tasks.observability import masking
 
 hypothesis_settings.register_profile("default", deadline=None)
 hypothesis_settings.register_profile("ci", deadline=None, derandomize=True)
@@ -39,6 +40,12 @@ def pytest_configure(config: pytest.Config) -> None:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         config.pluginmanager.register(module, path.stem)
+
+
+@pytest.fixture(autouse=True)
+def learnt_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test learns its own secrets: a password of another's, such as ``one``, would mask a word of this one's."""
+    monkeypatch.setattr(masking, "_learnt", set())
 
 
 def missing_service(reason: str) -> NoReturn:

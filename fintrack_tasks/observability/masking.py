@@ -116,12 +116,12 @@ class Masker:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._own = {s.strip() for s in secrets if s.strip()}
-        self._count = -1
+        self._compiled_for: set[str] | None = None
         self._spelled: list[re.Pattern[str]] = []
 
     def text(self, text: str) -> str:
         """The text without secrets."""
-        if len(_learnt) != self._count:
+        if _learnt != self._compiled_for:
             self._compile()
         for pattern in self._spelled:
             text = pattern.sub(MASK, text)
@@ -130,7 +130,7 @@ class Masker:
         return text
 
     def _compile(self) -> None:
-        self._count = len(_learnt)
+        self._compiled_for = set(_learnt)
         # The longest first, or a part of it would be replaced and the rest left standing.
         # One pattern each: the search for a single one skips what none of its spellings begins with.
         self._spelled = [re.compile(spellings(secret)) for secret in _longest_first(self._own | _learnt)]

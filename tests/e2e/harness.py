@@ -75,8 +75,8 @@ def fintrack(
 
 
 def clean_environment() -> dict[str, str]:
-    """The process' environment without anything that points at another stack."""
-    ours = ("DB_", "REDIS_", "KAFKA_", "FINTRACK_", "API_KEY_", "FLOWER_")
+    """The process' environment without anything that points at another stack, or says how wide its terminal is."""
+    ours = ("DB_", "REDIS_", "KAFKA_", "FINTRACK_", "API_KEY_", "FLOWER_", "COLUMNS", "LINES")
     return {n: v for n, v in os.environ.items() if not n.startswith(ours) and not n.endswith(("_BASE_URL", "_QUOTA"))}
 
 

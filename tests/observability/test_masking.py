@@ -25,11 +25,6 @@ from fintrack_tasks.settings import Settings
 KEY = "Zk7Qw9TestKey4711"
 
 
-@pytest.fixture(autouse=True)
-def _learnt_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(masking, "_learnt", set())
-
-
 def test_a_known_secret_is_found_anywhere_in_a_line() -> None:
     text = Masker([KEY]).text(f"We have detected your API key as {KEY} and {KEY}x, at https://venue/{KEY}")
     assert text == "We have detected your API key as [masked] and [masked]x, at https://venue/[masked]"
