@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import importlib.util
 import os
+import signal
 import time
 from pathlib import Path
 from typing import IO, NoReturn
@@ -33,6 +34,9 @@ _in_use = pytest.StashKey[IO[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Shells start what runs in the background deaf to Ctrl-C, and so would be every command that a test interrupts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for path in sorted(HERE.glob("fixtures_*.py")):
         spec = importlib.util.spec_from_file_location(path.stem, path)
         assert spec is not None
