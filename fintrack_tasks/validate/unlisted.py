@@ -28,6 +28,9 @@ _CLOSING: Final = frozenset({AssetClass.STOCK, AssetClass.INDEX, AssetClass.COMM
 """The classes whose exchanges open for a day that is none: the days of the others follow from the clock."""
 _WEEKEND: Final = (2, 3)
 """Days of the week, counted from Thursday, 1 January 1970, on which no futures trade."""
+_NEIGHBOUR: Final = 10 * _DAY
+"""How far the newest bar before others may lie from them and still say which sessions they left out: beyond that what
+lies between was not asked for yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,8 @@ def unlisted(stamps: Stamps, hours: Hours, interval: Interval, traded: Traded) -
     """Which bars prove a session on a day that the calendar closes.
 
     They have a range and a volume of their own (that of an index may be unknown or zero), and the listed sessions on
-    either side of the day have bars, as far as these and the newest bar before them reach.
+    either side of the day have bars, as far as these and the newest bar before them reach. Within a day that is proven
+    so a bar of one price is no less a part of it than within any other.
     """
     days = _days(stamps, hours.zone, interval)
     closed = ~np.isin(days, hours.dates)
@@ -55,11 +59,15 @@ def unlisted(stamps: Stamps, hours: Hours, interval: Interval, traded: Traded) -
         return np.zeros(len(stamps), dtype=np.bool_)
     seen = set(days.tolist())
     if traded.before is not None:
-        seen.update(_days(np.array([traded.before]), hours.zone, interval).tolist())
-    proven: Mask = closed & _has_traded(stamps, traded)
-    for day in np.unique(days[proven]).tolist():
-        if not _fits(day, seen, hours.dates):
-            proven &= days != day
+        [before] = _days(np.array([traded.before]), hours.zone, interval).tolist()
+        if min(seen) - before <= _NEIGHBOUR:
+            seen.add(before)
+    alive = closed & _has_traded(stamps, traded)
+    proven = np.zeros(len(stamps), dtype=np.bool_)
+    for day in np.unique(days[alive]).tolist():
+        if _fits(day, seen, hours.dates):
+            of_day = alive & (days == day)
+            proven |= (days == day) & (stamps >= stamps[of_day].min()) & (stamps <= stamps[of_day].max())
     return proven
 
 
@@ -75,12 +83,10 @@ def _has_traded(stamps: Stamps, traded: Traded) -> Mask:
 
 
 def _fits(day: int, seen: set[int], listed: Stamps) -> bool:
-    """Whether the listed sessions before and after a day are among those that were seen. Of a day that was seen alone
-    nothing speaks against it, and behind the newest there may be none yet."""
-    if seen == {day}:
-        return True
+    """Whether the listed sessions before and after a day are among those that were seen. Before the first day that was
+    seen, and behind the last, there may be none yet: nothing speaks against them."""
     place = int(np.searchsorted(listed, day))
-    before = place > 0 and int(listed[place - 1]) in seen
+    before = day == min(seen) or (place > 0 and int(listed[place - 1]) in seen)
     return before and (day == max(seen) or (place < len(listed) and int(listed[place]) in seen))
 
 

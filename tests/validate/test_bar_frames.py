@@ -176,6 +176,15 @@ def test_hours_are_judged_by_the_sessions_of_the_symbols_own_exchange() -> None:
     assert not DataValidator().validate_bars(hours, "1h", calendar="XNYS").is_valid
 
 
+@pytest.mark.parametrize("symbol", ["RELIANCE.NS", "^NSEI"])
+@pytest.mark.parametrize("days", [["02-29", "03-01", "03-02"], ["03-01", "03-02", "03-04"], ["03-02", "03-04"]])
+def test_a_traded_saturday_is_valid_wherever_a_frame_begins_and_ends(symbol: str, days: list[str]) -> None:
+    """NSE traded on Saturday, 2 March 2024."""
+    frame = week().head(len(days)).assign(symbol=symbol, timestamp=pd.to_datetime([f"2024-{day}Z" for day in days]))
+    result = DataValidator(NOW).validate_bars(frame)
+    assert (result.is_valid, failed(result)) == (True, ["unlisted_session"])
+
+
 def test_a_split_applies_to_hours_from_the_sessions_opening() -> None:
     stamps = pd.date_range("2024-05-06T13:30Z", periods=7, freq="h").append(
         [pd.date_range(f"2024-05-{day:02}T13:30Z", periods=7, freq="h") for day in (7, 8, 9, 10)]

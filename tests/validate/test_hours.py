@@ -5,14 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 
 from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, Window, to_micros
 from fintrack_tasks.sessions import calendar_name, expected_bars, segments
 from fintrack_tasks.validate import Context, Hours, check_batch
+from fintrack_tasks.validate.context import Earlier
 
 NOW = datetime(2025, 1, 2, tzinfo=UTC)
 AAPL = Instrument.of("AAPL")
+HOURS = ("shifted_zone", "outside_session", "unlisted_session")
 
 
 def found(symbol: str, interval: Interval, times: list[datetime]) -> list[tuple[str, int | None]]:
@@ -141,22 +144,30 @@ def test_every_expected_bar_lies_in_a_session(symbol: str, interval: Interval) -
 
 
 def judged(
-    symbol: str, interval: Interval, rows: list[tuple[datetime, float]], *, flat: bool = False
+    symbol: str,
+    interval: Interval,
+    rows: list[tuple[datetime, float]],
+    *,
+    flat: bool = False,
+    flat_rows: tuple[int, ...] = (),
+    before: datetime | None = None,
 ) -> list[tuple[str, str, int | None]]:
     """The findings on traded bars: each has a range, and the volume that is given."""
     instrument = Instrument.of(symbol)
     closes = [100 + place / 10 for place in range(len(rows))]
+    ranges = [0 if flat or place in flat_rows else 0.5 for place in range(len(rows))]
     columns = {
         "timestamp": [to_micros(at) for at, _ in rows],
         "open": [f"{close}" for close in closes],
-        "high": [f"{close + (0 if flat else 0.5)}" for close in closes],
-        "low": [f"{close - (0 if flat else 0.5)}" for close in closes],
+        "high": [f"{close + half}" for close, half in zip(closes, ranges, strict=True)],
+        "low": [f"{close - half}" for close, half in zip(closes, ranges, strict=True)],
         "close": [f"{close}" for close in closes],
         "volume": [f"{volume}" for _, volume in rows],
     }
     batch = Batch(Kind.BARS, symbol, "x", columns, interval=interval)
     hours = Hours.of(calendar_name(instrument))
-    found_ = check_batch(batch, NOW, context=Context(instrument.asset_class, hours))
+    earlier = Earlier(np.array([to_micros(before)]), *np.full((5, 1), 100.0)) if before else None
+    found_ = check_batch(batch, NOW, context=Context(instrument.asset_class, hours, earlier))
     return [(one.rule, one.severity, one.row) for one in found_]
 
 
@@ -171,6 +182,70 @@ def test_a_traded_day_that_the_calendar_closes_is_kept_and_flagged(newest: bool)
     rows = volumes(times, *(5e6 + place for place in range(len(times))))
     assert judged("RELIANCE.NS", Interval.D1, rows) == [("unlisted_session", "flag", 2)]
     assert judged("RELIANCE.NS", Interval.D1, rows, flat=True) == [("outside_session", "reject", 2)]
+
+
+@pytest.mark.parametrize("symbol", ["RELIANCE.NS", "^NSEI"])
+@pytest.mark.parametrize(
+    ("times", "before", "row"),
+    [
+        (("2024-03-02", "2024-03-04", "2024-03-05"), None, 0),  # it begins with the Saturday, and nothing is known
+        (("2024-03-02", "2024-03-04", "2024-03-05"), "2024-03-01", 0),
+        (("2024-03-02", "2024-03-04", "2024-03-05"), "2023-11-30", 0),  # what lies between was not asked for yet
+        (("2024-03-02",), None, 0),
+        (("2024-03-02",), "2024-03-01", 0),
+        (("2024-03-01", "2024-03-02"), None, 1),
+    ],
+)
+@pytest.mark.parametrize(
+    ("interval", "clocks"),
+    [
+        (Interval.D1, (None,)),
+        (Interval.H1, ("09:15", "11:15")),
+        (Interval.M15, ("09:15", "09:30", "11:30", "11:45")),
+    ],
+)
+def test_a_traded_saturday_is_kept_wherever_a_batch_begins_and_ends(
+    symbol: str,
+    times: tuple[str, ...],
+    before: str | None,
+    row: int,
+    interval: Interval,
+    clocks: tuple[str | None, ...],
+) -> None:
+    """NSE traded on Saturday, 2 March 2024, in two parts, from 09:15 and from 11:30."""
+    bars = [bar for day in times for bar in stamped(day, clocks)]
+    last = stamped(before, clocks)[-1] if before else None
+    flagged = range(row * len(clocks), (row + 1) * len(clocks))
+    rows = volumes(bars, *(5e6 + place for place in range(len(bars))))
+    found = [one for one in judged(symbol, interval, rows, before=last) if one[0] in HOURS]
+    assert found == [("unlisted_session", "flag", each) for each in flagged]
+
+
+def stamped(day: str, clocks: tuple[str | None, ...]) -> list[datetime]:
+    """The day itself, or its clocks in Bombay."""
+    return [at for clock in clocks for at in (local("Asia/Kolkata", f"{day}T{clock}") if clock else days(day))]
+
+
+@pytest.mark.parametrize(
+    ("times", "before"),
+    [
+        (("2024-07-06", "2024-07-08"), "2024-07-03"),  # Friday's bar under Saturday's date: Friday is missing
+        (("2024-07-06",), "2024-07-03"),
+        (("2024-07-06", "2024-07-09"), None),  # Monday's
+    ],
+)
+def test_a_batch_that_begins_under_a_wrong_date_proves_no_session(times: tuple[str, ...], before: str | None) -> None:
+    rows = volumes(days(*times), *range(7, 7 + len(times)))
+    found = judged("AAPL", Interval.D1, rows, before=days(before)[0] if before else None)
+    assert [one for one in found if one[0] in HOURS] == [("outside_session", "reject", 0)]
+
+
+def test_a_quarter_of_an_hour_of_one_price_belongs_to_a_traded_evening() -> None:
+    """Of three bars of Muhurat trading the one in the middle has one price and the volume of the one before."""
+    zone = "Asia/Kolkata"
+    times = local(zone, "2024-10-31T15:15", "2024-11-01T18:00", "2024-11-01T18:15", "2024-11-01T18:30")
+    found = judged("RELIANCE.NS", Interval.M15, volumes(times, 4, 5, 5, 6), flat_rows=(2,))
+    assert found == [("unlisted_session", "flag", row) for row in (1, 2, 3)]
 
 
 def test_the_evening_of_muhurat_trading_is_kept_and_flagged() -> None:
