@@ -58,6 +58,8 @@ _LOCAL_HISTORY: Final = {"fintrack_history_start": "2010-01-01", "fintrack_histo
 
 _ADDRESSES: Final = ("DB_HOST", "DB_PORT", "REDIS_URL", "REDIS_URL_FILE", "KAFKA_BOOTSTRAP_SERVERS")
 """What says where the servers are."""
+_NEVER_EMPTY: Final = ("REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
+"""Where a secret or a variable that somebody forgot would send all work to this machine in silence."""
 _OF_SERVERS: Final = re.compile(r"(?:DB|REDIS|KAFKA)_(?!POOL_SIZE|TOPIC_|BATCH_)[A-Z_]+")
 """Addresses, and what says nothing without one: logins, databases, certificates."""
 _STACK_MARK: Final = "FINTRACK_STACK"
@@ -269,12 +271,16 @@ class Settings(BaseModel):
     def from_mapping(cls, values: Mapping[str, str]) -> Self:
         """Settings from variables by name; a pure function of its argument but for ``NAME_FILE`` files.
 
+        An empty value is none, as compose files give them; but an address that came out empty is told.
+
         :raises ConfigurationError: names the variable that is wrong; never shows a secret's value.
         """
         fields: dict[str, Any] = {
             name.lower(): value
             for name, value in values.items()
-            if name.lower() in cls.model_fields and not is_injected_port(name, value)
+            if (value or name in _NEVER_EMPTY)
+            and name.lower() in cls.model_fields
+            and not is_injected_port(name, value)
         }
         for name in SECRET_NAMES:
             if path := values.get(f"{name}_FILE"):
@@ -491,8 +497,10 @@ def _for_this_machine(
     """
     elsewhere = any(dotenv.get(name) for name in _ADDRESSES)
     if not process.get(_STACK_MARK) and (elsewhere or "DB_HOST" not in stack):
-        return dict(dotenv)
-    return {name: value for name, value in dotenv.items() if not _OF_SERVERS.fullmatch(name)}
+        # An empty login belongs to those servers: it hides the stack's. Any other empty line chooses nothing.
+        login = {name for name in dotenv if _OF_SERVERS.fullmatch(name) and name not in _NEVER_EMPTY}
+        return {name: value for name, value in dotenv.items() if value or name in login}
+    return {name: value for name, value in dotenv.items() if value and not _OF_SERVERS.fullmatch(name)}
 
 
 def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:

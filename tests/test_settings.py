@@ -402,6 +402,39 @@ def test_an_address_in_dotenv_takes_its_login_with_it(tmp_path: Path) -> None:
     assert (found["DB_HOST"], found["DB_PASSWORD"]) == ("db.example.org", "theirs")
 
 
+def test_an_empty_line_of_dotenv_chooses_nothing(tmp_path: Path) -> None:
+    """So a copy of the example, filled in here and there, leaves the running stack and every default as they are."""
+    (tmp_path / ".fintrack").mkdir()
+    market = "FINTRACK_SANDBOX_URL='http://127.0.0.1:41234'\nFLOWER_BASIC_AUTH='user:made'\n"
+    (tmp_path / ".fintrack" / "stack.env").write_text(STACK + market, encoding="utf-8")
+    lines = "".join(f"{name.upper()}=\n" for name in Settings.model_fields)
+    (tmp_path / ".env").write_text(lines, encoding="utf-8")
+    found = load_settings({}, tmp_path)
+    assert (found.db_host, found.db_port, found.db_password.get_secret_value()) == ("127.0.0.1", 5433, "local")
+    assert found.simulated
+    assert found.flower_basic_auth.get_secret_value() == "user:made"
+    assert (found.log_level, found.flower_address, found.flower_port) == ("INFO", "127.0.0.1", 5555)
+    assert found.fintrack_home == Path(".fintrack")
+
+
+def test_an_empty_login_beside_an_address_in_dotenv_is_that_servers_and_not_the_stacks(tmp_path: Path) -> None:
+    found = beside_a_stack(
+        tmp_path, "DB_HOST=db.example.org\nDB_PORT=\nDB_USER=\nDB_PASSWORD=\nREDIS_URL=\nLOG_LEVEL=\n"
+    )
+    settings = Settings.from_mapping(found)
+    assert (settings.db_host, settings.db_port, settings.db_user) == ("db.example.org", 5432, "admin")
+    assert settings.db_password.get_secret_value() == ""
+    assert "LOG_FILE" not in found
+
+
+NEVER_EMPTY = ("REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
+
+
+@pytest.mark.parametrize("name", sorted({name.upper() for name in Settings.model_fields} - set(NEVER_EMPTY)))
+def test_an_empty_variable_counts_as_none(name: str) -> None:
+    assert Settings.from_mapping({name: ""}) == Settings()
+
+
 def test_without_a_running_stack_the_login_of_dotenv_holds(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("DB_PASSWORD=theirs\n", encoding="utf-8")
     assert environment({}, tmp_path)["DB_PASSWORD"] == "theirs"

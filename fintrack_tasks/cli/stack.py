@@ -69,7 +69,7 @@ def up(
         prices = "simulated prices of the local market" if stack.mode is Mode.SIMULATED else "real prices"
         said = f"running, {prices}; Flower: {flower}; stop it with: fintrack down"
         console.print(said, markup=False, soft_wrap=True)
-        console.print(f"user and password for Flower: {_login_place()}", markup=False, soft_wrap=True)
+        console.print(f"user and password for Flower: {_login_place(stack)}", markup=False, soft_wrap=True)
         if detach:
             if restart:
                 stack.spawn(supervise.NAME, supervise.command(stack.home), {**os.environ, **environment})
@@ -217,11 +217,10 @@ def _start_schedule(stack: Stack, environment: Mapping[str, str]) -> str:
     return f"http://{settings.flower_address}:{port}"
 
 
-def _login_place() -> str:
-    """Where the operator finds what Flower asks for; the words themselves stay out of terminals and logs."""
-    settings = load_settings()
-    file, login = flower_login.login_file(settings.fintrack_home), settings.flower_basic_auth.get_secret_value()
-    made = file.exists() and login == flower_login.generated(settings.fintrack_home)
+def _login_place(stack: Stack) -> str:
+    """Where the operator finds what the Flower that runs asks for; the words themselves stay out of terminals."""
+    file, given = flower_login.login_file(stack.home), stack.environment().get("FLOWER_BASIC_AUTH")
+    made = file.exists() and given == flower_login.generated(stack.home)
     return str(file) if made else "as FLOWER_BASIC_AUTH has it"
 
 

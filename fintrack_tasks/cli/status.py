@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -47,12 +47,17 @@ def status(
 
 
 def _told(stack: Stack) -> dict[str, Any]:
+    known = {one.process.pid for one in stack.servers().values()} | {one.pid for one in stack.processes()}
+    asked = stack.health()
     servers = [
-        {**_process(name, one.process.pid, running=health.running), "address": health.address, "detail": health.detail}
+        {
+            **_process(name, one.process.pid, known, running=asked[name].running),
+            "address": asked[name].address,
+            "detail": asked[name].detail,
+        }
         for name, one in stack.servers().items()
-        if (health := stack.health()[name])
     ]
-    processes = [_process(one.name, one.pid, running=one.running) for one in stack.processes()]
+    processes = [_process(one.name, one.pid, known, running=one.running) for one in stack.processes()]
     parts = [*servers, *processes]
     begun = [part["since"] for part in parts if part["since"]]
     return {
@@ -71,17 +76,26 @@ def _told(stack: Stack) -> dict[str, Any]:
     }
 
 
-def _process(name: str, pid: int, *, running: bool) -> dict[str, Any]:
-    """A process with its children; memory that they share is counted once for each of them."""
+def _process(name: str, pid: int, parts: Collection[int], *, running: bool) -> dict[str, Any]:
+    """A process with its children; memory that they share is counted once for each of them.
+
+    :param parts: the processes that have rows of their own: the supervisor is the parent of what it started again.
+    """
     found: dict[str, Any] = {"name": name, "pid": pid, "running": running, "since": None, "memory_mb": None}
     if running:
         try:
             own = psutil.Process(pid)
             found["since"] = datetime.fromtimestamp(own.create_time(), tz=UTC).replace(microsecond=0)
-            found["memory_mb"] = sum(one.memory_info().rss for one in [own, *own.children(recursive=True)]) >> 20
+            found["memory_mb"] = sum(one.memory_info().rss for one in _family(own, parts)) >> 20
         except psutil.Error:
             pass  # it ended in this very moment
     return found
+
+
+def _family(own: psutil.Process, parts: Collection[int]) -> list[psutil.Process]:
+    """A process, its children and theirs, without those that are parts themselves and what these started."""
+    children = [child for child in own.children() if child.pid not in parts]
+    return [own, *(one for child in children for one in _family(child, parts))]
 
 
 def _ticks(settings: Settings) -> list[dict[str, Any]]:

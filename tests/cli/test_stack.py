@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fintrack_tasks.cli.stack import market_variables, over
+from fintrack_tasks import flower_login
+from fintrack_tasks.cli.stack import _login_place, market_variables, over
 from fintrack_tasks.domain import Mode
 from fintrack_tasks.embedded import Stack
 from fintrack_tasks.embedded.process import ProcessState, kill, launch
@@ -149,3 +150,15 @@ def written(stack: Stack) -> Mapping[str, str]:
     """``stack.env`` as the stack writes it."""
     stack.add_environment({})
     return stack.environment()
+
+
+def test_where_flowers_login_is_kept_is_told_by_what_it_was_started_with(
+    tmp_path: Path, alive: Callable[[str], ProcessState], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = folder_in("simulated running", tmp_path / "home", alive)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("FLOWER_BASIC_AUTH=\n", encoding="utf-8")  # as in a copy of the example
+    stack.add_environment({"FLOWER_BASIC_AUTH": flower_login.generated(stack.home)})
+    assert _login_place(stack) == str(stack.home / "flower.login")
+    stack.add_environment({"FLOWER_BASIC_AUTH": "someone:chosen"})
+    assert _login_place(stack) == "as FLOWER_BASIC_AUTH has it"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,29 @@ def test_a_process_that_has_ended_is_told_and_is_no_success(tmp_path: Path) -> N
     assert shown.returncode == 4
     assert {one["name"]: one["running"] for one in told["processes"]} == {"etl1": True, "ops": False}
     assert "has ended" in shown.stdout
+
+
+def test_the_memory_of_a_part_is_counted_once_whoever_started_it(tmp_path: Path) -> None:
+    """The supervisor is the parent of what it started again."""
+    large = "import time; kept = bytearray(b'x' * 200_000_000); time.sleep(60)"
+    parent = (
+        "import sys, time; from pathlib import Path; from fintrack_tasks.embedded import Stack;"
+        f" Stack(Path({str(tmp_path)!r})).spawn('etl1', [sys.executable, '-c', {large!r}], env={{}}); time.sleep(60)"
+    )
+    stack = Stack(tmp_path)
+    try:
+        stack.spawn("supervisor", [sys.executable, "-c", parent], env=dict(os.environ))
+        until = datetime.now(tz=UTC) + timedelta(seconds=30)
+        while True:
+            told = json.loads(fintrack(tmp_path, "status", "--json", check=False).stdout.splitlines()[-1])
+            memory = {one["name"]: one["memory_mb"] for one in told["processes"]}
+            if (memory.get("etl1") or 0) >= 190:
+                break
+            assert datetime.now(tz=UTC) < until, memory
+    finally:
+        stack.stop()
+    assert memory["supervisor"] < 150
+    assert told["memory_mb"] == sum(memory.values())
 
 
 @pytest.mark.parametrize(
