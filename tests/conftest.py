@@ -19,7 +19,7 @@ from typing import IO, NoReturn
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from fintrack_tasks.embedded import Stack
+from fintrack_tasks.embedded import Stack, postgres
 from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.observability import masking
 
@@ -71,7 +71,10 @@ def stack(pytestconfig: pytest.Config) -> dict[str, str]:
     fcntl.flock(in_use, fcntl.LOCK_SH)
     pytestconfig.stash[_in_use] = in_use
     try:
-        return Stack(SHARED_HOME).start()
+        with pytest.MonkeyPatch.context() as here:
+            # Killed servers lose nothing of what the system holds; only a power cut would, and no test makes one.
+            here.setitem(postgres._SETTINGS, "fsync", "off")
+            return Stack(SHARED_HOME).start()
     except ConfigurationError as error:
         missing_service(str(error))
 
