@@ -83,7 +83,9 @@ def test_stop_of_what_never_ran_does_nothing(home: Path) -> None:
     assert not (home / "absent").exists()
 
 
-@pytest.mark.parametrize("victims", [("postgres",), ("valkey",), ("kafka",), SERVERS])
+@pytest.mark.parametrize(
+    "victims", [SERVERS, *(pytest.param((name,), marks=pytest.mark.chaos, id=name) for name in SERVERS)]
+)
 def test_a_killed_server_is_started_again_over_its_data(
     home: Path, clients: type, kept: object, victims: tuple[str, ...]
 ) -> None:
@@ -110,7 +112,11 @@ def test_a_killed_server_is_started_again_over_its_data(
 
 @pytest.mark.parametrize(
     "garbage",
-    [b"", b"{", b"[]", b"\xff\xfe\x00", b'{"servers": {"postgres": 3}, "processes": [], "extra_environment": {}}'],
+    [
+        b"",
+        b'{"servers": {"postgres": 3}, "processes": [], "extra_environment": {}}',
+        *(pytest.param(each, marks=pytest.mark.chaos) for each in (b"{", b"[]", b"\xff\xfe\x00")),
+    ],
 )
 def test_a_state_file_of_garbage_does_not_double_the_servers(
     home: Path, clients: type, kept: object, garbage: bytes
@@ -188,7 +194,7 @@ def test_a_half_written_data_folder_is_set_aside_and_said(home: Path, clients: t
     assert not (home / ".postgres.new-killed").exists()
 
 
-@pytest.mark.parametrize("seconds", [0.15, 0.25, 0.35, 0.5])
+@pytest.mark.parametrize("seconds", [0.25, *(pytest.param(s, marks=pytest.mark.chaos) for s in (0.15, 0.35, 0.5))])
 def test_a_first_start_that_was_killed_is_finished_by_the_next(
     home: Path, clients: type, living: Callable[[Path], dict[int, str]], seconds: float
 ) -> None:
