@@ -39,6 +39,7 @@ __all__ = [
     "launch",
     "listens",
     "marked",
+    "said",
     "tail",
     "terminate",
 ]
@@ -178,6 +179,19 @@ def tail(log: str | Path) -> str:
     except FileNotFoundError:
         return ""
     return gist(text.rpartition(_BEGIN)[2])
+
+
+def said(log: str | Path, since: int, most: int) -> list[str]:
+    """The latest process' last lines that are not blank, of what was written after ``since``, up to ``most`` bytes."""
+    try:
+        with Path(log).open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            begin = since if since <= end else 0  # it was cut where it stands meanwhile
+            file.seek(max(begin, end - most))
+            text = file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return []
+    return [line for line in text.rpartition(_BEGIN)[2].splitlines() if line.strip()]
 
 
 def gist(output: str) -> str:

@@ -235,11 +235,14 @@ class Stack:
         replace(state, processes=(*others, started)).write(self._state_file)
         return started
 
+    def parts(self) -> list[ProcessState]:
+        """The processes of the servers, and what :meth:`spawn` started, the ended ones among them."""
+        state = StackState.read(self._state_file)
+        return [*(server.process for server in state.servers.values()), *state.processes]
+
     def ended(self) -> dict[str, ProcessState]:
         """The servers and processes that belong to the stack and ended by themselves, by name; servers first."""
-        state = StackState.read(self._state_file)
-        servers = {name: server.process for name, server in state.servers.items()}
-        return {n: p for n, p in {**servers, **{p.name: p for p in state.processes}}.items() if not p.running}
+        return {one.name: one for one in self.parts() if not one.running}
 
     def start_again(self, name: str, env: Mapping[str, str]) -> ProcessState | None:
         """Start a process that ended as it was started before; ``None`` where there is nothing to start.

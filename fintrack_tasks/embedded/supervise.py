@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import time
 from collections import deque
@@ -22,6 +21,7 @@ from typing import Any, Final
 import psutil
 
 from fintrack_tasks.embedded import process
+from fintrack_tasks.embedded.last_words import last_words, written
 from fintrack_tasks.embedded.logs import bound
 from fintrack_tasks.embedded.process import ProcessState
 from fintrack_tasks.embedded.stack import Stack
@@ -45,8 +45,8 @@ _MOST_KEPT: Final = 200
 _LOOP: Final = 3
 """So many starts of one process within five minutes are told as trouble."""
 _LOOP_SECONDS: Final = 300.0
-_COMPLAINT: Final = re.compile(r"(?i)\b(critical|fatal|panic|unrecoverable|[a-z.]*error|exception)\b")
-_SHOWN: Final = 200
+_LAST_SECONDS: Final = 5.0
+"""What a process wrote so long before its end was seen may say why it ended; older lines are of what it got over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +96,6 @@ def troubles(stack: Stack, now: datetime) -> list[str]:
     ]
 
 
-def last_words(ended: ProcessState) -> str:
-    """Why a process ended, as far as anybody knows: its status, and the last complaint of its log."""
-    status = process.exit_status(ended.pid)
-    how = "" if status is None else f"killed by signal {-status}" if status < 0 else f"exit code {status}"
-    lines = [line.strip() for line in process.tail(ended.log).split(" | ")]
-    said = next((line for line in reversed(lines) if _COMPLAINT.search(line)), "")[:_SHOWN]
-    return ", ".join(filter(None, (how, said))) or "without a word, as a killed process ends"
-
-
 class Supervisor:
     """Starts again what ended.
 
@@ -128,6 +119,7 @@ class Supervisor:
         self._environments: dict[str, dict[str, str]] = {}
         self._starts: dict[str, deque[float]] = {}
         self._due: dict[str, float] = {}
+        self._written: dict[int, deque[tuple[float, int]]] = {}
 
     def look(self, now: datetime) -> None:
         """Start what ended and is due, and keep the logs in bounds. Never raises: the next look may find room.
@@ -142,6 +134,7 @@ class Supervisor:
 
     def _look(self, now: datetime) -> None:
         self._remember_environments()
+        self._remember_logs()
         try:
             with locked(self._stack.home, patience=0.0):
                 ended = self._stack.ended()
@@ -168,7 +161,7 @@ class Supervisor:
         return min(_FIRST_PAUSE * _GROWTH ** (len(starts) - 1), _LONGEST_PAUSE) if starts else 0.0
 
     def _start(self, name: str, ended: ProcessState, now: datetime) -> None:
-        reason = last_words(ended)
+        reason = last_words(ended, self._since(ended))
         self._starts[name].append(self._clock())
         del self._due[name]
         try:
@@ -183,6 +176,22 @@ class Supervisor:
 
     def _environment(self, name: str) -> Mapping[str, str]:
         return self._environments.get(name) or {**os.environ, **self._stack.environment()}
+
+    def _remember_logs(self) -> None:
+        """Note how far each log reached while its process ran, for the last seconds."""
+        now, kept = self._clock(), self._written
+        self._written = {}
+        for one in self._stack.parts():
+            known = kept.get(one.pid, deque())
+            if one.running:
+                known.append((now, written(one)))
+                while len(known) > 1 and known[1][0] <= now - _LAST_SECONDS:
+                    known.popleft()
+            self._written[one.pid] = known
+
+    def _since(self, ended: ProcessState) -> int:
+        known = self._written.get(ended.pid)
+        return known[0][1] if known else 0
 
     def _remember_environments(self) -> None:
         """Note with which environment each process runs: it may hold keys, which are written to no file."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -65,6 +66,29 @@ def test_a_process_that_ended_is_started_as_it_was_with_the_environment_that_it_
     assert "of-its-own" not in "".join(p.read_text() for p in stack.home.glob("*.json"))
     [told] = supervise.restarts(stack)
     assert (told.name, told.count, told.last, told.reason) == ("worker", 1, NOW, "killed by signal 9")
+
+
+def test_an_error_of_long_before_is_not_the_reason_of_an_end(stack: Stack, tmp_path: Path) -> None:
+    """Nobody here knows how it ended, as with what ``up --detach`` started and left."""
+    program = "import time; print('ValueError: of one request, answered', flush=True); time.sleep(120)"
+    script = (
+        "import sys; from pathlib import Path; from fintrack_tasks.embedded import Stack;"
+        f" Stack(Path({str(stack.home)!r})).spawn('flower', [sys.executable, '-c', {program!r}], {{}})"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+    [flower] = stack.processes()
+    until = time.monotonic() + 10
+    while "ValueError" not in Path(flower.log).read_text() and time.monotonic() < until:
+        time.sleep(0.02)
+    clock = Clock()
+    supervisor = Supervisor(stack, lambda _: None, clock)
+    for _ in range(8):
+        supervisor.look(NOW)
+        clock.now += 1.0
+    end(flower)
+    supervisor.look(NOW)
+    [told] = supervise.restarts(stack)
+    assert (told.name, told.reason) == ("flower", "without a word, as a killed process ends")
 
 
 def test_the_pauses_grow_to_half_a_minute_and_a_loop_is_told(stack: Stack) -> None:
