@@ -198,9 +198,11 @@ def _key_set_aside(taken: Pass, error: ProviderError, *, database: Database, set
     detail = f"{error.reason}: set aside for a day, or until it is changed"
     log.error(rule, provider=taken.facts.name, key_name=taken.ticket.key, reason=error.reason)
     topic, event_id = settings.kafka_topic_notifications, uuid7(now.timestamp())
+    simulated = mode.is_simulated(database)
+    event = messages.alert_raised(rule, subject, detail, topic, now, event_id, simulated=simulated)
     with database.connection() as conn, conn.transaction():
         alerts.add(conn, rule, "error", subject, detail, now)
-        outbox.add(conn, messages.alert_raised(rule, subject, detail, topic, now, event_id), now)
+        outbox.add(conn, event, now)
 
 
 def _after(
@@ -355,7 +357,9 @@ def fail(
     provider: str | None = None,
 ) -> Ended:
     """End an item as failed: dead letter and notification in one transaction."""
-    event = messages.item_failed(item, reason, detail, settings.kafka_topic_notifications, now, uuid7(now.timestamp()))
+    topic, event_id = settings.kafka_topic_notifications, uuid7(now.timestamp())
+    simulated = mode.is_simulated(database)
+    event = messages.item_failed(item, reason, detail, topic, now, event_id, simulated=simulated)
     with database.connection() as conn:
         ledger.finish(conn, item, ItemState.FAILED, reason, detail, provider, now, event)
     return Ended(ItemState.FAILED, reason)

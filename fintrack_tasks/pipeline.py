@@ -206,6 +206,7 @@ def publish(*, database: Database, producer: Producer, settings: Settings, now: 
     One drain works at a time in the whole fleet, so that events of one symbol keep their order: ``None`` while another
     one does.
     """
+    simulated = mode.is_simulated(database)
     with database.connection() as conn, outbox.exclusive(conn) as held:
         if not held:
             return None
@@ -225,6 +226,7 @@ def publish(*, database: Database, producer: Producer, settings: Settings, now: 
                     topic=settings.kafka_topic_notifications,
                     now=now,
                     event_id=uuid7(now.timestamp()),
+                    simulated=simulated,
                 )
                 outbox.add(conn, event, now)
         return relay.drain(

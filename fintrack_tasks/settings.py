@@ -65,6 +65,10 @@ _OF_SERVERS: Final = re.compile(r"(?:DB|REDIS|KAFKA)_(?!POOL_SIZE|TOPIC_|BATCH_)
 _STACK_MARK: Final = "FINTRACK_STACK"
 """What each process of a local stack has in its environment; see :mod:`fintrack_tasks.embedded.process`."""
 
+_OF_OPERATORS: Final = re.compile(r"[A-Z][A-Z0-9_]*_QUOTA|FINTRACK_HISTORY_(?:START|END)")
+"""No stack says these; ``stack.env`` of an earlier version may, which had the local market's quotas beside the real
+providers' addresses."""
+
 _PROVIDER_URL = re.compile(r"([A-Z][A-Z0-9_]*)_BASE_URL")
 _PROVIDER_QUOTA = re.compile(r"([A-Z][A-Z0-9_]*)_QUOTA")
 _ROUTE = re.compile(r"FINTRACK_ROUTE_([A-Z]+(?:_[A-Z]+)?)")
@@ -449,10 +453,12 @@ def _simulated(market: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """What the local market brings with it. No provider is left at an address off this machine: its own quota would be
     replaced by the market's there."""
     own = {name: url for name, url in fields["provider_base_urls"].items() if on_this_machine(url)}
+    asked = {name: f"{market}/{name}" for name in PLAYED} | own
+    there = [name for name in PLAYED if asked[name].startswith(f"{market}/")]  # another address may lead anywhere
     history = {name: fields.get(name) or value for name, value in _LOCAL_HISTORY.items()}
     return {
-        "provider_base_urls": {name: f"{market}/{name}" for name in PLAYED} | own,
-        "provider_quotas": dict.fromkeys(PLAYED, _LOCAL_QUOTA) | fields["provider_quotas"],
+        "provider_base_urls": asked,
+        "provider_quotas": dict.fromkeys(there, _LOCAL_QUOTA) | fields["provider_quotas"],
         **history,
     }
 
@@ -467,7 +473,7 @@ def environment(environ: Mapping[str, str] | None = None, folder: Path | None = 
     folder = folder or Path.cwd()
     dotenv = _dotenv(folder / ".env")
     home = Path(process.get("FINTRACK_HOME") or dotenv.get("FINTRACK_HOME") or folder / ".fintrack")
-    stack = _dotenv(home / "stack.env")
+    stack = {name: value for name, value in _dotenv(home / "stack.env").items() if not _OF_OPERATORS.fullmatch(name)}
     return _over(_over(stack, _for_this_machine(dotenv, stack, process)), process)
 
 

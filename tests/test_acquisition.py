@@ -445,7 +445,7 @@ def test_a_refused_key_is_set_aside_with_one_alert_that_names_it_and_gives_nothi
     [standing] = fetching.gate.standing(providers.provider("finnhub").facts)
     assert (rule, severity, subject) == ("key_set_aside", "error", f"finnhub {standing.key}")
     assert standing.rejected_until is not None
-    assert [(event["rule"], event["subject"]) for event in told] == [(rule, subject)]
+    assert [(event["rule"], event["subject"], event.get("simulated")) for event in told] == [(rule, subject, True)]
     assert [(line["event"], line["key_name"]) for line in logs] == [("key_set_aside", standing.key)]
     everything = repr((rows, told, logs, detail, [fetching.row(item) for item in items]))
     assert KEYS["API_KEY_FINNHUB"] not in everything

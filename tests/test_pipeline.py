@@ -348,6 +348,8 @@ def test_publish_closes_the_run_and_brings_every_event_to_kafka_once(
         assert sent == expected
     producer.close()
     assert outbox.lag(conn) == 0
+    simulated = "SELECT count(*) FROM fintrack.outbox WHERE (value::jsonb->>'simulated')::boolean"
+    assert conn.execute(simulated).fetchone() == (4,), "every event of the local market's prices says what they are"
     bootstrap = stack["KAFKA_BOOTSTRAP_SERVERS"]
     loaded = [e for e in read_all(bootstrap, "market-data") if e["run_id"] == str(run)]
     assert sorted(e["symbol"] for e in loaded) == ["AAPL", "MSFT"]

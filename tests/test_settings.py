@@ -346,6 +346,24 @@ def test_an_operators_own_quota_history_and_loopback_address_hold_under_the_loca
     assert settings.provider_base_urls["ecb"] == "http://127.0.0.1:9/x"
 
 
+def test_an_address_of_this_machine_that_is_not_the_markets_keeps_the_providers_own_quota() -> None:
+    """It may be a proxy that leads to the real one."""
+    given = {"FINTRACK_SANDBOX_URL": MARKET, "COINBASE_BASE_URL": "http://127.0.0.1:3128"}
+    settings = Settings.from_mapping(given)
+    assert "coinbase" not in settings.provider_quotas
+    assert settings.provider_quotas["yahoo_finance"] == "200/s"
+
+
+def test_quotas_and_history_that_an_earlier_version_left_in_stack_env_do_not_count(tmp_path: Path) -> None:
+    """It left them there beside the real providers' addresses: a client would have asked Yahoo 200 times a second."""
+    left = "YAHOO_FINANCE_QUOTA='200/s'\nFINTRACK_HISTORY_END='2019-01-01'\nFINTRACK_HISTORY_START='2010-01-01'\n"
+    (tmp_path / "stack.env").write_text(left + "KAFKA_BATCH_MESSAGES='1'\n")
+    settings = load_settings({"FINTRACK_HOME": str(tmp_path)}, tmp_path)
+    assert settings.provider_quotas == {}
+    assert (settings.fintrack_history_start, settings.fintrack_history_end) == ("2020-01-01", "")
+    assert settings.kafka_batch_messages == 1
+
+
 @pytest.mark.parametrize(
     "url",
     [

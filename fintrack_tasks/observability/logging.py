@@ -39,6 +39,8 @@ def configure_logging(settings: Settings) -> None:
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
     ]
+    if settings.simulated:
+        shared.append(_simulated)
 
     def mask(_: Any, __: str, event: EventDict) -> EventDict:
         # Names that structlog itself uses begin with an underscore; they are removed before rendering.
@@ -76,6 +78,12 @@ def configure_logging(settings: Settings) -> None:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     for name in ("celery.worker.strategy", "celery.app.trace"):  # our own tasks say what became of each item
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def _simulated(_: Any, __: str, event: EventDict) -> EventDict:
+    """A line of a process that works on the local market's prices, wherever lines are collected, says so."""
+    event["simulated"] = True
+    return event
 
 
 def _on_one_line(_: Any, __: str, event: EventDict) -> EventDict:

@@ -13,9 +13,10 @@ Every event carries ``event_id`` (a UUIDv7, also the header ``event_id``: drop w
 - ``alert.raised`` on the notifications topic, key = rule: ``rule``, ``subject``, ``detail``.
 - ``run.finished`` on the notifications topic, key = job: ``run_id``, ``job``, ``state``, ``counts`` (name to number).
 
-The headers of a message repeat ``event_id`` and ``type`` beside ``content-type: application/json``, so that a consumer
-can choose without parsing. New fields may come under the same ``schema``; it changes when one goes or means another
-thing.
+Where the prices are the local market's, every event also has ``simulated``, which is true; of real ones nothing says
+it. The headers of a message repeat ``event_id`` and ``type`` beside ``content-type: application/json``, so that a
+consumer can choose without parsing. New fields may come under the same ``schema``; it changes when one goes or means
+another thing.
 """
 
 from __future__ import annotations
@@ -37,9 +38,18 @@ _TYPES: Final = {Kind.QUOTE: "quote.loaded", Kind.BARS: "bars.loaded", Kind.INDE
 
 
 def _event(
-    kind: str, topic: str, key: str, now: datetime, event_id: UUID, run_id: UUID | None, fields: Mapping[str, Any]
+    kind: str,
+    topic: str,
+    key: str,
+    now: datetime,
+    event_id: UUID,
+    run_id: UUID | None,
+    fields: Mapping[str, Any],
+    *,
+    simulated: bool,
 ) -> Event:
     head = {"event_id": str(event_id), "type": kind, "schema": SCHEMA, "occurred_at": _iso(now)}
+    head |= {"simulated": True} if simulated else {}
     return Event(event_id, topic, key, orjson.dumps({**head, **fields}).decode(), run_id)
 
 
@@ -61,34 +71,47 @@ def _of_item(item: Item) -> dict[str, Any]:
 def item_loaded(
     item: Item, batch: Batch, topic: str, now: datetime, event_id: UUID, *, simulated: bool = False
 ) -> Event:
-    """What was loaded for an item, with its rows; ``simulated`` is there, and true, where the prices are."""
+    """What was loaded for an item, with its rows."""
     columns = {name: list(values) for name, values in batch.columns.items()}
     columns["timestamp"] = [_iso(from_micros(stamp)) for stamp in columns["timestamp"]]
     fields = {**_of_item(item), "source": batch.source, "currency": batch.currency, "rows": len(batch), "data": columns}
-    fields |= {"simulated": True} if simulated else {}
-    return _event(_TYPES[item.kind], topic, item.instrument.symbol, now, event_id, item.run_id, fields)
+    symbol = item.instrument.symbol
+    return _event(_TYPES[item.kind], topic, symbol, now, event_id, item.run_id, fields, simulated=simulated)
 
 
-def item_failed(item: Item, reason: str, detail: str, topic: str, now: datetime, event_id: UUID) -> Event:
+def item_failed(
+    item: Item, reason: str, detail: str, topic: str, now: datetime, event_id: UUID, *, simulated: bool = False
+) -> Event:
     """Why an item ended without rows."""
     # A provider's JSON may hold half of a surrogate pair as an escape; UTF-8 cannot.
     text = detail[:2000].encode("utf-8", "replace").decode()
     fields = {**_of_item(item), "reason": reason, "detail": text}
-    return _event("item.failed", topic, item.instrument.symbol, now, event_id, item.run_id, fields)
+    symbol = item.instrument.symbol
+    return _event("item.failed", topic, symbol, now, event_id, item.run_id, fields, simulated=simulated)
 
 
-def alert_raised(rule: str, subject: str, detail: str, topic: str, now: datetime, event_id: UUID) -> Event:
+def alert_raised(
+    rule: str, subject: str, detail: str, topic: str, now: datetime, event_id: UUID, *, simulated: bool = False
+) -> Event:
     """What a person should look at."""
     fields = {"rule": rule, "subject": subject, "detail": detail}
-    return _event("alert.raised", topic, rule, now, event_id, None, fields)
+    return _event("alert.raised", topic, rule, now, event_id, None, fields, simulated=simulated)
 
 
 def run_finished(
-    *, run_id: UUID, job: str, state: str, counts: Mapping[str, int], topic: str, now: datetime, event_id: UUID
+    *,
+    run_id: UUID,
+    job: str,
+    state: str,
+    counts: Mapping[str, int],
+    topic: str,
+    now: datetime,
+    event_id: UUID,
+    simulated: bool = False,
 ) -> Event:
     """How a run ended."""
     fields = {"run_id": str(run_id), "job": job, "state": state, "counts": dict(counts)}
-    return _event("run.finished", topic, job, now, event_id, run_id, fields)
+    return _event("run.finished", topic, job, now, event_id, run_id, fields, simulated=simulated)
 
 
 def decode(value: bytes) -> dict[str, Any]:

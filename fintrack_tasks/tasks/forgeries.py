@@ -11,7 +11,7 @@ from typing import Any, Final
 from fintrack_tasks.domain import Item, uuid7
 from fintrack_tasks.publish import messages
 from fintrack_tasks.settings import settings
-from fintrack_tasks.store import alerts, outbox
+from fintrack_tasks.store import alerts, mode, outbox
 from fintrack_tasks.tasks import misfits
 from fintrack_tasks.tasks.base import connections, utc_now
 
@@ -30,7 +30,9 @@ def tell(task: str, claimed: Item, reason: str, args: Any) -> None:
     misfits.keep(task, RULE, reason, args)
     now = utc_now()
     detail = f"{reason}; it claims to be of item {claimed.id}; nothing of it was stored"
-    event = messages.alert_raised(RULE, task, detail, settings().kafka_topic_notifications, now, uuid7(now.timestamp()))
-    with connections().database.connection() as conn, conn.transaction():
+    database, topic = connections().database, settings().kafka_topic_notifications
+    simulated = mode.is_simulated(database)
+    event = messages.alert_raised(RULE, task, detail, topic, now, uuid7(now.timestamp()), simulated=simulated)
+    with database.connection() as conn, conn.transaction():
         if alerts.add_once(conn, RULE, "error", task, detail, now, _EVERY):
             outbox.add(conn, event, now)

@@ -62,6 +62,12 @@ def _checked(job: str, named: dict[str, Any]) -> planning.Arguments:
 
 
 def _dispatch(task: JobTask, scheduled: bool, run_id: str | None, **named: Any) -> dict[str, Any]:
+    """What became of a call, for its caller, who is told where the prices are the local market's."""
+    done = _planned(task, scheduled, run_id, **named)
+    return {**done, "simulated": True} if connections().simulated else done
+
+
+def _planned(task: JobTask, scheduled: bool, run_id: str | None, **named: Any) -> dict[str, Any]:
     """Plan, record, enqueue. A tick that finds its job still running is recorded as skipped, not piled up.
 
     The run's id is the task's, unless the caller chose one: so a redelivered dispatch finds its own run.
@@ -111,7 +117,7 @@ def fetch_market_data(
     :param consensus: ask so many providers of each symbol and store the median of their prices.
     :param scheduled: a tick of the schedule: skipped while the job still runs.
     :param run_id: a UUID chosen by the caller, to follow the run in the ledger.
-    :returns: ``{"run_id": str, "items": int}``.
+    :returns: ``{"run_id": str, "items": int}``, and ``"simulated": True`` where the prices are the local market's.
     """
     return _dispatch(self, scheduled, run_id, symbols=symbols, asset_class=asset_class, consensus=consensus)
 
@@ -135,7 +141,8 @@ def fetch_historical_market_data(
     :param intervals: of ``1d``, ``1h``, ``15m``; default ``["1d"]``.
     :param refetch: ask for every bar from ``start`` on, whatever is there; what differs becomes a revision.
     :param budget: ``gap_repair`` (the default) or ``deep_backfill``, which leaves more of each quota to others.
-    :returns: ``{"run_id": str, "items": int}``; an item is one window of one instrument and interval.
+    :returns: ``{"run_id": str, "items": int}``, and ``"simulated": True`` where the prices are the local market's; an
+        item is one window of one instrument and interval.
     """
     return _dispatch(
         self,
@@ -166,7 +173,7 @@ def fetch_market_index_data(
     """Fetch the recent bars of each index and store them with their indicators.
 
     :param intervals: of ``1d``, ``1h``, ``15m``; default ``["1d"]``.
-    :returns: ``{"run_id": str, "items": int}``.
+    :returns: ``{"run_id": str, "items": int}``, and ``"simulated": True`` where the prices are the local market's.
     """
     return _dispatch(
         self, scheduled, run_id, symbols=symbols, intervals=intervals, start=start, end=end, asset_class=asset_class

@@ -6,8 +6,9 @@ import io
 import json
 import logging
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import structlog
@@ -33,9 +34,9 @@ def configured() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-def lines_of(log_format: str, write: object) -> str:
+def lines_of(log_format: str, write: object, variables: Mapping[str, str] = MappingProxyType({})) -> str:
     """What the log holds after ``write(logger)``."""
-    configure_logging(Settings.from_mapping({"LOG_FORMAT": log_format}))
+    configure_logging(Settings.from_mapping({"LOG_FORMAT": log_format, **variables}))
     stream = io.StringIO()
     [handler] = logging.getLogger().handlers
     assert isinstance(handler, logging.StreamHandler)
@@ -81,6 +82,13 @@ def test_a_traceback_keeps_its_lines_each_of_them_indented() -> None:
 def test_a_line_of_json_gives_the_text_back_as_it_was() -> None:
     written = lines_of("json", lambda log: log.warning("one\ntwo\x1b"))
     assert json.loads(written)["event"] == "one\ntwo\x1b"
+
+
+@pytest.mark.usefixtures("configured")
+@pytest.mark.parametrize("market", ["http://127.0.0.1:41234", ""])
+def test_a_line_about_simulated_prices_says_so_and_one_about_real_ones_says_nothing(market: str) -> None:
+    written = lines_of("json", lambda log: log.warning("AAPL is at 1.5"), {"FINTRACK_SANDBOX_URL": market})
+    assert json.loads(written).get("simulated", False) is bool(market)
 
 
 @pytest.mark.usefixtures("configured")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from functools import partial
 from uuid import UUID
 
 import orjson
@@ -69,14 +70,24 @@ def test_a_batch_comes_back_from_its_event_digit_for_digit(batch: Batch, event_i
     assert datetime.fromisoformat(told["occurred_at"]) == now
 
 
-def test_an_event_of_simulated_prices_says_so_and_one_of_real_ones_says_nothing() -> None:
-    batch = Batch(Kind.QUOTE, "AAPL", "finnhub", {"timestamp": [1_706_745_600_000_000], "price": ["1.5"]}, "USD")
-    told = [
-        orjson.loads(messages.item_loaded(item(Kind.QUOTE), batch, "t", NOW, EVENT_ID, simulated=simulated).value)
-        for simulated in (True, False)
-    ]
+LOADED = Batch(Kind.QUOTE, "AAPL", "finnhub", {"timestamp": [1_706_745_600_000_000], "price": ["1.5"]}, "USD")
+EVENTS = {
+    "quote.loaded": partial(messages.item_loaded, item(Kind.QUOTE), LOADED, "t", NOW, EVENT_ID),
+    "item.failed": partial(messages.item_failed, item(), "malformed", "no JSON", "t", NOW, EVENT_ID),
+    "alert.raised": partial(messages.alert_raised, "rule", "AAPL", "look", "t", NOW, EVENT_ID),
+    "run.finished": partial(
+        messages.run_finished, run_id=RUN_ID, job="j", state="finished", counts={}, topic="t", now=NOW,
+        event_id=EVENT_ID,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+def test_an_event_of_simulated_prices_says_so_and_one_of_real_ones_says_nothing(kind: str) -> None:
+    told = [messages.decode(EVENTS[kind](simulated=simulated).value.encode()) for simulated in (True, False)]
     assert told[0].pop("simulated") is True
     assert told[0] == told[1]
+    assert told[1]["type"] == kind
 
 
 def test_an_event_of_bars_has_every_field_of_its_layout() -> None:

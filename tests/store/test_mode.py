@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -13,6 +15,7 @@ from fintrack_tasks.domain import Batch, Kind, Mode, from_micros
 from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.fetch.client import HttpClient
 from fintrack_tasks.fetch.gate import Gate
+from fintrack_tasks.fetch.providers.base import HttpResponse
 from fintrack_tasks.lineage import explain
 from fintrack_tasks.pipeline import load, save_quote, transform
 from fintrack_tasks.rates import update_rates
@@ -93,13 +96,36 @@ def test_an_answer_of_the_local_market_never_gets_into_a_live_database_whatever_
     assert rows(conn) == before
 
 
-def test_an_answer_of_which_nothing_is_known_never_gets_among_simulated_ones(
-    database: Database, conn: psycopg.Connection, http: HttpClient, make_gate: Callable[..., Gate]
-) -> None:
-    admit(database, simulated=False)
-    with pytest.raises(ConfigurationError, match="holds real prices"):
-        update_rates(database=database, http=http, gate=make_gate({"ECB_QUOTA": "unlimited"}), now=NOW)
+class Nameless(HttpClient):
+    """Its answers do not say who gave them, as those of the real providers."""
+
+    def get(self, *given: Any, **named: Any) -> HttpResponse:
+        return replace(super().get(*given, **named), headers={})
+
+
+@pytest.mark.parametrize("holds", list(Mode))
+def test_rates_get_among_their_kind_alone(
+    holds: Mode, database: Database, conn: psycopg.Connection, http: HttpClient, market: Running,
+    make_gate: Callable[..., Gate],
+) -> None:  # fmt: skip
+    admit(database, simulated=holds is Mode.SIMULATED)
+    other = http if holds is Mode.LIVE else Nameless(market.provider_base_urls, timeout=20.0)
+    with pytest.raises(ConfigurationError, match=r"^DB_NAME: .* holds (real|simulated) prices"):
+        update_rates(database=database, http=other, gate=make_gate({"ECB_QUOTA": "unlimited"}), now=NOW)
     assert rows(conn)["fx_rates"] == rows(conn)["payloads"] == 0
+
+
+def test_an_answer_of_which_nothing_is_known_never_gets_among_simulated_ones(
+    database: Database, database_settings: Settings, conn: psycopg.Connection, market: Running,
+    make_gate: Callable[..., Gate],
+) -> None:  # fmt: skip
+    admit(database, simulated=True)
+    before = rows(conn)
+    _, [item] = make_run(conn, ["AAPL"], Kind.QUOTE, now=NOW)
+    with pytest.raises(ConfigurationError, match=r"holds simulated prices \(the local market's\), and these are real"):
+        fetch(item, "yahoo_finance", retries=0, database=database, now=NOW, gate=make_gate(),
+              http=Nameless(market.provider_base_urls, timeout=20.0), settings=database_settings)  # fmt: skip
+    assert rows(conn) == before
 
 
 @pytest.mark.parametrize("holds", list(Mode))

@@ -15,6 +15,7 @@ from fintrack_tasks.domain import Instrument
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, instruments, ledger
+from fintrack_tasks.store.mode import admit
 from fintrack_tasks.tasks import base, jobs
 
 
@@ -67,6 +68,15 @@ def test_a_dispatch_that_is_delivered_again_finds_its_run_and_sends_nothing(
     assert len(sent) == 2
     with database.connection() as conn:
         assert len(ledger.runs(conn, 10)) == 1
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("sent")
+def test_a_caller_is_told_that_the_prices_are_simulated(database: Database) -> None:
+    admit(database, simulated=True)
+    told = tasks.fetch_market_data(["AAPL"])
+    assert told["simulated"] is True
+    assert tasks.fetch_market_data(["AAPL"], run_id=told["run_id"])["simulated"] is True
 
 
 @pytest.mark.integration
