@@ -13,11 +13,11 @@ from fintrack_tasks.cli.stack import _login_place, market_variables, over
 from fintrack_tasks.domain import Mode
 from fintrack_tasks.embedded import Stack
 from fintrack_tasks.embedded.process import ProcessState, kill, launch
-from fintrack_tasks.embedded.state import Keep, ServerState, StackState
+from fintrack_tasks.embedded.state import Keep, ServerState, StackState, write_dotenv
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.fetch import providers
 from fintrack_tasks.fetch.quota import quotas_of
-from fintrack_tasks.settings import Settings, load_settings, on_this_machine
+from fintrack_tasks.settings import PLAYED, Settings, load_settings, on_this_machine
 
 SERVERS = {"postgres": 5433, "valkey": 6380, "kafka": 9093}
 MARKET = 41234
@@ -162,3 +162,60 @@ def test_where_flowers_login_is_kept_is_told_by_what_it_was_started_with(
     assert _login_place(stack) == str(stack.home / "flower.login")
     stack.add_environment({"FLOWER_BASIC_AUTH": "someone:chosen"})
     assert _login_place(stack) == "as FLOWER_BASIC_AUTH has it"
+
+
+# --- Every combination of what is left over, .env and shell --------------------------------------------------------
+
+ELSEWHERE = "http://127.0.0.1:49999"
+"""Another local market, or a proxy of an operator's."""
+LEFT_OVER = {
+    "nothing": {},
+    "simulated": {"DB_NAME": "financial_tracker_simulated", **market_variables(MARKET)},
+    "live": {"DB_NAME": "financial_tracker_live", **market_variables(None)},
+    "simulated of an earlier version": {
+        **{name: url for name, url in market_variables(MARKET).items() if name.endswith("_BASE_URL")},
+        "YAHOO_FINANCE_QUOTA": "200/s",
+        "COINBASE_QUOTA": "200/s",
+        "FINTRACK_HISTORY_END": "2019-01-01",
+    },
+    "live of an earlier version": {
+        "YAHOO_FINANCE_QUOTA": "200/s",
+        "FINTRACK_HISTORY_END": "2019-01-01",
+        "WIKIPEDIA_BASE_URL": f"http://127.0.0.1:{MARKET}/wikipedia",
+    },
+}
+"""``stack.env`` as a killed stack leaves it behind."""
+SAID = {
+    "nothing": {},
+    "no market": {"FINTRACK_SANDBOX_URL": ""},
+    "another market": {"FINTRACK_SANDBOX_URL": ELSEWHERE},
+    "the real address": {"YAHOO_FINANCE_BASE_URL": "https://query1.finance.yahoo.com"},
+    "the real address and another market": {
+        "FINTRACK_SANDBOX_URL": ELSEWHERE,
+        "YAHOO_FINANCE_BASE_URL": "https://query1.finance.yahoo.com",
+        "COINBASE_BASE_URL": "https://api.exchange.coinbase.com",
+    },
+    "a proxy": {"YAHOO_FINANCE_BASE_URL": ELSEWHERE},
+    "blank addresses": {f"{name.upper()}_BASE_URL": "" for name in PLAYED},
+}
+"""What ``.env`` or a shell says beside it."""
+
+
+@pytest.mark.parametrize("shell", SAID)
+@pytest.mark.parametrize("dotenv", SAID)
+@pytest.mark.parametrize("left", LEFT_OVER)
+def test_no_combination_of_settings_aims_a_local_quota_at_an_address_that_is_not_the_markets(
+    left: str, dotenv: str, shell: str, tmp_path: Path
+) -> None:
+    write_dotenv(tmp_path / "stack.env", LEFT_OVER[left])
+    write_dotenv(tmp_path / ".env", SAID[dotenv])
+    settings = load_settings({"FINTRACK_HOME": str(tmp_path), **SAID[shell]}, tmp_path)
+    market = settings.fintrack_sandbox_url
+    for name in providers.names():
+        facts = providers.provider(name).facts
+        address = settings.provider_base_urls.get(name) or facts.base_url
+        if not market or not address.startswith(f"{market}/"):
+            assert quotas_of(facts, settings) == facts.quotas, address
+        if market:
+            assert on_this_machine(address)
+    assert (settings.fintrack_history_end == "2019-01-01") is bool(market)
