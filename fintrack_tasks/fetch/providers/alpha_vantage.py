@@ -40,6 +40,7 @@ from fintrack_tasks.errors import (
 )
 from fintrack_tasks.fetch.providers.answers import (
     MOST_ROWS,
+    NOT_TOLD,
     as_told,
     json_body,
     label,
@@ -402,8 +403,8 @@ def _event(name: str, stamp: int, rows: Mapping[int, Any]) -> Iterator[list[Any]
     Every day has both fields, ``1.0`` and ``0.0000`` where there is nothing to tell.
     """
     field, nothing, rest = _EVENTS[name]
-    told = as_told(_words(rows[stamp], "a bar").get(field))
-    if told is not None and bounded_decimal(told) != nothing:
+    said = _words(rows[stamp], "a bar")
+    if field in said and bounded_decimal(told := as_told(said[field]) or NOT_TOLD) != nothing:
         opens = datetime.combine(from_micros(stamp).date(), _OPEN, _NEW_YORK)
         yield [to_micros(opens), told, *rest]
 

@@ -176,6 +176,10 @@ def number(value: object, name: str) -> str | None:
     return found
 
 
+NOT_TOLD: Final = "null"
+"""What stands for a number that an event does not have: the checks name it, as any other that is none."""
+
+
 def as_told(value: object) -> str | None:
     """A number of an event as exact text, or as it was told where it is none: the checks of events judge it.
 

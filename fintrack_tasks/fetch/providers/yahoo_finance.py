@@ -27,6 +27,7 @@ from fintrack_tasks.errors import (
 )
 from fintrack_tasks.fetch.providers.answers import (
     MOST_ROWS,
+    NOT_TOLD,
     as_told,
     column,
     currency,
@@ -166,7 +167,8 @@ def _raise(ask: Ask, error: object, status: int) -> None:
         raise TransientError(said)
     if status == 403:
         raise EntitlementError(said)
-    if ask.kind is not Kind.QUOTE and (status == 422 or _NOT_KEPT.search(said)):
+    # Any other refusal of a range (an end before its start) is one of a question that was wrong.
+    if ask.kind is not Kind.QUOTE and _NOT_KEPT.search(said):
         kept = _KEPT_DAYS.search(said)
         raise UnavailableRangeError(said, earliest=first_kept(ask.now, int(kept[1])) if kept else None)
     raise MalformedError(said)
@@ -384,8 +386,8 @@ def _events(events: object, belongs: Callable[[int], bool]) -> dict[str, list[li
     """Splits as ``[time, numerator, denominator]``; dividends and capital gains as ``[time, amount]``, followed by the
     currency where the event names one of its own. ``events`` may be null.
 
-    An event without its numbers says nothing and is left out; so is one of a day that was asked for as a margin alone.
-    What its numbers are worth is judged by the checks.
+    One of a day that was asked for as a margin alone is left out. What an event's numbers are worth, and whether it has
+    any, is judged by the checks.
     """
     if not isinstance(events, dict):
         return {}
@@ -397,14 +399,14 @@ def _events(events: object, belongs: Callable[[int], bool]) -> dict[str, list[li
         if len(group) > BATCH_LIMIT:
             raise MalformedError(f"{len(group)} {name}, more than a window has days")
         rows = [_event(each, name, fields) for each in group.values() if isinstance(each, dict)]
-        if complete := [row for row in rows if None not in row and belongs(row[0])]:
-            found[told_as] = sorted(complete)
+        if inside := [row for row in rows if belongs(row[0])]:
+            found[told_as] = sorted(inside)
     return found
 
 
 def _event(event: Mapping[str, Any], name: str, fields: Sequence[str]) -> list[Any]:
     own = as_told(event.get("currency")) if fields == _PAID else None
-    numbers = [as_told(event.get(field)) for field in fields]
+    numbers = [as_told(event.get(field)) or NOT_TOLD for field in fields]
     return [epoch_micros(event.get("date"), f"{name}.date"), *numbers, *([own] if own else [])]
 
 

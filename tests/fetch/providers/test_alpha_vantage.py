@@ -580,3 +580,12 @@ def test_a_day_is_not_lost_for_a_split_or_a_dividend_that_can_be_none(told: str)
     assert len(batch) == 1
     assert sorted({one.rule for one in check_batch(batch, NOW)}) == ["payment_values", "split_values"]
     assert actions_of(batch) == []
+
+
+@pytest.mark.parametrize("told", [None, ""])
+def test_a_split_and_a_dividend_that_are_not_told_are_marked(told: str | None) -> None:
+    """Every adjusted day has both fields; that one is empty does not say that there was nothing."""
+    adjusted = bar("10.5") | {"7. dividend amount": told, "8. split coefficient": told}
+    batch = parse(series({"2024-07-09": adjusted}), asked(interval=Interval.D1))
+    assert sorted({one.rule for one in check_batch(batch, NOW)}) == ["payment_values", "split_values"]
+    assert actions_of(batch) == []

@@ -358,12 +358,25 @@ def test_the_currency_is_kept_as_it_was_said(currency: str | None) -> None:
     assert quoted(currency=currency).currency == currency
 
 
-def test_events_may_be_null_absent_or_incomplete() -> None:
+def test_events_may_be_null_or_absent() -> None:
     stamp = seconds(2024, 7, 10, 13, 30)
-    for events in (None, {}, {"dividends": None}, {"splits": {}}, {"dividends": {"1": {"date": stamp}}}):
+    for events in (None, {}, {"dividends": None}, {"splits": {}}):
         body = chart([stamp])
         body["chart"]["result"][0]["events"] = events
         assert not {"splits", "dividends"} & set(parse(body).meta)
+
+
+@pytest.mark.parametrize("group", ["dividends", "capitalGains", "splits"])
+@pytest.mark.parametrize("numbers", [{}, {"amount": None, "numerator": None, "denominator": None, "currency": "USD"}])
+def test_an_event_without_its_numbers_is_told_and_left_out(group: str, numbers: dict[str, Any]) -> None:
+    stamp = seconds(2024, 7, 10, 13, 30)
+    body = chart([stamp])
+    body["chart"]["result"][0]["events"] = {group: {"1": {"date": stamp, **numbers}}}
+    batch = parse(body)
+    [one] = check_batch(batch, NOW)
+    assert (one.rule, one.row) == ("split_values" if group == "splits" else "payment_values", 0)
+    assert "null" in one.detail
+    assert actions_of(batch) == []
 
 
 def test_splits_and_dividends_are_told_with_their_own_digits() -> None:
@@ -574,7 +587,7 @@ def test_the_answer_must_be_of_the_symbol_that_was_asked_for() -> None:
 # --- errors
 
 
-def error(root: str, code: str, text: str = "said so") -> dict[str, Any]:
+def error(root: str, code: str, text: str | None = "said so") -> dict[str, Any]:
     return {root: {"result": None, "error": {"code": code, "description": text}}}
 
 
@@ -625,13 +638,27 @@ def test_bars_that_yahoo_no_longer_keeps_are_unavailable_before_its_first_day(
     [
         "1m data not available for startTime=1 and endTime=2. Only 8 days worth of 1m granularity data are allowed",
         "Only 8 days worth of 1m granularity data are allowed",
-        "Unprocessable",
     ],
 )
 def test_a_range_longer_than_a_request_gives_is_unavailable_and_tells_no_first_day(text: str) -> None:
     with pytest.raises(UnavailableRangeError) as caught:
         parse(error("chart", "Unprocessable Entity", text), status=422)
     assert caught.value.earliest is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Invalid input - start date cannot be after end date. startDate = 1704700800, endDate = 1704096000",
+        "Invalid input - interval=7h is not supported. Valid intervals: [1m, 2m, 5m, 15m, 1h, 1d]",
+        "Unprocessable",
+        None,
+    ],
+)
+def test_a_refusal_of_a_wrong_question_says_nothing_of_what_is_kept(text: str | None) -> None:
+    for status in (400, 422):
+        with pytest.raises(MalformedError):
+            parse(error("chart", "Unprocessable Entity", text), Interval.H1, status=status)
 
 
 def test_a_quote_has_no_range_to_refuse() -> None:
