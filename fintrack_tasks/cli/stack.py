@@ -60,19 +60,23 @@ def up(
     refuse_second(load_settings().fintrack_home)
     stack.require_mode(mode_of(live=live))
     ours = not any(process.running for process in stack.processes())
+    before = _running(stack)
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         environment = boot(stack, live=live, seed=seed)
         start_workers(stack, environment, workers=workers)
         flower = _start_schedule(stack, environment)
+        _start_ended(stack, environment)
         wait_for_workers(stack)
         prices = "simulated prices of the local market" if stack.mode is Mode.SIMULATED else "real prices"
         said = f"running, {prices}; Flower: {flower}; stop it with: fintrack down"
         console.print(said, markup=False, soft_wrap=True)
         console.print(f"user and password for Flower: {_login_place(stack)}", markup=False, soft_wrap=True)
+        if detach and restart:
+            stack.spawn(supervise.NAME, supervise.command(stack.home), {**os.environ, **environment})
+        if not ours:
+            console.print(_taken_up(before, _running(stack)), markup=False, soft_wrap=True)
         if detach:
-            if restart:
-                stack.spawn(supervise.NAME, supervise.command(stack.home), {**os.environ, **environment})
             return
         console.print("press Ctrl-C to stop")
         _watch(stack, restart=restart)
@@ -82,6 +86,25 @@ def up(
         raise
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def _running(stack: Stack) -> dict[str, int]:
+    """The processes that run, by name."""
+    return {one.name: one.pid for one in stack.parts() if one.running}
+
+
+def _start_ended(stack: Stack, environment: Mapping[str, str]) -> None:
+    """Start again what an earlier ``up`` started besides (more workers) and what has ended since."""
+    for name in stack.ended():
+        if name != supervise.NAME:
+            stack.start_again(name, {**os.environ, **environment})
+
+
+def _taken_up(before: Mapping[str, int], after: Mapping[str, int]) -> str:
+    """What an ``up`` over a stack that runs did: a person wants to know that nothing was interrupted."""
+    started = [name for name, pid in after.items() if before.get(name) != pid]
+    goes_on = sum(after.get(name) == pid for name, pid in before.items())
+    return f"{goes_on} parts ran already and go on as they were; started: {', '.join(started) or 'nothing'}"
 
 
 def _interrupt(*_: Any) -> None:

@@ -16,7 +16,7 @@ from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.cli.stack import flower_address
 from fintrack_tasks.embedded.logs import files
 from fintrack_tasks.embedded.stack import Stack
-from fintrack_tasks.embedded.supervise import restarts
+from fintrack_tasks.embedded.supervise import UNWATCHED, is_unwatched, restarts
 from fintrack_tasks.errors import OutageError
 from fintrack_tasks.settings import Settings, load_settings
 
@@ -59,10 +59,12 @@ def _told(stack: Stack) -> dict[str, Any]:
     ]
     processes = [_process(one.name, one.pid, known, running=one.running) for one in stack.processes()]
     parts = [*servers, *processes]
+    unwatched = is_unwatched(stack)
     begun = [part["since"] for part in parts if part["since"]]
     return {
         "running": any(part["running"] for part in parts),
-        "healthy": bool(parts) and all(part["running"] for part in parts),
+        "healthy": bool(parts) and all(part["running"] for part in parts) and not unwatched,
+        "unwatched": unwatched,
         "home": str(stack.home),
         "mode": stack.mode,
         "since": min(begun, default=None),
@@ -126,6 +128,8 @@ def _show(told: dict[str, Any]) -> None:
     mode = f", {told['mode']} prices" if told["mode"] else ""
     since = f"up for {_ago(now, told['since'])}" if told["since"] else "not running"
     console.print(f"{told['home']}: {since}{mode}, {told['memory_mb']} MB", soft_wrap=True)
+    if told["unwatched"]:
+        console.print(UNWATCHED, soft_wrap=True)
     console.print()
     columns = ["what", "state", "pid", "up for", "MB", "where"]
     console.print(table("parts", columns, _rows(now, told), spare=("pid", "MB")))

@@ -62,7 +62,7 @@ def check_local_stack() -> str:
     if stack.environment().get("REDIS_URL") != settings.redis_url.get_secret_value():
         return "none runs here"
     if troubles := supervise.troubles(stack, datetime.now(tz=UTC)):
-        raise OutageError("the local stack", str(stack.home), "; ".join(troubles))
+        raise OutageError("the local stack", str(stack.home), "; ".join(troubles), "is not whole")
     said = [
         f"{one.name} {one.count} times, last {one.last:%H:%M:%S}: {one.reason}" for one in supervise.restarts(stack)
     ]

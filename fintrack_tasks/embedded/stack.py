@@ -17,7 +17,7 @@ from fintrack_tasks.embedded.postgres import DATABASE, OWNER, READER_LOGIN, WRIT
 from fintrack_tasks.embedded.process import ProcessState
 from fintrack_tasks.embedded.server import NotReadyError, Server
 from fintrack_tasks.embedded.start import Start, end_servers
-from fintrack_tasks.embedded.state import RESTARTS, Keep, ServerState, StackState, locked, write_dotenv
+from fintrack_tasks.embedded.state import RESTARTS, WATCHER, Keep, ServerState, StackState, locked, write_dotenv
 from fintrack_tasks.embedded.valkey import Valkey
 from fintrack_tasks.errors import ConfigurationError, UsageError
 
@@ -294,7 +294,7 @@ class Stack:
         write_dotenv(self._dotenv_file, self._environment(state, keep))
 
     def _forget(self) -> None:
-        for file in (self._state_file, self._dotenv_file, self.home / RESTARTS):
+        for file in (self._state_file, self._dotenv_file, self.home / RESTARTS, self.home / WATCHER):
             file.unlink(missing_ok=True)
 
     @contextmanager

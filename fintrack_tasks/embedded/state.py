@@ -22,7 +22,7 @@ from fintrack_tasks.domain import Mode
 from fintrack_tasks.embedded.process import ProcessState
 from fintrack_tasks.errors import ConfigurationError, OutageError
 
-__all__ = ["RESTARTS", "Keep", "ServerState", "StackState", "locked", "write_dotenv", "write_private"]
+__all__ = ["RESTARTS", "WATCHER", "Keep", "ServerState", "StackState", "locked", "write_dotenv", "write_private"]
 
 _LOCK_POLL_SECONDS: Final = 0.05
 _SERVERS: Final = ("postgres", "valkey")
@@ -30,6 +30,8 @@ _LOGINS: Final = ("writer", "reader")
 """Of PostgreSQL, beside its owner, whose password is the server's."""
 RESTARTS: Final = "restarts.json"
 """The file that says what the supervisor started again (embedded/supervise.py); it lives from start to stop."""
+WATCHER: Final = "watcher.json"
+"""The file that says who starts again what ends; it lives from start to stop, so that a killed watcher leaves it."""
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,16 @@ from fintrack_tasks.embedded.last_words import last_words, written
 from fintrack_tasks.embedded.logs import bound
 from fintrack_tasks.embedded.process import ProcessState
 from fintrack_tasks.embedded.stack import Stack
-from fintrack_tasks.embedded.state import RESTARTS, locked, write_private
+from fintrack_tasks.embedded.state import RESTARTS, WATCHER, locked, write_private
 from fintrack_tasks.errors import FinTrackError, OutageError
 
-__all__ = ["NAME", "Restart", "Supervisor", "command", "restarts", "troubles"]
+__all__ = ["NAME", "UNWATCHED", "Restart", "Supervisor", "command", "is_unwatched", "restarts", "troubles"]
 
 NAME: Final = "supervisor"
 """Of the process among those of the stack."""
+
+UNWATCHED: Final = "nobody watches over the stack, what ends stays ended: take it up again with: fintrack up --detach"
+"""What runs goes on meanwhile, and ``up`` leaves it as it is."""
 
 EVERY: Final = 1.0
 """Seconds between two looks."""
@@ -84,16 +87,37 @@ def restarts(stack: Stack) -> list[Restart]:
 
 def troubles(stack: Stack, now: datetime) -> list[str]:
     """What of a running stack is down now, and what ends again and again; a line for each."""
-    lines = [f"{name} has ended: {last_words(one)}; its log: {one.log}" for name, one in stack.ended().items()]
+    unwatched = is_unwatched(stack)
+    lines = [
+        f"{name} has ended: {last_words(one)}; its log: {one.log}"
+        for name, one in stack.ended().items()
+        if name != NAME or not unwatched
+    ]
     times: dict[str, list[_Start]] = {}
     for start in _read(stack.home / RESTARTS):
         if (now - datetime.fromisoformat(start.at)).total_seconds() < _LOOP_SECONDS:
             times.setdefault(start.name, []).append(start)
-    return lines + [
+    lines += [
         f"{name} was started again {len(starts)} times within five minutes: {starts[-1].reason}"
         for name, starts in sorted(times.items())
         if len(starts) >= _LOOP
     ]
+    return [*lines, UNWATCHED] if unwatched else lines
+
+
+def is_unwatched(stack: Stack) -> bool:
+    """Whether who started again what ended has ended itself. A stack that nobody was to watch over is none of these."""
+    if any(one.name == NAME and one.running for one in stack.processes()):
+        return False
+    return NAME in stack.ended() or ((stack.home / WATCHER).exists() and not _is_watching(stack.home / WATCHER))
+
+
+def _is_watching(path: Path) -> bool:
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        return process.is_alive(int(known["pid"]), str(known["began"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
 
 
 class Supervisor:
@@ -127,10 +151,17 @@ class Supervisor:
         A stack that another start or stop is at work on is left alone.
         """
         try:
+            self._sign()
             bound(self._stack.home)
             self._look(now)
         except (FinTrackError, OSError) as error:
             self._tell(f"not looked after: {error}")
+
+    def _sign(self) -> None:
+        """Write down who watches, for whoever asks after a kill of this process."""
+        path = self._stack.home / WATCHER
+        if self._restart and self._stack.processes() and not _is_watching(path):
+            write_private(path, json.dumps({"pid": os.getpid(), "began": process.identity(os.getpid())}))
 
     def _look(self, now: datetime) -> None:
         self._remember_environments()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fintrack_tasks import flower_login
-from fintrack_tasks.cli.stack import _login_place, market_variables, over
+from fintrack_tasks.cli.stack import _login_place, _start_ended, market_variables, over
 from fintrack_tasks.domain import Mode
 from fintrack_tasks.embedded import Stack
 from fintrack_tasks.embedded.process import ProcessState, kill, launch
@@ -219,3 +219,15 @@ def test_no_combination_of_settings_aims_a_local_quota_at_an_address_that_is_not
         if market:
             assert on_this_machine(address)
     assert (settings.fintrack_history_end == "2019-01-01") is bool(market)
+
+
+def test_what_an_earlier_up_started_besides_and_ended_is_started_again(tmp_path: Path) -> None:
+    stack = Stack(tmp_path)
+    try:
+        ended = stack.spawn("fetch2", [sys.executable, "-c", "import time; time.sleep(120)"], env={})
+        kill([ended.pid])
+        _start_ended(stack, {})
+        [again] = stack.processes()
+        assert (again.name, again.argv, again.running) == ("fetch2", ended.argv, True)
+    finally:
+        stack.stop()

@@ -8,13 +8,15 @@ import pytest
 
 from tests.e2e.harness import Pipeline, fintrack, parse_env
 
+QUICK = {"FINTRACK_ITEM_DEADLINE_SECONDS": "20", "FLOWER_PORT": "0"}
+"""What the pipeline is started with."""
+
 
 @pytest.fixture(scope="package")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     home = tmp_path_factory.mktemp("pipeline")
-    quick = {"FINTRACK_ITEM_DEADLINE_SECONDS": "20", "FLOWER_PORT": "0"}
-    fintrack(home, "up", "--detach", environment=quick)
+    fintrack(home, "up", "--detach", environment=QUICK)
     try:
-        yield Pipeline(home, {**quick, **parse_env(fintrack(home, "env").stdout)})
+        yield Pipeline(home, {**QUICK, **parse_env(fintrack(home, "env").stdout)})
     finally:
         fintrack(home, "down", check=False)

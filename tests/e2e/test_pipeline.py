@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 import re
 import signal
 import subprocess
@@ -27,6 +28,7 @@ from celery import Celery
 from confluent_kafka import Consumer, TopicPartition
 
 from fintrack_tasks.embedded import Stack
+from tests.e2e.conftest import QUICK
 from tests.e2e.harness import ROOT, Pipeline, clean_environment, fintrack
 from tests.store.items import make_run, quote
 
@@ -418,3 +420,26 @@ def test_status_tells_what_runs_where_and_when_the_schedule_ticked(pipeline: Pip
 
 def status(pipeline: Pipeline) -> dict[str, Any]:
     return dict(json.loads(pipeline.fintrack("status", "--json").stdout.splitlines()[-1]))
+
+
+def test_up_takes_up_a_stack_whose_supervisor_was_killed_and_interrupts_nothing(pipeline: Pipeline) -> None:
+    stack = Stack(pipeline.home)
+    before = {one.name: one.pid for one in stack.parts()}
+    for name in ("supervisor", "fetch1"):  # in this order, so that nobody starts the worker again
+        os.kill(before[name], signal.SIGKILL)
+        wait_for(lambda n=name: n in stack.ended())  # type: ignore[misc]  # bound now
+    told = json.loads(pipeline.fintrack("status", "--json", check=False).stdout.splitlines()[-1])
+    assert (told["healthy"], told["unwatched"]) == (False, True)
+    checks = json.loads(pipeline.fintrack("health", "--json", check=False).stdout.splitlines()[-1])["checks"]
+    assert "fetch1 has ended" in checks["local_stack"]["detail"]
+    assert checks["local_stack"]["detail"].endswith("take it up again with: fintrack up --detach")
+    said = fintrack(pipeline.home, "up", "--detach", environment=QUICK).stdout
+    assert f"{len(before) - 2} parts ran already and go on as they were; started: fetch1, supervisor\n" in said
+    after = {one.name: one.pid for one in stack.parts() if one.running}
+    assert after.keys() == before.keys()
+    assert {name for name, pid in after.items() if before[name] != pid} == {"supervisor", "fetch1"}
+    assert status(pipeline)["healthy"] is True
+    os.kill(after["fetch1"], signal.SIGKILL)  # and the new supervisor does its work
+    wait_for(lambda: any(one.name == "fetch1" and one.pid != after["fetch1"] and one.running for one in stack.parts()))
+    counts = pipeline.run("market-data", "--symbols", "MSFT")["jobs"]["fetch_market_data"]
+    assert (counts["items"], counts["loaded"]) == (1, 1)

@@ -133,6 +133,34 @@ def test_only_telling_starts_nothing(stack: Stack) -> None:
     assert "start it with: fintrack up --detach" in line
 
 
+def test_a_killed_watcher_is_told_until_another_one_watches(stack: Stack) -> None:
+    """Be it ``up`` in the foreground, which is no process of the stack."""
+    stack.spawn("worker", SLEEPER, {})
+    assert not supervise.is_unwatched(stack), "nobody was to watch over it"
+    script = (
+        "import time; from datetime import UTC, datetime; from pathlib import Path; from fintrack_tasks.embedded import"
+        " Stack, supervise; one = supervise.Supervisor("
+        f"Stack(Path({str(stack.home)!r})), print); one.look(datetime.now(tz=UTC)); print('looked', flush=True);"
+        " time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as watcher:
+        assert watcher.stdout is not None
+        watcher.stdout.readline()
+        assert not supervise.is_unwatched(stack)
+        Supervisor(stack, lambda _: None, restart=False).look(NOW)
+        watcher.kill()
+    assert supervise.troubles(stack, NOW) == [supervise.UNWATCHED]
+    Supervisor(stack, lambda _: None).look(NOW)
+    assert supervise.troubles(stack, NOW) == []
+
+
+def test_a_killed_supervisor_is_told_with_the_way_out(stack: Stack) -> None:
+    stack.spawn("worker", SLEEPER, {})
+    end(stack.spawn(supervise.NAME, SLEEPER, {}))
+    assert supervise.troubles(stack, NOW) == [supervise.UNWATCHED]
+    assert "fintrack up --detach" in supervise.UNWATCHED
+
+
 def test_the_supervisor_starts_what_is_killed_and_ends_with_its_stack(stack: Stack) -> None:
     first = stack.spawn("worker", SLEEPER, {"PATH": os.environ["PATH"]})
     own = stack.spawn(supervise.NAME, supervise.command(stack.home), dict(os.environ))
