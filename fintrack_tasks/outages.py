@@ -14,7 +14,7 @@ from typing import Final
 
 from fintrack_tasks.errors import OutageError
 
-__all__ = ["of_kafka", "of_postgres", "of_redis"]
+__all__ = ["gone", "is_here", "of_kafka", "of_postgres", "of_redis"]
 
 _LOOPBACK: Final = re.compile(r"(?:[a-z+]+://)?(?:127\.|localhost\b|\[?::1\b)")
 _UNKNOWN_HOST: Final = (
@@ -32,7 +32,17 @@ _POSTGRES: Final = _readings(
     (
         r"password authentication failed|no password supplied|role .* does not exist|pg_hba\.conf",
         "refuses the user or the password",
-        "check DB_USER and DB_PASSWORD",
+        "check {login}",
+    ),
+    (
+        r"too many clients|connection slots are reserved|too many connections",
+        "has no connection left",
+        "raise its max_connections or lower DB_POOL_SIZE",
+    ),
+    (
+        r"starting up|shutting down|not yet accepting connections|in recovery mode",
+        "is starting or stopping",
+        "wait a moment; its log says if it lasts",
     ),
     (r"database .* does not exist", "has no such database", "check DB_NAME"),
     (_UNKNOWN_HOST, "cannot be found", "its host is not known here: check DB_HOST"),
@@ -89,9 +99,22 @@ _REDIS: Final = _readings(
 _REFUSED: Final = re.compile(r"[Cc]onnection refused")
 
 
-def of_postgres(text: str, address: str) -> OutageError | None:
-    """The outage that a failed connection to PostgreSQL tells of; ``None`` for any other text."""
-    return _read("PostgreSQL", text, address, _POSTGRES, "DB_HOST and DB_PORT")
+def of_postgres(text: str, address: str, login: Sequence[str] = ("DB_USER", "DB_PASSWORD")) -> OutageError | None:
+    """The outage that a failed connection to PostgreSQL tells of; ``None`` for any other text.
+
+    :param login: the names of the variables that hold the user and the password.
+    """
+    return _read("PostgreSQL", text, address, _POSTGRES, "DB_HOST and DB_PORT", login=" and ".join(login))
+
+
+def gone(server: str, address: str, where: str) -> OutageError:
+    """The outage of a server that says nothing of its cause: one that may belong here is started, any other looked for.
+
+    :param where: the names of the variables that say where it is.
+    """
+    if is_here(address):
+        return OutageError(server, address)
+    return OutageError(server, address, f"check {where} and the network, or start it there")
 
 
 def of_redis(error: Exception, address: str) -> OutageError:
@@ -107,7 +130,7 @@ def of_redis(error: Exception, address: str) -> OutageError:
         return found
     if type(error).__name__ == "ResponseError":
         return OutageError("Redis", address, f"it says: {_first_line(error)}", "refuses")
-    return OutageError("Redis", address)
+    return gone("Redis", address, "REDIS_URL")
 
 
 def of_kafka(bootstrap: str) -> OutageError:
@@ -116,9 +139,12 @@ def of_kafka(bootstrap: str) -> OutageError:
     if not _any_known(hosts):
         remedy = "its host is not known here: check KAFKA_BOOTSTRAP_SERVERS"
         return OutageError("Kafka", bootstrap, remedy, "cannot be found")
-    if not _LOOPBACK.match(bootstrap):
-        return OutageError("Kafka", bootstrap, "check KAFKA_BOOTSTRAP_SERVERS and the network, or start it there")
-    return OutageError("Kafka", bootstrap)
+    return gone("Kafka", bootstrap, "KAFKA_BOOTSTRAP_SERVERS")
+
+
+def is_here(address: str) -> bool:
+    """Whether an address is one of this machine, where ``fintrack up`` could start what does not answer."""
+    return _LOOPBACK.match(address) is not None
 
 
 def _any_known(hosts: Sequence[str]) -> bool:
@@ -131,13 +157,15 @@ def _any_known(hosts: Sequence[str]) -> bool:
     return False
 
 
-def _read(server: str, text: str, address: str, readings: Sequence[_Reading], where: str) -> OutageError | None:
+def _read(
+    server: str, text: str, address: str, readings: Sequence[_Reading], where: str, **words: str
+) -> OutageError | None:
     for pattern, problem, remedy in readings:
         if pattern.search(text):
-            return OutageError(server, address, remedy, problem)
+            return OutageError(server, address, remedy.format(**words), problem)
     if not _REFUSED.search(text):
         return None
-    if _LOOPBACK.match(address):  # a local one may only not have been started
+    if is_here(address):  # a local one may only not have been started
         return OutageError(server, address, f"{OutageError.START}; if it runs, it listens elsewhere: check {where}")
     return OutageError(server, address, f"nothing listens there: check {where}, or start it there")
 

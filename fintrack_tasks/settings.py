@@ -16,7 +16,16 @@ from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+)
 
 from fintrack_tasks import hosts
 from fintrack_tasks.errors import ConfigurationError
@@ -181,6 +190,9 @@ class Settings(BaseModel):
     """All settings, typed. Field names are the variables' names in lower case."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    _login: str = PrivateAttr("DB")
+    """What the variables of the login begin with that ``db_user`` and ``db_password`` hold."""
 
     environment: Literal["development", "test", "production"] = "development"
 
@@ -356,14 +368,23 @@ class Settings(BaseModel):
 
     def as_reader(self) -> Self:
         """The same settings for a program that only reads: logged in as ``db_reader_user`` where one is set."""
-        return self._logged_in(self.db_reader_user, self.db_reader_password)
+        return self._logged_in("DB_READER", self.db_reader_user, self.db_reader_password)
 
     def as_owner(self) -> Self:
         """The same settings for who migrates: logged in as ``db_owner_user`` where one is set."""
-        return self._logged_in(self.db_owner_user, self.db_owner_password)
+        return self._logged_in("DB_OWNER", self.db_owner_user, self.db_owner_password)
 
-    def _logged_in(self, user: str, password: SecretStr) -> Self:
-        return self.model_copy(update={"db_user": user, "db_password": password}) if user else self
+    def _logged_in(self, login: str, user: str, password: SecretStr) -> Self:
+        if not user:
+            return self
+        copied = self.model_copy(update={"db_user": user, "db_password": password})
+        copied._login = login
+        return copied
+
+    @property
+    def login_variables(self) -> tuple[str, str]:
+        """The names of the variables that hold the user and the password of these settings' login."""
+        return f"{self._login}_USER", f"{self._login}_PASSWORD"
 
     @property
     def simulated(self) -> bool:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any
 
 import kombu.exceptions
+import psutil
 import pytest
 import redis
 
@@ -15,6 +19,7 @@ from fintrack_tasks.errors import OutageError
 from fintrack_tasks.observability import HealthChecker
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database
+from fintrack_tasks.store.migrate import upgrade
 
 NO_HOST = "no-such-host.invalid"
 """A name that is promised never to exist (RFC 2606)."""
@@ -79,6 +84,74 @@ def test_what_is_wrong_with_a_server_is_told_as_what_it_is(stack: dict[str, str]
         assert ("fintrack up" in line) is (problem == "does not answer")
         assert "hidden-away" not in line
         assert "\n" not in line
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("login", ["DB_READER", "DB_OWNER"])
+def test_a_refused_login_is_told_with_its_own_settings(stack: dict[str, str], login: str) -> None:
+    wrong = {f"{login}_USER": "fintrack_reader_login", f"{login}_PASSWORD": "hidden-away"}
+    settings = Settings.from_mapping({**stack, **wrong})
+    own = settings.as_reader() if login == "DB_READER" else settings.as_owner()
+    with pytest.raises(OutageError) as caught:
+        Database(own).connection().__enter__()
+    told = [str(caught.value)]
+    if login == "DB_READER":
+        told.append(str(checked(settings, "database")["detail"]))
+    else:
+        with pytest.raises(OutageError) as caught:
+            upgrade(own.sqlalchemy_url)
+        told.append(str(caught.value))
+    for line in told:
+        assert f"refuses the user or the password at 127.0.0.1:{stack['DB_PORT']}" in line
+        assert f"check {login}_USER and {login}_PASSWORD" in line
+        assert "hidden-away" not in line
+
+
+def checked(settings: Settings, name: str) -> Mapping[str, Any]:
+    others = {"database", "redis", "kafka", "api_endpoints", "disk_space", "memory_usage"} - {name}
+    checks = dict.fromkeys(others, lambda: "not asked")
+    return HealthChecker(settings=settings, checks=checks).check_system_health().checks[name]
+
+
+def test_a_full_disk_and_a_full_memory_are_told_as_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=3 << 20))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(percent=99.0))
+    disk = str(checked(Settings(), "disk_space")["detail"])
+    assert re.fullmatch(r"the disk has only 3 MB free at /.*; make room", disk)
+    memory = checked(Settings(), "memory_usage")["detail"]
+    assert memory == "the memory is 99% used at this machine; run fewer workers here"
+
+
+def test_a_local_market_that_is_away_is_started_and_no_network_blamed() -> None:
+    settings = Settings.from_mapping({"FINTRACK_SANDBOX_URL": "http://127.0.0.1:1"})
+    told = checked(settings, "api_endpoints")["detail"]
+    assert told == "the local market does not answer at http://127.0.0.1:1; start it with: fintrack up --detach"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("connection failed: FATAL:  sorry, too many clients already", "has no connection left"),
+        (
+            "FATAL:  remaining connection slots are reserved for roles with the SUPERUSER attribute",
+            "no connection left",
+        ),
+        ("connection failed: FATAL:  the database system is starting up", "is starting or stopping"),
+        ("connection failed: FATAL:  the database system is shutting down", "is starting or stopping"),
+    ],
+)
+def test_a_server_that_is_there_is_not_told_to_be_started(text: str, problem: str) -> None:
+    told = str(outages.of_postgres(text, "127.0.0.1:5432"))
+    assert problem in told
+    assert "fintrack up" not in told
+
+
+@pytest.mark.parametrize("server", ["Redis", "Kafka", "PostgreSQL"])
+def test_a_server_elsewhere_that_says_nothing_is_looked_for_and_not_started_here(server: str) -> None:
+    assert str(outages.gone(server, "db.example:1", "ITS_ADDRESS")) == (
+        f"{server} does not answer at db.example:1; check ITS_ADDRESS and the network, or start it there"
+    )
+    assert str(outages.gone(server, "127.0.0.1:1", "ITS_ADDRESS")).endswith("start it with: fintrack up --detach")
 
 
 @pytest.mark.parametrize(

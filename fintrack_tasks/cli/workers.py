@@ -6,7 +6,8 @@ import time
 from datetime import UTC, datetime
 from typing import Final
 
-from fintrack_tasks.cli.context import opened
+from fintrack_tasks import outages
+from fintrack_tasks.cli.context import opened, redis_outage
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.errors import OutageError
 from fintrack_tasks.fetch import route
@@ -21,6 +22,7 @@ _PATIENCE_SECONDS: Final = 3.0
 _PAUSE_SECONDS: Final = 0.2
 _STANDSTILL_SECONDS: Final = 60.0
 """Each commit enqueues a drain, and the schedule one every 15 seconds; a frozen one is cut off after 45."""
+_LOCK: Final = "the schedule's lock in Redis"
 _LATE_SECONDS: Final = 15.0
 """A beat renews its lock with each tick, at least every five seconds."""
 
@@ -76,6 +78,8 @@ def check_outbox() -> str:
     """
     with opened(load_settings()) as connections, connections.database.connection() as conn:
         waiting, seconds = outbox.standstill(conn, datetime.now(tz=UTC))
+        if seconds > _STANDSTILL_SECONDS:
+            _refuse_full_redis(connections, "a worker", "the outbox", "the drains are not enqueued")
     if seconds > _STANDSTILL_SECONDS:
         events = "1 event waits" if waiting == 1 else f"{waiting} events wait"
         remedy = f"{events}, and none went out for {seconds:.0f} s: see Kafka, and the workers of the queue publish"
@@ -93,9 +97,30 @@ def _crew(connections: Connections) -> set[str]:
         if not unserved:
             return set().union(*serving.values())
         if time.monotonic() > deadline:
-            what = "the queue" if len(unserved) == 1 else "the queues"
-            raise OutageError("a Celery worker", f"{what} {', '.join(unserved)}")
+            what = f"the queue{'s' * (len(unserved) > 1)} {', '.join(unserved)}"
+            _refuse_full_redis(connections, "a Celery worker", what, "no worker can say that it lives")
+            remedy = _started(connections.settings, f"worker -Q {','.join(unserved)}")
+            raise OutageError("a Celery worker", what, remedy)
         time.sleep(_PAUSE_SECONDS)  # a worker says every two seconds what it serves
+
+
+def _refuse_full_redis(connections: Connections, who: str, where: str, meanwhile: str) -> None:
+    """Say so where Redis answers and takes no writes: then no process is missing, and to start one would not help.
+
+    :raises OutageError: with what ails Redis as its remedy.
+    """
+    try:
+        with redis_outage(connections.settings):
+            connections.redis.set("fintrack:health", 1, ex=60)
+    except OutageError as error:
+        remedy = f"{error.server} {error.problem}, so that {meanwhile}: {error.remedy}"
+        raise OutageError(who, where, remedy) from None
+
+
+def _started(settings: Settings, command: str) -> str:
+    """How what is missing is started: here, or where the servers are others' than a local stack's."""
+    here = outages.is_here(settings.redis_url.get_secret_value().rpartition("@")[2])
+    return OutageError.START if here else f"start it where the workers run: celery -A fintrack_tasks {command}"
 
 
 def _refuse_silence(connections: Connections, crew: set[str]) -> None:
@@ -143,9 +168,11 @@ def check_beat() -> str:
     conf = schedule_of(celery)
     with opened(load_settings()) as connections:
         left = int(connections.redis.pttl(conf.lock_key)) / 1000
-    since = max(0.0, conf.lock_timeout - left)
+        since = max(0.0, conf.lock_timeout - left)
+        if left <= 0 or since > _LATE_SECONDS:
+            _refuse_full_redis(connections, "beat", _LOCK, "the lock cannot be renewed")
     if left <= 0:
-        raise OutageError("beat", "the schedule's lock in Redis")
+        raise OutageError("beat", _LOCK, _started(connections.settings, "beat"))
     if since > _LATE_SECONDS:
-        raise OutageError("beat", "the schedule's lock in Redis", f"not renewed for {since:.0f} s; see: fintrack up")
+        raise OutageError("beat", _LOCK, f"not renewed for {since:.0f} s: it is frozen or held up; see its log")
     return f"renewed the schedule's lock {since:.0f} s ago"

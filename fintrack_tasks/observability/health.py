@@ -76,7 +76,8 @@ class HealthChecker:
                     version = conn.info.parameter_status("server_version")
                     superuser = conn.info.parameter_status("is_superuser") == "on"
         except psycopg.OperationalError as error:
-            raise outages.of_postgres(str(error), address) or OutageError("PostgreSQL", address) from None
+            told = outages.of_postgres(str(error), address, login.login_variables)
+            raise told or outages.gone("PostgreSQL", address, "DB_HOST and DB_PORT") from None
         hint = "; DB_USER is a superuser, a login of fintrack_writer would do: see docs/operations.md"
         return f"PostgreSQL {version} at {address}{hint if superuser else ''}"
 
@@ -112,7 +113,8 @@ class HealthChecker:
         # The one client for all HTTP to providers, with its bounds; its room lies above this one, which only asks here.
         client = import_module("fintrack_tasks.fetch.client").HttpClient(timeout=_SECONDS)
         with closing(client) as http, ThreadPoolExecutor(len(urls)) as pool:
-            reached = list(pool.map(lambda each: _reached(http, *each), urls))
+            market = self._settings.fintrack_sandbox_url
+            reached = list(pool.map(lambda each: _reached(http, each[0], each[1], market), urls))
         return f"reached: {', '.join(reached)}"
 
     def _check_disk_space(self) -> str:
@@ -121,21 +123,23 @@ class HealthChecker:
             folder = folder.parent
         free = shutil.disk_usage(folder).free
         if free < _DISK_FREE:
-            raise OutageError("the disk", str(folder), f"only {free // 1024 // 1024} MB are free; make room")
+            raise OutageError("the disk", str(folder), "make room", f"has only {free // 1024 // 1024} MB free")
         return f"{free // 1024 // 1024} MB free at {folder if folder != Path.cwd() else 'the working folder'}"
 
     def _check_memory_usage(self) -> str:
         used = psutil.virtual_memory().percent
         if used > _MEMORY_USED:
-            raise OutageError("memory", "this machine", f"{used:.0f}% is used; run fewer workers here")
+            raise OutageError("the memory", "this machine", "run fewer workers here", f"is {used:.0f}% used")
         return f"{used:.0f}% used"
 
 
-def _reached(http: Any, name: str, url: str) -> str:
-    """The name, when the address answers."""
+def _reached(http: Any, name: str, url: str, market: str) -> str:
+    """The name, when the address answers; the local market plays it where it is asked there."""
     try:
         http.reach(name, url)
     except ProviderError:
+        if market and url.startswith(f"{market}/"):
+            raise OutageError("the local market", market) from None
         raise OutageError(name, redact_url(url), "check its address and the network") from None
     return name
 

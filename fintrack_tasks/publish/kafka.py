@@ -121,7 +121,7 @@ def _await_topics(admin: AdminClient, bootstrap: str | Cluster, topics: set[str]
     try:
         while topics - {name for name, found in admin.list_topics(timeout=timeout).topics.items() if found.partitions}:
             if time.monotonic() > deadline:
-                raise OutageError("Kafka", str(bootstrap))
+                raise outages.of_kafka(str(bootstrap))
             time.sleep(_PAUSE_SECONDS)  # a broker tells nobody that a topic is ready: it is asked
     except KafkaException as error:
         raise outages.of_kafka(str(bootstrap)) from error

@@ -13,8 +13,8 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka import Producer as RawProducer
 
+from fintrack_tasks import outages
 from fintrack_tasks.domain import Event
-from fintrack_tasks.errors import OutageError
 from fintrack_tasks.publish.kafka import Cluster, client_config, ensure_topics
 from fintrack_tasks.publish.messages import decode
 
@@ -91,7 +91,7 @@ class Producer:
                 said = errors[event.id].str()
                 log.error("event_refused", event_id=str(event.id), topic=event.topic, key=event.key, detail=said)
         if not acknowledged and _open(events, acknowledged, errors):
-            raise OutageError("Kafka", str(self._bootstrap))
+            raise outages.of_kafka(str(self._bootstrap))
         return acknowledged
 
     def close(self) -> None:

@@ -39,6 +39,7 @@ class Database:
         self.mode: Mode | None = None
         """Whose prices it holds, as :mod:`fintrack_tasks.store.mode` wrote it down; known once it is open."""
         self._conninfo = settings.conninfo
+        self._login = settings.login_variables
         self._size = pool_size or settings.db_pool_size
         self._pool: ConnectionPool | None = None
         self._lock = threading.Lock()
@@ -58,9 +59,9 @@ class Database:
             with pool.connection() as conn:
                 yield conn
         except (PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError) as error:
-            raise _refused(error, self.address) from error
+            raise _refused(error, self.address, self._login) from error
         except psycopg.errors.InsufficientPrivilege as error:
-            raise _not_allowed(error, self._conninfo["user"]) from error
+            raise _not_allowed(error, self._login[0], self._conninfo["user"]) from error
 
     def _open(self) -> ConnectionPool:
         with self._lock:
@@ -70,9 +71,9 @@ class Database:
                     with session.connect(self._conninfo) as first:
                         self.mode = self.mode or mode_of(first)
                 except psycopg.OperationalError as error:
-                    raise _refused(error, self.address) from error
+                    raise _refused(error, self.address, self._login) from error
                 except psycopg.errors.InsufficientPrivilege as error:
-                    raise _not_allowed(error, self._conninfo["user"]) from error
+                    raise _not_allowed(error, self._login[0], self._conninfo["user"]) from error
                 self._pool = ConnectionPool(
                     kwargs={**self._conninfo, "autocommit": True, "prepare_threshold": 2},
                     configure=lambda conn: session.prepare(conn, session.BOUNDED),
@@ -121,14 +122,15 @@ class DatabaseConnection:
         *,
         settings: Settings | None = None,
     ) -> None:
-        conninfo = (settings or load_settings()).conninfo
+        settings = settings or load_settings()
+        conninfo, self._login = settings.conninfo, settings.login_variables
         given = {"host": host, "port": port, "dbname": database, "user": user, "password": password}
         conninfo |= {name: value for name, value in given.items() if value is not None}
         self.address = f"{conninfo['host']}:{conninfo['port']}"
         try:
             self._conn = session.connect(conninfo, autocommit=True, row_factory=dict_row)
         except psycopg.OperationalError as error:
-            raise _refused(error, self.address) from error
+            raise _refused(error, self.address, self._login) from error
 
     def query(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run one statement with ``%s`` or ``%(name)s`` parameters; its rows as dicts, none for a statement without.
@@ -142,7 +144,7 @@ class DatabaseConnection:
             cursor = self._conn.execute(sql, params)
             return list(cursor.fetchall()) if cursor.description else []
         except psycopg.OperationalError as error:
-            raise _refused(error, self.address) from error
+            raise _refused(error, self.address, self._login) from error
         except psycopg.Error as error:
             raise StoreError(str(error).partition("\n")[0]) from error
 
@@ -159,18 +161,18 @@ class DatabaseConnection:
         self.close()
 
 
-def _not_allowed(error: psycopg.Error, user: str) -> ConfigurationError:
+def _not_allowed(error: psycopg.Error, variable: str, user: str) -> ConfigurationError:
     return ConfigurationError(
-        f"DB_USER: {user} may not do this ({str(error).partition(chr(10))[0]:.200}); run fintrack db upgrade, and see"
-        " the logins in docs/operations.md"
+        f"{variable}: {user} may not do this ({str(error).partition(chr(10))[0]:.200}); run fintrack db upgrade, and"
+        " see the logins in docs/operations.md"
     )
 
 
-def _refused(error: Exception, address: str) -> OutageError:
+def _refused(error: Exception, address: str, login: Sequence[str]) -> OutageError:
     """What it means that nothing came of a statement or a connection: a server that is there but refuses us wants
     another remedy than a dead one."""
     text = str(error)
-    if not getattr(error, "sqlstate", None) and (told := outages.of_postgres(text, address)):
+    if not getattr(error, "sqlstate", None) and (told := outages.of_postgres(text, address, login)):
         return told
     if isinstance(error, psycopg.errors.DiskFull):
         return OutageError(_NAME, address, "its disk is full: make room, what was begun goes on then")
@@ -178,4 +180,4 @@ def _refused(error: Exception, address: str) -> OutageError:
         return OutageError(_NAME, address, "it has no connection left: raise its max_connections or lower DB_POOL_SIZE")
     if isinstance(error, psycopg.Error) and error.sqlstate and not error.sqlstate.startswith(_GONE):
         return OutageError(_NAME, address, f"it says: {text.partition(chr(10))[0]:.200}")
-    return OutageError(_NAME, address)
+    return outages.gone(_NAME, address, "DB_HOST and DB_PORT")

@@ -13,13 +13,15 @@ from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
-from fintrack_tasks.errors import ConfigurationError, OutageError
+from fintrack_tasks import outages
+from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.settings import redact_url
 from fintrack_tasks.store import session
 from fintrack_tasks.store.roles import ADMIN
 
 __all__ = ["head", "upgrade"]
 
+_LOGIN: Final = ("DB_OWNER_USER", "DB_OWNER_PASSWORD, or, where these are empty, DB_USER and DB_PASSWORD")
 _LOCK: Final = 7_246_311  # any number, the same everywhere: two migrations at once wait for each other
 
 
@@ -51,7 +53,8 @@ def upgrade(sqlalchemy_url: str, revision: str = "head") -> str:
                 return head()
             return _upgrade(connection, revision)
     except OperationalError as error:
-        raise OutageError("PostgreSQL", address) from error
+        told = outages.of_postgres(str(error.orig), address, _LOGIN)
+        raise told or outages.gone("PostgreSQL", address, "DB_HOST and DB_PORT") from error
     except ProgrammingError as error:
         if not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
             raise

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from fintrack_tasks.cli.workers import check_beat, needed
+from fintrack_tasks.cli.workers import _started, check_beat, check_workers, needed
 from fintrack_tasks.errors import ConfigurationError, OutageError
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.tasks import fleet
@@ -77,3 +77,47 @@ def test_a_beat_that_is_not_there_or_does_not_tick_is_told(schedule: redis.Redis
         schedule.set(LOCK, "token", px=left)
     with pytest.raises(OutageError, match=said):
         check_beat()
+
+
+# --- The way out follows from the cause --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def full(small_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> redis.Redis:
+    """A server that answers and takes no writes, where the commands look for workers and beat."""
+    monkeypatch.setenv("REDIS_URL", f"redis://:secret@127.0.0.1:{small_redis.get_connection_kwargs()['port']}/0")
+    small_redis.set(LOCK, "token", px=9_000)
+    small_redis.config_set("maxmemory", 1)
+    return small_redis
+
+
+@pytest.mark.integration
+def test_where_redis_is_full_no_worker_is_told_to_be_started(full: redis.Redis) -> None:
+    with pytest.raises(OutageError) as caught:
+        check_workers()
+    assert "a Celery worker does not answer at the queues ops, publish, etl," in str(caught.value)
+    assert "Redis refuses for now, so that no worker can say that it lives: its memory is full" in str(caught.value)
+    assert "fintrack up" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("expired", [False, True])
+def test_where_redis_is_full_no_beat_is_told_to_be_started(full: redis.Redis, expired: bool) -> None:
+    if expired:
+        full.delete(LOCK)
+    with pytest.raises(OutageError, match="so that the lock cannot be renewed: its memory is full") as caught:
+        check_beat()
+    assert "fintrack up" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("redis://:word@127.0.0.1:6379/0", "start it with: fintrack up --detach"),
+        ("redis://localhost:6379/0", "start it with: fintrack up --detach"),
+        ("rediss://user:127.0.0.1@redis.example:6380/0", "where the workers run: celery -A fintrack_tasks beat"),
+    ],
+)
+def test_what_serves_servers_elsewhere_is_started_there(address: str, said: str) -> None:
+    assert _started(Settings.from_mapping({"REDIS_URL": address}), "beat").endswith(said)
