@@ -19,6 +19,7 @@ import psycopg
 from fintrack_tasks.domain import Batch, Interval, Item, Window, from_micros, to_micros
 from fintrack_tasks.errors import UnavailableRangeError
 from fintrack_tasks.fetch import route
+from fintrack_tasks.fetch.providers.base import KEPT_FROM
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import coverage
 
@@ -89,11 +90,11 @@ def marked(batch: Batch, asked: Item, item: Item) -> Batch:
 
 
 def window_asked(item: Item, batch: Batch) -> Window | None:
-    """The part of an item's window that the batch's provider was asked for."""
-    begin = batch.meta.get(_FROM)
-    if item.window is None or begin is None:
+    """The part of an item's window that the batch's provider was asked for, as far as its answer reaches back."""
+    told = [begin for name in (_FROM, KEPT_FROM) if (begin := batch.meta.get(name)) is not None]
+    if item.window is None or not told:
         return item.window
-    return Window(from_micros(begin), item.window.end)
+    return Window(max(item.window.start, from_micros(max(told))), item.window.end)
 
 
 def record_rest(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -20,7 +21,7 @@ import responses
 from fintrack_tasks import acquisition, pipeline, planning
 from fintrack_tasks.acquisition import Ended, Retry
 from fintrack_tasks.availability import Reach, reach
-from fintrack_tasks.domain import Batch, Interval, Item, to_micros
+from fintrack_tasks.domain import Batch, Interval, Item, from_micros, to_micros
 from fintrack_tasks.fetch.client import HttpClient
 from fintrack_tasks.fetch.gate import Gate
 from fintrack_tasks.planning import Plan
@@ -243,6 +244,46 @@ def test_a_refused_range_goes_to_the_next_provider(
     provider.add_callback("GET", "https://query1.finance.yahoo.com/v8/finance/chart/AAPL", yahoo(KEPT))
     [item, *_] = night.plan("AAPL", intervals=["1h"], start="2024-09-01", end="2024-10-01").items
     assert night.fetch(item, "yahoo_finance") == Retry("twelve_data", 0.0, 0)
+
+
+@pytest.mark.integration
+def test_an_answer_of_the_newer_part_alone_confirms_nothing_of_the_older_and_the_next_provider_is_asked_for_that(
+    begin: Callable[..., Pipeline], provider: responses.RequestsMock, conn: psycopg.Connection
+) -> None:
+    """Twelve Data gives what it keeps, with status 200 and without a word of the rest."""
+    route = {**BOTH, "FINTRACK_ROUTE_STOCK_BARS": "twelve_data,yahoo_finance", **STAND_IN}
+    span: dict[str, Any] = {"intervals": ["1h"], "start": "2026-08-17", "end": "2026-09-12"}
+    first, limit = datetime(2026, 8, 17, 13, 30, tzinfo=UTC), datetime(2026, 9, 1, 13, 30, tzinfo=UTC)
+    series = "https://api.twelvedata.com/time_series"
+    provider.get(series, json=twelve(limit, datetime(2026, 9, 12, tzinfo=UTC)))
+    night = begin(route)
+    [item] = night.plan("AAPL", **span).items
+    night.load(item, night.fetch(item, "twelve_data"))
+    assert covered(conn) == [("unavailable", first, limit, ["twelve_data"])]
+
+    provider.replace(
+        "GET", series, status=400, json={"code": 400, "message": "No data is available", "status": "error"}
+    )
+    [rest] = night.plan("AAPL", **span).items
+    assert rest.window
+    assert (rest.window.start, rest.window.end) == (first, datetime(2026, 8, 31, 20, 30, tzinfo=UTC))
+    assert night.fetch(rest, "twelve_data") == Retry("yahoo_finance", 0.0, 0)
+    provider.add_callback("GET", "https://query1.finance.yahoo.com/v8/finance/chart/AAPL", yahoo(KEPT))
+    night.load(rest, night.fetch(rest, "yahoo_finance"))
+    assert night.plan("AAPL", **span).items == ()
+
+
+def twelve(start: datetime, end: datetime) -> dict[str, Any]:
+    """The hours of New York from ``start`` on, newest first, as Twelve Data writes them."""
+    stamps = expected_bars(planning.Instrument.of("AAPL"), Interval.H1, planning.Window(start, end))
+    times = [from_micros(stamp).astimezone(ZoneInfo("America/New_York")) for stamp in reversed(stamps)]
+    prices = {**dict.fromkeys(("open", "high", "low", "close"), "10.00"), "volume": "100"}
+    about = {"symbol": "AAPL", "interval": "1h", "currency": "USD", "exchange_timezone": "America/New_York"}
+    return {
+        "meta": about,
+        "values": [{"datetime": f"{at:%Y-%m-%d %H:%M:%S}", **prices} for at in times],
+        "status": "ok",
+    }
 
 
 # --- What is there already -----------------------------------------------------------------------------------------

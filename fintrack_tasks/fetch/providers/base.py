@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Final, Protocol, runtime_checkable
 
-from fintrack_tasks.domain import ORIGIN_HEADER, AssetClass, Batch, Instrument, Interval, Kind, Window
+from fintrack_tasks.domain import ORIGIN_HEADER, AssetClass, Batch, Instrument, Interval, Kind, Window, to_micros
 from fintrack_tasks.errors import ProviderError
 
 __all__ = [
+    "KEPT_FROM",
     "Ask",
     "Batching",
     "Facts",
@@ -26,6 +27,7 @@ __all__ = [
     "Provider",
     "Quota",
     "first_kept",
+    "kept_from",
 ]
 
 
@@ -122,6 +124,23 @@ class Ask:
     now: datetime
     interval: Interval | None = None
     window: Window | None = None
+
+
+KEPT_FROM: Final = "kept_from"
+"""The name in a batch's ``meta`` of the time, microseconds, before which its provider may have left out what it does
+not keep: bars that are not there are no absence."""
+
+
+def kept_from(ask: Ask, first: int, limit: datetime) -> dict[str, int]:
+    """What an answer says of a range that begins before ``limit``, up to which a provider may keep no short bars and
+    gives the part that it has without a word: it reaches back to its first bar, or to the limit.
+
+    :param first: microseconds, the first bar of the answer.
+    """
+    if ask.window is None or ask.interval is Interval.D1:
+        return {}
+    told = min(first, to_micros(limit))
+    return {KEPT_FROM: told} if to_micros(ask.window.start) < told else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,16 @@ from fintrack_tasks.fetch.providers.answers import (
     price_time,
     raise_for_status,
 )
-from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, KeyUse, Quota, first_kept
+from fintrack_tasks.fetch.providers.base import (
+    Ask,
+    Facts,
+    HttpRequest,
+    HttpResponse,
+    KeyUse,
+    Quota,
+    first_kept,
+    kept_from,
+)
 
 __all__ = ["PROVIDER", "Finnhub"]
 
@@ -247,8 +256,7 @@ def _positive(text: str | None) -> bool:
 
 def _candles(ask: Ask, body: Mapping[str, Any]) -> Batch:
     if body.get("s") == "no_data":
-        _raise_if_not_kept(ask)
-        raise EmptyError("no candles in this range")
+        raise _none(ask)
     stamps = body.get("t")
     if body.get("s") != "ok" or not isinstance(stamps, list) or len(stamps) > MOST_ROWS:
         raise MalformedError(f"candles of state {body.get('s')!r:.20}, or without their times")
@@ -263,21 +271,22 @@ def _candles(ask: Ask, body: Mapping[str, Any]) -> Batch:
             if rows.setdefault(opens, row) != row:
                 raise MalformedError(f"two candles of {stamp} that differ")
     if not rows:
-        raise EmptyError("no candles in this range")
+        raise _none(ask)
     if len(rows) > BATCH_LIMIT:
         raise MalformedError(f"{len(rows)} bars, more than a window may hold")
     order = sorted(rows)
     table = {name: [rows[opens][i] for opens in order] for i, name in enumerate(columns)}
-    return _batch(ask, {"timestamp": order, **table, "adj_close": [None] * len(order)}, ask.interval)
+    batch = _batch(ask, {"timestamp": order, **table, "adj_close": [None] * len(order)}, ask.interval)
+    return replace(batch, meta=kept_from(ask, order[0], first_kept(ask.now, _KEPT_DAYS)))
 
 
-def _raise_if_not_kept(ask: Ask) -> None:
+def _none(ask: Ask) -> EmptyError | UnavailableRangeError:
     """What the plan does not keep is answered as what never was (Finnhub-API#287, #512)."""
     kept = first_kept(ask.now, _KEPT_DAYS)
     if ask.interval is not Interval.D1 and ask.window and ask.window.start < kept:
-        raise UnavailableRangeError(
-            "no candles, in a range that begins before those that every plan has", earliest=kept
-        )
+        detail = "no candles, in a range that begins before those that every plan has"
+        return UnavailableRangeError(detail, earliest=kept)
+    return EmptyError("no candles in this range")
 
 
 def _opens(stamp: int, ask: Ask) -> int:

@@ -38,7 +38,16 @@ from fintrack_tasks.fetch.providers.answers import (
     statement,
     time_zone,
 )
-from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, KeyUse, Quota
+from fintrack_tasks.fetch.providers.base import (
+    Ask,
+    Facts,
+    HttpRequest,
+    HttpResponse,
+    KeyUse,
+    Quota,
+    first_kept,
+    kept_from,
+)
 
 __all__ = ["PROVIDER", "TwelveData"]
 
@@ -54,7 +63,8 @@ _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _QUARTER: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:(00|15|30|45):00", re.ASCII)
 _PLAN: Final = ("available starting with", "available exclusively with", "consider upgrading", "upgrade your plan")
 _SYMBOLS_PLAN: Final = "this symbol is available"
-_SURELY_KEPT: Final = timedelta(days=60)
+_KEPT_DAYS: Final = 60
+"""Intraday bars reach back some months or years, differently for each symbol: these days surely."""
 _NO_DATA: Final = "no data is available"
 
 
@@ -222,18 +232,13 @@ def _error_of(body: Mapping[str, Any], status: int, now: datetime) -> ProviderEr
     return TransientError(f"an error of code {code}") if code >= 500 else MalformedError(f"an error of code {code}")
 
 
-def _may_not_be_kept(ask: Ask) -> bool:
-    """Intraday bars reach back some months or years, differently for each symbol: before that the answer is the same
-    as for a range in which nothing was traded.
-    """
-    if ask.window is None or ask.interval is Interval.D1:
-        return False
-    return ask.window.end < ask.now - _SURELY_KEPT
-
-
-def _not_kept(ask: Ask) -> UnavailableRangeError:
-    said = ask.interval.value if ask.interval else ""
-    return UnavailableRangeError(f"no {said} bars in a range of which they may not be kept")
+def _none(ask: Ask) -> EmptyError | UnavailableRangeError:
+    """Before what is kept the answer is the same as for a range in which nothing was traded."""
+    kept = first_kept(ask.now, _KEPT_DAYS)
+    if ask.window is None or ask.interval is Interval.D1 or ask.window.start >= kept:
+        return EmptyError("no data for this range")
+    said = f"no {ask.interval} bars in a range of which they may not be kept"
+    return UnavailableRangeError(said, earliest=kept if kept < ask.window.end else None)
 
 
 def _outcome(ask: Ask, body: Mapping[str, Any], status: int) -> Batch | ProviderError:
@@ -248,7 +253,7 @@ def _rows(ask: Ask, entry: object, status: int) -> Batch:
         raise MalformedError("no entry for this symbol")
     if _is_error(entry):
         error = _error_of(entry, status, ask.now)
-        raise _not_kept(ask) if isinstance(error, EmptyError) and _may_not_be_kept(ask) else error
+        raise _none(ask) if isinstance(error, EmptyError) else error
     if status != 200:
         raise MalformedError(f"HTTP status {status}")
     if ask.kind is Kind.QUOTE:
@@ -300,7 +305,7 @@ def _bars(ask: Ask, entry: Mapping[str, Any]) -> Batch:
             if rows.setdefault(opens, row) != row:
                 raise MalformedError(f"two bars of {value['datetime']} that differ")
     if not rows:
-        raise EmptyError("no bars in this range")
+        raise _none(ask)
     if len(rows) > BATCH_LIMIT:
         raise MalformedError(f"{len(rows)} bars, more than a window may hold")
     order = sorted(rows)
@@ -311,7 +316,7 @@ def _bars(ask: Ask, entry: Mapping[str, Any]) -> Batch:
         {"timestamp": order, **columns, "adj_close": [None] * len(order)},
         unit,
         interval,
-        {**_said(meta), **_adjusted(ask, meta)},
+        {**_said(meta), **_adjusted(ask, meta), **kept_from(ask, order[0], first_kept(ask.now, _KEPT_DAYS))},
     )
 
 

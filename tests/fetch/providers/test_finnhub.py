@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Batch, Instrument, Interval, Kind, Window, from_micros
+from fintrack_tasks.domain import (
+    BATCH_LIMIT,
+    AssetClass,
+    Batch,
+    Instrument,
+    Interval,
+    Kind,
+    Window,
+    from_micros,
+    to_micros,
+)
 from fintrack_tasks.errors import (
     EmptyError,
     EntitlementError,
@@ -283,6 +293,25 @@ def test_no_data_of_a_range_that_the_plan_does_not_keep_says_nothing_of_the_rang
             parse({"s": "no_data"}, "BTC-USD", interval, new)
     with pytest.raises(EmptyError):
         parse({"s": "no_data"}, "BTC-USD", Interval.D1, old)
+
+
+@pytest.mark.parametrize(
+    ("interval", "begin", "first", "told"),
+    [
+        (Interval.H1, (2023, 6, 1), (2023, 6, 20), datetime(2023, 6, 20, tzinfo=UTC)),
+        (Interval.M15, (2023, 6, 1), (2023, 7, 20), datetime(2023, 7, 12, tzinfo=UTC)),  # from there on every plan has
+        (Interval.H1, (2023, 6, 1), (2023, 6, 1), None),  # all of it came
+        (Interval.H1, (2023, 8, 1), (2023, 8, 20), None),  # what is kept was left out: nothing was traded
+        (Interval.D1, (2021, 6, 1), (2021, 6, 20), None),
+    ],
+)
+def test_candles_of_a_part_of_a_range_say_from_when_on_they_are_kept(
+    interval: Interval, begin: tuple[int, int, int], first: tuple[int, int, int], told: datetime | None
+) -> None:
+    """Of an older range the free plan answers the newer part, with status 200. NOW is 2024-07-10."""
+    window = Window(datetime(*begin, tzinfo=UTC), datetime(*begin, tzinfo=UTC) + timedelta(days=60))
+    meta = parse(candles(seconds(*first), seconds(*first) + 86_400), "BTC-USD", interval, window).meta
+    assert meta == ({"kept_from": to_micros(told)} if told else {})
 
 
 def test_nothing_inside_the_window_is_empty() -> None:

@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
-from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Batch, Instrument, Interval, Kind, Window, from_micros
+from fintrack_tasks.domain import (
+    BATCH_LIMIT,
+    AssetClass,
+    Batch,
+    Instrument,
+    Interval,
+    Kind,
+    Window,
+    from_micros,
+    to_micros,
+)
 from fintrack_tasks.errors import (
     EmptyError,
     EntitlementError,
@@ -378,6 +388,34 @@ def test_what_an_error_means_within_a_success_too(code: object, message: str, me
                 PROVIDER.parse(question("AAPL", interval), response)
             assert type(caught.value) is meaning
             assert SECRET not in repr(caught.value)
+
+
+def test_no_data_of_a_range_that_is_surely_kept_in_part_says_nothing_of_the_rest() -> None:
+    """NOW is 2024-07-10; sixty days are surely kept."""
+    said = {"code": 400, "message": "No data is available on the specified dates.", "status": "error"}
+    window = Window(datetime(2024, 5, 1, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC))
+    for body, status in ((said, 400), (series(bar("2024-06-01 09:30:00"), interval=Interval.H1), 200)):
+        with pytest.raises(UnavailableRangeError) as caught:
+            PROVIDER.parse(question("AAPL", Interval.H1, window), answer(body, status))
+        assert caught.value.earliest == datetime(2024, 5, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("interval", "begin", "first", "told"),
+    [
+        (Interval.H1, (2024, 4, 1), "2024-04-15 09:30:00", datetime(2024, 4, 15, 13, 30, tzinfo=UTC)),
+        (Interval.M15, (2024, 4, 15), "2024-05-20 09:30:00", datetime(2024, 5, 12, tzinfo=UTC)),
+        (Interval.H1, (2024, 5, 13), "2024-05-20 09:30:00", None),  # what is kept was left out: nothing was traded
+        (Interval.D1, (2020, 4, 1), "2020-04-15", None),
+    ],
+)
+def test_bars_of_a_part_of_a_range_say_from_when_on_they_are_kept(
+    interval: Interval, begin: tuple[int, int, int], first: str, told: datetime | None
+) -> None:
+    """An answer of the newer part has status 200 as well."""
+    window = Window(datetime(*begin, tzinfo=UTC), datetime(*begin, tzinfo=UTC) + timedelta(days=50))
+    batch = bars(bar(first), interval=interval, window=window)
+    assert batch.meta.get("kept_from") == (to_micros(told) if told else None)
 
 
 def test_no_data_of_an_intraday_range_that_may_not_be_kept_says_nothing_of_the_range() -> None:
