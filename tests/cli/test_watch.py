@@ -115,7 +115,7 @@ def test_events_of_other_runs_are_not_waited_for(conn: psycopg.Connection, cut_o
     began = time.monotonic()
     followed = follow(cut_off, [run], timeout=30)
     cut_off.close()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 25  # it would have waited for all of the 30 seconds
     assert followed.complete
     assert followed.outage is None
 

@@ -128,7 +128,7 @@ def test_events_that_wait_for_kafka_end_the_command_and_go_out_later(pipeline: P
     result = json.loads(finished.stdout.splitlines()[-1])
     assert result["jobs"]["fetch_market_data"]["loaded"] == 2
     assert result["events"] == {"market-data": 0, "notifications": 0}
-    assert result["seconds"] < 60
+    assert result["seconds"] < 240  # against waiting for as long as Kafka is away
     [line] = finished.stderr.splitlines()
     assert re.fullmatch(
         rf"fintrack: Kafka does not answer at {pipeline.environment['KAFKA_BOOTSTRAP_SERVERS']};"

@@ -401,18 +401,6 @@ def test_postgres_promises_durability(home: Path, clients: type) -> None:
     }
 
 
-def test_a_cold_start_takes_less_than_eight_seconds_and_a_warm_one_less_than_two(home: Path) -> None:
-    began = time.monotonic()
-    Stack(home).start()
-    cold = time.monotonic() - began
-    Stack(home).stop()
-    began = time.monotonic()
-    Stack(home).start()
-    warm = time.monotonic() - began
-    assert cold < 8
-    assert warm < 2
-
-
 # --- Processes that belong to the stack --------------------------------------------------------------------------
 
 STUBBORN = """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -245,12 +244,10 @@ def test_a_status_that_is_not_200_is_never_a_list(status: int, meaning: type[Pro
         read(page(), status)
 
 
-def test_a_deep_page_ends_in_an_error_and_in_time() -> None:
-    began = time.monotonic()
+def test_a_deep_page_ends_in_an_error() -> None:
     for tags in ("<tr><td><b>", "<sup>", "<table>", "<br>", "<p>"):
         with pytest.raises(MalformedError):
             read(f'<table id="constituents">{tags * 5_000}</table>')
-    assert time.monotonic() - began < 30
 
 
 PIECES = ["<", ">", "</td>", "<td>", "</tr>", "<tr>", "</table>", "<table>", '"', "&", "&#0;", "<!--", "-->", "<sup>"]

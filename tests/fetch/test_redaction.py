@@ -83,4 +83,4 @@ def test_no_body_makes_the_search_slow(unit: bytes) -> None:
     """Eight MiB of what a form begins with: a search that goes back over it would take hours."""
     started = time.monotonic()
     Redaction([KEY, PLAIN]).body(unit * (8 * 1024 * 1024 // len(unit)))
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 120  # against hours

@@ -8,7 +8,7 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ def test_a_body_that_drips_holds_nobody_up() -> None:
             time.sleep(0.05)
 
     with address(drips) as (url, _):
-        assert checked(url)["seconds"] < 20
+        assert checked(url)["seconds"] < 25  # against waiting for the last drop, after 30 seconds
 
 
 def test_a_head_that_drips_is_no_answer() -> None:
@@ -97,17 +97,24 @@ def test_a_head_that_drips_is_no_answer() -> None:
         found = checked(url)
     assert not found["healthy"]
     assert found["detail"].startswith(f"finnhub does not answer at {url}")
-    assert found["seconds"] < 15
+    assert found["seconds"] < 18  # against waiting for the last drop, after 20 seconds
 
 
 def test_addresses_are_asked_at_once() -> None:
-    """All of them silent take as long as one."""
-    with address(lambda connection: connection.recv(1)) as (url, _):
-        names = ("FINNHUB", "COINBASE", "YAHOO_FINANCE", "TWELVE_DATA", "ECB")
-        settings = Settings.from_mapping({f"{name}_BASE_URL": url for name in names})
+    """Each answers only once all of them have been asked."""
+    names = ("FINNHUB", "COINBASE", "YAHOO_FINANCE", "TWELVE_DATA", "ECB")
+    all_asked = threading.Barrier(len(names), timeout=20)
+
+    def answers(connection: socket.socket) -> None:
+        with suppress(threading.BrokenBarrierError):
+            all_asked.wait()
+            says("200 OK\r\nContent-Length: 0")(connection)
+
+    with ExitStack() as opened:
+        urls = [opened.enter_context(address(answers))[0] for _ in names]
+        settings = Settings.from_mapping({f"{n}_BASE_URL": url for n, url in zip(names, urls, strict=True)})
         found = HealthChecker(OTHERS, settings).check_system_health().checks["api_endpoints"]
-    assert not found["healthy"]
-    assert found["seconds"] < 10
+    assert found["healthy"], found
 
 
 def test_no_password_of_a_netrc_and_no_proxy_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
