@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from fintrack_tasks import cli
 from fintrack_tasks.cli import app
 from fintrack_tasks.cli.simulated import NOTE
 from fintrack_tasks.domain import Kind, Mode
@@ -75,6 +77,18 @@ def test_simulated_prices_are_called_so_in_the_first_line_once_and_by_a_field_fo
 @pytest.mark.parametrize("words", COMMANDS[:3], ids=" ".join)
 def test_of_real_prices_nothing_says_simulated(words: tuple[str, ...], run: Run) -> None:
     assert "simulated" not in run(Mode.LIVE, *words) + run(Mode.LIVE, *words, "--json")
+
+
+def test_no_command_writes_past_the_two_functions_that_say_so() -> None:
+    """But for ``--version`` and the lines of ``env``, which a shell reads: FINTRACK_SANDBOX_URL and DB_NAME say it."""
+    folder = Path(cli.__file__).parent
+    direct = re.compile(
+        r"sys\.stdout\.write|(?<![.\w])print\(|typer\.(?:echo|secho)|console\.(?:out|log|print_json|file)\b"
+    )
+    found = {
+        path.name: len(direct.findall(path.read_text())) for path in folder.glob("*.py") if path.name != "output.py"
+    }
+    assert {name: count for name, count in found.items() if count} == {"__init__.py": 1, "stack.py": 1}
 
 
 def test_a_chart_of_simulated_prices_says_so_on_itself(run: Run, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_beat_keeps_its_schedule_in_a_redis_that_demands_tls(
 ) -> None:
     process("beat")
     workers.until(lambda: workers.client.exists("fintrack:redbeat::lock"), 60, "lock of beat")
-    assert workers.client.exists("fintrack:redbeat:market-data")
+    workers.until(lambda: workers.client.exists("fintrack:redbeat:market-data"), 30, "schedule of beat")
 
 
 def test_flower_reads_the_queues_of_a_redis_that_demands_tls(
