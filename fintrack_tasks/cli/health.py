@@ -32,20 +32,40 @@ def health(as_json: AsJson = False) -> None:
     status = HealthChecker(settings=settings, checks=checks).check_system_health()
     with opened(settings) as connections:
         standing = [_facts(name, settings, connections.gate) for name in providers.names()]
-    found = {**status.checks, "api_endpoints": _with_standing(status.checks["api_endpoints"], standing)}
+    found: dict[str, Any] = {**status.checks, "api_endpoints": _with_standing(status.checks["api_endpoints"], standing)}
     healthy = all(check["healthy"] for check in found.values())
+    elsewhere = None if found["database"]["healthy"] else _hint()
+    if elsewhere:
+        found = {name: _pointed(check, "detail", elsewhere) for name, check in found.items()}
+        standing = [_pointed(row, "note", elsewhere) for row in standing]
     if as_json:
         told = {"healthy": healthy, "checks": found, "timestamp": status.timestamp}
         print_json(told | {"providers": [{name: row.get(name) for name in _STANDING} for row in standing]})
     else:
-        rows = [[name, "ok" if check["healthy"] else "down", check["detail"]] for name, check in found.items()]
+        once = f"; {elsewhere}"  # it stands below the table
+        rows = [
+            [name, "ok" if check["healthy"] else "down", check["detail"].removesuffix(once)]
+            for name, check in found.items()
+        ]
         console.print(table("health", ["what", "state", "detail"], rows))
     if not healthy:
-        from fintrack_tasks.cli.whereabouts import hint  # noqa: PLC0415  the stack's libraries, where they are needed
-
-        if not found["database"]["healthy"] and (said := hint()):
-            errors.print(said, soft_wrap=True)
+        if elsewhere:
+            errors.print(elsewhere, markup=False, soft_wrap=True)
         raise typer.Exit(4)
+
+
+def _hint() -> str | None:
+    from fintrack_tasks.cli.whereabouts import hint  # noqa: PLC0415  the stack's libraries, where they are needed
+
+    return hint()
+
+
+def _pointed(told: dict[str, Any], field: str, elsewhere: str) -> dict[str, Any]:
+    """What would have a stack started, where another one was meant, names that one."""
+    from fintrack_tasks.cli.whereabouts import pointed  # noqa: PLC0415  see _hint
+
+    said = str(told.get(field))
+    return {**told, field: pointed(said, elsewhere)} if OutageError.START in said else told
 
 
 _STANDING: Final = ("name", "key", "circuit", "circuit_until", "keys", "note")

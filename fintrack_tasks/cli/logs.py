@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fintrack_tasks.cli.output import console
+from fintrack_tasks.cli.whereabouts import start_or_hint
 from fintrack_tasks.embedded.logs import files, follow, last_lines
 from fintrack_tasks.embedded.stack import Stack
 from fintrack_tasks.errors import UsageError
@@ -31,7 +32,7 @@ def logs(
     home = Stack(load_settings().fintrack_home).home
     found = files(home)
     if not found:
-        raise UsageError(f"there are no logs in {home / 'logs'}; start a stack with: fintrack up --detach")
+        raise UsageError(f"there are no logs in {home / 'logs'}; {start_or_hint()}")
     if name is not None and name not in found:
         raise UsageError(f"no log {name!r:.40}; there are {', '.join(found)}")
     chosen = found if name is None else {name: found[name]}

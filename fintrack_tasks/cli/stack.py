@@ -22,7 +22,7 @@ from fintrack_tasks import flower_login
 from fintrack_tasks.cli.context import as_environment, utc_now
 from fintrack_tasks.cli.database import earlier_database, prepare
 from fintrack_tasks.cli.output import console, errors, print_json
-from fintrack_tasks.cli.whereabouts import refuse_second
+from fintrack_tasks.cli.whereabouts import hint, refuse_second
 from fintrack_tasks.domain import Mode
 from fintrack_tasks.embedded import Stack, supervise
 from fintrack_tasks.embedded.ports import LOOPBACK, choose_port
@@ -309,7 +309,8 @@ def down(
     if as_json:
         print_json({"stopped": stopped})
     else:
-        console.print(f"stopped: {', '.join(stopped)}" if stopped else f"nothing runs in {stack.home}")
+        nothing = "; ".join(filter(None, (f"nothing runs in {stack.home}", hint())))
+        console.print(f"stopped: {', '.join(stopped)}" if stopped else nothing, markup=False, soft_wrap=True)
 
 
 def env() -> None:

@@ -14,6 +14,7 @@ import typer
 from fintrack_tasks.cli.context import opened, utc_now
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.cli.stack import flower_address
+from fintrack_tasks.cli.whereabouts import start_or_hint
 from fintrack_tasks.embedded.logs import files
 from fintrack_tasks.embedded.stack import Stack
 from fintrack_tasks.embedded.supervise import UNWATCHED, is_unwatched, restarts
@@ -39,7 +40,7 @@ def status(
     if as_json:
         print_json(told)
     elif not told["servers"] and not told["processes"]:
-        console.print(f"nothing runs in {stack.home}; start it with: fintrack up --detach", soft_wrap=True)
+        console.print(f"nothing runs in {stack.home}; {start_or_hint()}", markup=False, soft_wrap=True)
     else:
         _show(told)
     if not told["healthy"]:

@@ -11,7 +11,7 @@ from fintrack_tasks.embedded.process import find_homes
 from fintrack_tasks.errors import FinTrackError, OutageError, UsageError
 from fintrack_tasks.settings import environment, load_settings
 
-__all__ = ["hint", "refuse_second", "said_with_hint"]
+__all__ = ["hint", "pointed", "refuse_second", "said_with_hint", "start_or_hint"]
 
 _SERVERS: Final = ("DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
 _UNNAMED: Final = ".fintrack"
@@ -22,8 +22,17 @@ def said_with_hint(error: FinTrackError) -> str:
     found = hint() if isinstance(error, OutageError) else None
     if found is None or not isinstance(error, OutageError):
         return str(error)
-    rest = "" if error.remedy == OutageError.START else f"{error.remedy}; "
-    return f"{error.server} {error.problem} at {error.address}; {rest}{found}"
+    return pointed(str(error), found)
+
+
+def pointed(said: str, found: str) -> str:
+    """What was said of an outage, with the way to the stack that was meant, in place of starting one."""
+    return f"{said.partition(f'; {OutageError.START}')[0]}; {found}"
+
+
+def start_or_hint() -> str:
+    """What to do where no stack runs in the folder that was looked into."""
+    return hint() or OutageError.START
 
 
 def hint() -> str | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from fintrack_tasks.cli import whereabouts
+from fintrack_tasks.cli import app, main, whereabouts
 from fintrack_tasks.cli.stack import market_variables
 from fintrack_tasks.cli.whereabouts import hint, refuse_second, said_with_hint
 from fintrack_tasks.domain import Mode
@@ -101,3 +103,62 @@ def test_a_command_says_it_in_its_one_line(running: Path) -> None:
     assert finished.returncode == 4
     assert len(finished.stderr.splitlines()) == 1
     assert "this shell names other servers (DB_PORT)" in finished.stderr
+
+
+# --- What each command says from another folder ------------------------------------------------------------------
+
+
+@pytest.fixture
+def nowhere(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server answers where an unnamed one is looked for, whatever runs on this machine."""
+    monkeypatch.setenv("DB_PORT", "9")
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:9/0")
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9")
+    monkeypatch.setenv("COLUMNS", "1000")
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_health_from_another_folder_names_the_stack_and_would_have_no_second_one_started(
+    running: Path, nowhere: None, more: tuple[str, ...]
+) -> None:
+    finished = CliRunner().invoke(app, ["health", *more])
+    assert finished.exit_code == 4
+    assert finished.stderr == f"{hint()}\n"
+    assert "PostgreSQL does not answer at localhost:9" in finished.stdout
+    if more:
+        checks = json.loads(finished.stdout.splitlines()[-1])["checks"]
+        assert checks["database"]["detail"] == f"PostgreSQL does not answer at localhost:9; {hint()}"
+    assert "fintrack up" not in finished.stdout + finished.stderr
+
+
+def test_env_from_another_folder_names_the_stack_and_exports_nothing(
+    running: Path, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["fintrack", "env"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    shown = capsys.readouterr()
+    assert ended.value.code == 4
+    assert shown.out == ""
+    assert shown.err == (
+        f"fintrack: the local stack does not answer at {here / '.fintrack'}; a stack runs in {running}; name it: export"
+        f" FINTRACK_HOME={running}\n"
+    )
+
+
+def test_a_server_that_may_be_elsewhere_is_not_to_be_started_either(running: Path, here: Path) -> None:
+    refused = OutageError("PostgreSQL", "localhost:5432", f"{OutageError.START}; if it runs, it listens elsewhere")
+    assert said_with_hint(refused) == f"PostgreSQL does not answer at localhost:5432; {hint()}"
+    wrong = OutageError("PostgreSQL", "localhost:5432", "check DB_USER and DB_PASSWORD", "refuses the user")
+    assert said_with_hint(wrong) == f"{wrong}; {hint()}"
+
+
+@pytest.mark.parametrize("command", ["status", "down"])
+def test_where_nothing_runs_the_stack_that_does_is_named(command: str, running: Path, here: Path) -> None:
+    said = CliRunner().invoke(app, [command]).stdout
+    assert said == f"nothing runs in {here / '.fintrack'}; {hint()}\n"
+
+
+def test_logs_from_another_folder_name_the_stack(running: Path, here: Path) -> None:
+    with pytest.raises(UsageError, match=f"there are no logs in .*; a stack runs in {running}; name it: export"):
+        CliRunner().invoke(app, ["logs"], catch_exceptions=False)
