@@ -47,6 +47,7 @@ from fintrack_tasks.fetch.providers.answers import (
     number,
     price_time,
     raise_for_status,
+    standing,
     statement,
 )
 from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, KeyUse, Quota
@@ -334,13 +335,17 @@ def _bars(ask: Ask, body: Mapping[str, Any]) -> Batch:
     rows = _stamped(series, said, interval)
     _raise_if_cut(ask, rows, said)
     low, high = (to_micros(ask.window.start), to_micros(ask.window.end)) if ask.window else (-(2**63), 2**63)
-    order = sorted(stamp for stamp in rows if low <= stamp < high)
-    if not order:
+    inside = {stamp: row for stamp, row in rows.items() if low <= stamp < high}
+    if not inside:
         raise EmptyError("no bars in this range")
-    if len(order) > BATCH_LIMIT:
-        raise MalformedError(f"{len(order)} bars, more than a window may hold")
-    table = [_bar(rows[stamp], said) for stamp in order]
-    events = {name: told for name in _EVENTS if (told := [e for stamp in order for e in _event(name, stamp, rows)])}
+    if len(inside) > BATCH_LIMIT:
+        raise MalformedError(f"{len(inside)} bars, more than a window may hold")
+    bars = {stamp: _bar(row, said) for stamp, row in inside.items()}
+    order, left_out = standing({stamp: [bar["close"]] for stamp, bar in bars.items()}, close=0)
+    table = [bars[stamp] for stamp in order]
+    events = {
+        name: told for name in _EVENTS if (told := [e for stamp in sorted(inside) for e in _event(name, stamp, rows)])
+    }
     return Batch(
         kind=ask.kind,
         symbol=ask.instrument.symbol,
@@ -348,7 +353,7 @@ def _bars(ask: Ask, body: Mapping[str, Any]) -> Batch:
         currency=_currency(ask),
         interval=interval,
         columns={"timestamp": order, **{name: [row[name] for row in table] for name in table[0]}},
-        meta={**_said_of_itself(said), **({"zone": _NEW_YORK.key, **events} if events else {})},
+        meta={**_said_of_itself(said), **left_out, **({"zone": _NEW_YORK.key, **events} if events else {})},
     )
 
 
@@ -387,14 +392,14 @@ def _bar(row: object, said: Mapping[str, Any]) -> dict[str, str | None]:
     fields = _words(row, "a bar")
     market = str(said.get("market code")).lower()
 
+    # Bars of crypto had "1a. open (CNY)" beside "1b. open (USD)" for years.
     def value(name: str) -> str | None:
-        # Bars of crypto had "1a. open (CNY)" beside "1b. open (USD)" for years.
         return number(fields.get(name, fields.get(f"{name} ({market})")), name)
 
-    prices = {name: value(name) for name in ("open", "high", "low", "close")}
-    if absent := [name for name, text in prices.items() if text is None]:
+    prices = ("open", "high", "low", "close")
+    if absent := [name for name in prices if not fields.keys() & {name, f"{name} ({market})"}]:
         raise MalformedError(f"a bar without {', '.join(absent)}")
-    return {**prices, "adj_close": value("adjusted close"), "volume": value("volume")}
+    return {**{name: value(name) for name in prices}, "adj_close": value("adjusted close"), "volume": value("volume")}
 
 
 def _event(name: str, stamp: int, rows: Mapping[int, Any]) -> Iterator[list[Any]]:

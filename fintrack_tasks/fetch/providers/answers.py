@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import orjson
 
 from fintrack_tasks.domain import bounded_decimal, decimal_text, from_micros, is_currency, to_micros
-from fintrack_tasks.errors import MalformedError, QuotaError, TransientError
+from fintrack_tasks.errors import MalformedError, NoPriceError, QuotaError, TransientError
 from fintrack_tasks.fetch.providers.base import HttpResponse
 
 __all__ = [
@@ -174,6 +174,21 @@ def number(value: object, name: str) -> str | None:
     if found is not None and not plain and bounded_decimal(found) is None:
         raise MalformedError(f"{name} is no number of anything: {found:.40}")
     return found
+
+
+def standing(rows: Mapping[int, Sequence[str | None]], close: int = 3) -> tuple[list[int], dict[str, int]]:
+    """The times of the bars that have a close, ascending, and what ``meta`` says of those that do not.
+
+    A bar stands by its close: where another price beside it is null, that cell alone is unknown, and the checks say so.
+
+    :param close: its place in a row.
+    :raises NoPriceError: when there are bars, and none has one.
+    """
+    order = sorted(opens for opens, row in rows.items() if row[close] is not None)
+    left_out = len(rows) - len(order)
+    if rows and not order:
+        raise NoPriceError(f"no complete bars in this range ({left_out} without a price)")
+    return order, {"left_out": left_out} if left_out else {}
 
 
 NOT_TOLD: Final = "null"

@@ -183,7 +183,7 @@ class Provider(Protocol):
         ...
 
     def parse(self, ask: Ask, response: HttpResponse) -> Batch:
-        """The rows of an answer, oldest first, inside ``ask.window``, with no null price.
+        """The rows of an answer, oldest first, inside ``ask.window``; a quote has its price, a bar its close.
 
         :raises fintrack_tasks.errors.ProviderError: the subclass says what the answer means.
         """

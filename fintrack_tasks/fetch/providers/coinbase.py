@@ -6,6 +6,7 @@ The Exchange API is what is asked; answers of Advanced Trade, where everything i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final
 from urllib.parse import quote as quote_url
@@ -28,6 +29,7 @@ from fintrack_tasks.fetch.providers.answers import (
     number,
     price_time,
     raise_for_status,
+    standing,
 )
 from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, KeyUse, Quota
 
@@ -168,11 +170,12 @@ def _candles(ask: Ask, body: object) -> Batch:
             raise MalformedError(f"two candles of {stamp // 1_000_000} that differ")
     if not rows:
         raise EmptyError("no candles in this range")
-    order = sorted(rows)
+    order, left_out = standing(rows)
     if len(order) > BATCH_LIMIT:
         raise MalformedError(f"{len(order)} bars, more than a window may hold")
     columns = {name: [rows[stamp][i] for stamp in order] for i, name in enumerate(_BAR)}
-    return _batch(ask, {"timestamp": order, **columns, "adj_close": [None] * len(order)}, interval)
+    batch = _batch(ask, {"timestamp": order, **columns, "adj_close": [None] * len(order)}, interval)
+    return replace(batch, meta=left_out)
 
 
 def _row(candle: object, interval: Interval) -> tuple[int, list[str | None]]:
@@ -183,12 +186,13 @@ def _row(candle: object, interval: Interval) -> tuple[int, list[str | None]]:
     if stamp % (_SECONDS[interval] * 1_000_000):
         raise MalformedError(f"a candle at {candle[0]!r:.20}, where none of {interval.value} opens")
     values = [number(candle[i], name) for name, i in zip(_BAR, (3, 2, 1, 4, 5), strict=True)]
-    if None in values[:4]:
-        raise MalformedError(f"a candle without a price: {candle!r:.60}")
     return stamp, values
 
 
 def _listed(candle: object) -> list[Any]:
     if not isinstance(candle, dict):
         raise MalformedError(f"a candle is no object: {candle!r:.60}")
-    return [candle.get(name) for name in ("start", "low", "high", "open", "close", "volume")]
+    names = ("start", "low", "high", "open", "close", "volume")
+    if absent := [name for name in names if name not in candle]:
+        raise MalformedError(f"a candle without {', '.join(absent)}")
+    return [candle[name] for name in names]

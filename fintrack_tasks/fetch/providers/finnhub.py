@@ -39,6 +39,7 @@ from fintrack_tasks.fetch.providers.answers import (
     number,
     price_time,
     raise_for_status,
+    standing,
 )
 from fintrack_tasks.fetch.providers.base import (
     Ask,
@@ -260,24 +261,24 @@ def _candles(ask: Ask, body: Mapping[str, Any]) -> Batch:
     stamps = body.get("t")
     if body.get("s") != "ok" or not isinstance(stamps, list) or len(stamps) > MOST_ROWS:
         raise MalformedError(f"candles of state {body.get('s')!r:.20}, or without their times")
+    if absent := [name for name, key in _PRICES.items() if body.get(key) is None]:
+        raise MalformedError(f"candles without {', '.join(absent)}")
     columns = {name: column(body.get(key), len(stamps), name) for name, key in {**_PRICES, "volume": "v"}.items()}
     rows: dict[int, list[str | None]] = {}
     for i, stamp in enumerate(stamps):
         opens = _opens(epoch_micros(stamp, "t"), ask)
         if ask.window is None or to_micros(ask.window.start) <= opens < to_micros(ask.window.end):
             row = [number(values[i], name) for name, values in columns.items()]
-            if None in row[:4]:
-                raise MalformedError("a candle without a price")
             if rows.setdefault(opens, row) != row:
                 raise MalformedError(f"two candles of {stamp} that differ")
     if not rows:
         raise _none(ask)
     if len(rows) > BATCH_LIMIT:
         raise MalformedError(f"{len(rows)} bars, more than a window may hold")
-    order = sorted(rows)
+    order, left_out = standing(rows)
     table = {name: [rows[opens][i] for opens in order] for i, name in enumerate(columns)}
     batch = _batch(ask, {"timestamp": order, **table, "adj_close": [None] * len(order)}, ask.interval)
-    return replace(batch, meta=kept_from(ask, order[0], first_kept(ask.now, _KEPT_DAYS)))
+    return replace(batch, meta={**kept_from(ask, min(rows), first_kept(ask.now, _KEPT_DAYS)), **left_out})
 
 
 def _none(ask: Ask) -> EmptyError | UnavailableRangeError:

@@ -5,7 +5,7 @@ A row is open, high, low, close, adjusted close and volume, as the provider's ow
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 __all__ = ["is_snapshot", "merged", "newer"]
@@ -22,6 +22,7 @@ def is_snapshot(row: Row) -> bool:
 def merged(first: Row, second: Row) -> list[str | None]:
     """One intraday bar of its two parts: the first open, the highest, the lowest, the last close, the sum of volumes.
 
+    Of what is not known of one part nothing is known of the whole.
     A snapshot is no part of a bar: beside one it changes nothing.
     """
     if is_snapshot(second) != is_snapshot(first):
@@ -29,8 +30,8 @@ def merged(first: Row, second: Row) -> list[str | None]:
     volumes = [Decimal(each[5]) for each in (first, second) if each[5] is not None]
     return [
         first[0],
-        max(first[1], second[1], key=_number),
-        min(first[2], second[2], key=_number),
+        _farthest(max, first[1], second[1]),
+        _farthest(min, first[2], second[2]),
         second[3],
         second[4],
         format(sum(volumes, Decimal(0)), "f") if volumes else None,
@@ -42,5 +43,7 @@ def newer(first: Row, second: Row) -> list[str | None]:
     return list(first if is_snapshot(second) and not is_snapshot(first) else second)
 
 
-def _number(price: str | None) -> Decimal:
-    return Decimal(price or 0)
+def _farthest(choose: Callable[[Decimal, Decimal], Decimal], one: str | None, other: str | None) -> str | None:
+    if one is None or other is None:
+        return None
+    return one if choose(Decimal(one), Decimal(other)) == Decimal(one) else other

@@ -35,6 +35,7 @@ from fintrack_tasks.fetch.providers.answers import (
     price_time,
     raise_for_status,
     retry_after,
+    standing,
     statement,
     time_zone,
 )
@@ -299,24 +300,30 @@ def _bars(ask: Ask, entry: Mapping[str, Any]) -> Batch:
             raise MalformedError(f"a bar is no object: {value!r:.40}")
         opens = _day(value.get("datetime")) if zone is None else _moment(value.get("datetime"), zone)
         if ask.window is None or to_micros(ask.window.start) <= opens < to_micros(ask.window.end):
-            row = [*(number(value.get(name), name) for name in _PRICES), _volume(ask, value.get("volume"))]
-            if None in row[:4]:
-                raise MalformedError("a bar without a price")
+            if absent := [name for name in _PRICES if name not in value]:
+                raise MalformedError(f"a bar without {', '.join(absent)}")
+            row = [*(number(value[name], name) for name in _PRICES), _volume(ask, value.get("volume"))]
             if rows.setdefault(opens, row) != row:
                 raise MalformedError(f"two bars of {value['datetime']} that differ")
     if not rows:
         raise _none(ask)
     if len(rows) > BATCH_LIMIT:
         raise MalformedError(f"{len(rows)} bars, more than a window may hold")
-    order = sorted(rows)
+    order, left_out = standing(rows)
     columns = {name: [rows[opens][i] for opens in order] for i, name in enumerate((*_PRICES, "volume"))}
     unit = _pair_currency(ask) or currency(meta.get("currency"), "currency")
+    kept = kept_from(ask, min(rows), first_kept(ask.now, _KEPT_DAYS))
     return _batch(
         ask,
         {"timestamp": order, **columns, "adj_close": [None] * len(order)},
         unit,
         interval,
-        {**_said(meta), **_adjusted(ask, meta), **kept_from(ask, order[0], first_kept(ask.now, _KEPT_DAYS))},
+        {
+            **_said(meta),
+            **_adjusted(ask, meta),
+            **kept,
+            **left_out,
+        },
     )
 
 

@@ -57,6 +57,7 @@ _ENDPOINT: Final = "v8/finance/chart"
 _LIVE: Final = 60_000_000
 """Microseconds: an older row without trade is none of a bar that has just opened."""
 _PRICES: Final = ("open", "high", "low", "close")
+_CLOSE: Final = _PRICES.index("close")
 _PAID: Final = ("amount",)
 _EVENTS: Final = (
     ("splits", "splits", ("numerator", "denominator")),
@@ -273,10 +274,11 @@ def _kept(ask: Ask, opened: Iterable[tuple[int, int, _Values]], traded: int | No
     :param traded: the time of the last trade, at which a snapshot of a closed market is stamped.
     """
     rows = [each for each in opened if _in_window(ask, each[0])]
-    bars = _joined(ask, (each for each in rows if None not in each[2][:4]))
+    # A bar stands by its close: of the other prices one that is null is unknown, and the checks say so.
+    bars = _joined(ask, (each for each in rows if each[2][_CLOSE] is not None))
     # After the close a row of the last price may stand alone, where its bar was not asked for or is not there.
     kept = {opens: row for opens, (stamp, row) in bars.items() if not _stands_still(ask, opens, stamp, row, traded)}
-    left_out = sum(None in values[:4] for _, _, values in rows) + len(bars) - len(kept)
+    left_out = sum(values[_CLOSE] is None for _, _, values in rows) + len(bars) - len(kept)
     if not kept:
         if left_out:
             raise NoPriceError(f"no complete bars in this range ({left_out} without a price)")

@@ -24,6 +24,7 @@ from fintrack_tasks.fetch.providers.answers import (
     text,
 )
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse, first_kept
+from fintrack_tasks.validate import check_batch, split
 
 NOW = datetime(2026, 11, 27, 21, 0, tzinfo=UTC)
 WINDOW = Window(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 10, tzinfo=UTC))
@@ -341,3 +342,56 @@ def test_bars_of_nulls_leave_the_answer_to_the_next_provider() -> None:
     }
     with pytest.raises(NoPriceError):
         parse("yahoo_finance", {"chart": {"error": None, "result": [result]}}, interval=Interval.D1)
+
+
+NAMES = ("open", "high", "low", "close")
+PROVIDERS = ["finnhub", "coinbase", "yahoo_finance", "twelve_data", "alpha_vantage"]
+
+
+def two_days(name: str, second: dict[str, float | None]) -> Any:
+    """A right day, then another of these prices, as a provider tells them."""
+    days = [{"open": 2, "high": 3, "low": 1, "close": 2}, second]
+    if name == "finnhub":
+        columns = {each[0]: [day[each] for day in days] for each in NAMES}
+        return {"s": "ok", "t": [DAY - 86_400, DAY], **columns, "v": [5, 6]}
+    if name == "coinbase":
+        return [[DAY - 86_400 * (1 - n), *(day[each] for each in ("low", "high", "open", "close")), 5 + n]
+                for n, day in enumerate(days)]  # fmt: skip
+    if name == "yahoo_finance":
+        quote = {each: [day[each] for day in days] for each in NAMES} | {"volume": [5, 6]}
+        result = {"meta": {"symbol": "BTC-USD", "exchangeTimezoneName": "UTC"}, "timestamp": [DAY - 86_400, DAY],
+                  "indicators": {"quote": [quote]}}  # fmt: skip
+        return {"chart": {"error": None, "result": [result]}}
+    texts = [{each: None if day[each] is None else str(day[each]) for each in NAMES} | {"volume": "5"} for day in days]
+    dates = ("2024-01-01", "2024-01-02")
+    if name == "twelve_data":
+        values = [{"datetime": date, **day} for date, day in zip(dates, texts, strict=True)]
+        return {"meta": {"symbol": "BTC/USD", "interval": "1day"}, "values": values, "status": "ok"}
+    numbered = [{f"{n}. {each}": day[each] for n, each in enumerate(day, 1)} for day in texts]
+    return {
+        "Meta Data": {"2. Digital Currency Code": "BTC", "4. Market Code": "USD"},
+        "Time Series (Digital Currency Daily)": dict(zip(dates, numbered, strict=True)),
+    }
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+@pytest.mark.parametrize("unknown", [("open",), ("high",), ("low",), ("open", "high", "low")])
+def test_a_bar_whose_close_stands_is_kept_without_the_prices_that_are_null(name: str, unknown: tuple[str, ...]) -> None:
+    """yfinance#1281, and the same of a null in place of the zero."""
+    prices = {"open": 2, "high": 3, "low": 1, "close": 2} | dict.fromkeys(unknown)
+    batch = parse(name, two_days(name, prices), "BTC-USD", Interval.D1)
+    found = check_batch(batch, NOW)
+    assert [(one.rule, one.severity, one.row) for one in found] == [("unknown_price", "flag", 1)] * len(unknown)
+    stands, rejected = split(batch, found)
+    assert [stands.columns[each][1] for each in NAMES] == [
+        None if prices[each] is None else str(prices[each]) for each in NAMES
+    ]
+    assert (rejected, "left_out" in batch.meta) == ([], False)
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+@pytest.mark.parametrize("unknown", [("close",), NAMES])
+def test_a_bar_without_a_close_is_left_out_and_the_others_stand(name: str, unknown: tuple[str, ...]) -> None:
+    prices = {"open": 2, "high": 3, "low": 1, "close": 2} | dict.fromkeys(unknown)
+    batch = parse(name, two_days(name, prices), "BTC-USD", Interval.D1)
+    assert (batch.columns["close"], batch.meta["left_out"]) == (["2"], 1)

@@ -77,7 +77,7 @@ def check_batch(ask: Ask, batch: Batch, source: str) -> None:
     assert all(type(stamp) is int for stamp in stamps)
     known, needed = QUOTE_COLUMNS, ("price",)
     if ask.kind is not Kind.QUOTE:
-        known, needed = BAR_COLUMNS, ("open", "high", "low", "close")
+        known, needed = BAR_COLUMNS, ("close",)
         assert batch.interval is ask.interval
         assert ask.window is not None
         assert all(to_micros(ask.window.start) <= stamp < to_micros(ask.window.end) for stamp in stamps)

@@ -332,7 +332,6 @@ def test_nothing_inside_the_window_is_empty() -> None:
         {"t": 5},
         {"c": [1]},
         {"c": None},
-        {"o": [1, None]},
         {"h": [1, "high"]},
         {"l": {"0": 1}},
         {"v": [1, 2, 3]},

@@ -297,6 +297,24 @@ def test_a_row_without_a_close_is_left_out_and_counted() -> None:
     assert batch.meta["left_out"] == 1
 
 
+def test_an_hour_of_nulls_is_left_out_and_a_live_row_of_a_close_alone_is_none_of_the_bar() -> None:
+    """Yahoo gives hours without trade as nulls, and the newest row sometimes as its price alone."""
+    stamps = [
+        seconds(2024, 7, 9, 17, 30),
+        seconds(2024, 7, 9, 18, 30),
+        seconds(2024, 7, 9, 19, 30),
+        seconds(2024, 7, 9, 20),
+    ]
+    body = chart(stamps, interval="1h")
+    quote = body["chart"]["result"][0]["indicators"]["quote"][0]
+    for name, cells in quote.items():
+        cells[1] = None
+        cells[3] = 10.75 if name == "close" else None
+    batch = parse(body, Interval.H1)
+    assert [stamp // 1_000_000 for stamp in batch.columns["timestamp"]] == [stamps[0], stamps[2]]
+    assert None not in batch.columns["high"]
+
+
 def test_a_null_adjusted_close_or_volume_keeps_its_row() -> None:
     body = chart([seconds(2024, 7, 10, 13, 30)])
     body["chart"]["result"][0]["indicators"]["adjclose"] = [{"adjclose": [None]}]
