@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from fintrack_tasks.cli.simulated import NOTE
 from fintrack_tasks.sandbox import Running, running
 from fintrack_tasks.settings import Settings
 from tests.e2e.harness import fintrack
@@ -42,6 +43,13 @@ def test_a_stock_gets_its_name_and_currency_and_an_unknown_one_its_reason(
     name = said["instruments"][0]["name"]
     assert name
     assert conn.execute("SELECT symbol, name, currency FROM instruments").fetchall() == [("AAPL", name, "USD")]
+
+
+def test_a_name_that_the_local_market_gave_is_called_simulated(tmp_path: Path, where: dict[str, str]) -> None:
+    environment = where | {"API_KEY_FINNHUB": "test-key-of-describe"}
+    shown = fintrack(tmp_path, "instruments", "describe", "AAPL", environment=environment).stdout
+    assert shown.splitlines()[0].rstrip() == NOTE
+    assert shown.count(NOTE) == 1
 
 
 def test_without_a_key_the_variable_is_named(tmp_path: Path, where: dict[str, str]) -> None:

@@ -30,6 +30,7 @@ def test_the_demo_shows_real_prices_and_leaves_nothing_running_twice_in_a_row(tm
     first = json.loads(fintrack(home, "demo", "--json").stdout.splitlines()[-1])
     assert first.keys() >= {"jobs", "rows", "events", "seconds"}
     assert first["simulated"] is True
+    assert first["simulated"] is True
     assert first["jobs"].keys() == {"fetch_market_data", "fetch_historical_market_data", "fetch_market_index_data"}
     for counts in first["jobs"].values():
         assert counts["items"] == counts["loaded"] + counts["empty"]

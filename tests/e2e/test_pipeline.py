@@ -27,6 +27,7 @@ import requests
 from celery import Celery
 from confluent_kafka import Consumer, TopicPartition
 
+from fintrack_tasks.cli.simulated import NOTE
 from fintrack_tasks.embedded import Stack
 from tests.e2e.conftest import QUICK
 from tests.e2e.harness import ROOT, Pipeline, clean_environment, fintrack
@@ -309,6 +310,21 @@ def test_health_and_the_lists_answer_for_people_and_machines(pipeline: Pipeline)
     [newest, *_] = json.loads(pipeline.fintrack("runs", "list", "--json").stdout.splitlines()[-1])["runs"]
     shown = json.loads(pipeline.fintrack("runs", "show", newest["run_id"], "--json").stdout.splitlines()[-1])
     assert shown["items"] == len(shown["item_list"])
+
+
+RATE = ("fx", "show", "EUR/USD", "--max-age", "36500")
+
+
+@pytest.mark.parametrize("words", [RATE, ("health",), ("status",)], ids=" ".join)
+def test_what_the_local_market_gave_is_called_simulated_for_people_and_machines(
+    pipeline: Pipeline, words: tuple[str, ...]
+) -> None:
+    if words == RATE:
+        pipeline.fintrack("fx", "update")
+    shown = pipeline.fintrack(*words).stdout.splitlines()
+    assert shown[0].rstrip() == NOTE
+    assert shown.count(NOTE) == 1
+    assert json.loads(pipeline.fintrack(*words, "--json").stdout.splitlines()[-1])["simulated"] is True
 
 
 def test_every_service_is_logged_in_as_a_writer_and_can_migrate_nothing(pipeline: Pipeline) -> None:
