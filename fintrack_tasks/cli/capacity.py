@@ -1,16 +1,17 @@
-"""Whether what is registered fits into a tick of the schedule under the providers' quotas."""
+"""Whether quotas fit: the registered instruments into a tick under them, and an operator's own into a provider's."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from fintrack_tasks.domain import Instrument, Kind
 from fintrack_tasks.fetch import providers, quota, route
+from fintrack_tasks.fetch.providers.base import Quota
 from fintrack_tasks.settings import Settings
 
-__all__ = ["too_many"]
+__all__ = ["looser_quotas", "too_many"]
 
 _TICK_SECONDS: Final = 300
 """Between two ticks of the market data (``market-data`` in ``celeryconfig.py``)."""
@@ -25,6 +26,29 @@ def too_many(instruments: Iterable[Instrument], settings: Settings) -> list[str]
         names[0] for one in instruments if (names := route.available(one, Kind.QUOTE, None, settings))
     )  # fmt: skip
     return [line for name, wanted in sorted(first.items()) if (line := _line(name, wanted, settings))]
+
+
+def looser_quotas(settings: Settings) -> list[str]:
+    """A line for each provider that a ``<NAME>_QUOTA`` lets be asked more often than its own quota does.
+
+    A larger plan needs that. What was meant for the local market, and is still in a shell, costs a ban.
+    """
+    lines = []
+    for name in sorted(settings.provider_quotas.keys() & set(providers.names())):
+        facts = providers.provider(name).facts
+        held = quota.quotas_of(facts, settings)
+        if any(_most_in(each.seconds, held) > each.limit for each in facts.quotas):
+            known = " and ".join(f"{each.limit} per {each.seconds:g} s" for each in facts.quotas)
+            lines.append(
+                f"{name.upper()}_QUOTA={settings.provider_quotas[name]} lets {name} be asked more often than {known};"
+                " unset it unless your plan allows that"
+            )
+    return lines
+
+
+def _most_in(seconds: float, held: Sequence[Quota]) -> float:
+    """How many requests such quotas let out within so many seconds."""
+    return min((each.limit * max(1.0, seconds / each.seconds) for each in held), default=float("inf"))
 
 
 def _line(name: str, wanted: int, settings: Settings) -> str | None:

@@ -19,6 +19,7 @@ import psutil
 import typer
 
 from fintrack_tasks import flower_login
+from fintrack_tasks.cli.capacity import looser_quotas
 from fintrack_tasks.cli.context import as_environment, utc_now
 from fintrack_tasks.cli.database import earlier_database, prepare
 from fintrack_tasks.cli.output import console, errors, print_json
@@ -138,6 +139,8 @@ def boot(stack: Stack, *, live: bool, seed: int, quiet: bool = False) -> dict[st
     prepare(Settings.from_mapping({**os.environ, **environment, **stack.owner_environment()}))
     if note := earlier_database(settings):
         tell(note)
+    for line in looser_quotas(load_settings({**os.environ, **environment})) if live else ():
+        tell(line)
     from fintrack_tasks.publish.kafka import Cluster, ensure_topics  # noqa: PLC0415  see _use
 
     ensure_topics(Cluster.of(settings), (settings.kafka_topic_market_data, settings.kafka_topic_notifications))

@@ -1,4 +1,4 @@
-"""Whether the registered instruments fit into a tick of five minutes, by the quotas of those who are asked first."""
+"""Whether the registered instruments fit into a tick, and an operator's quotas into those of the providers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fintrack_tasks.cli.capacity import too_many
+from fintrack_tasks.cli.capacity import looser_quotas, too_many
 from fintrack_tasks.domain import Instrument
 from fintrack_tasks.settings import Settings
 from tests.e2e.harness import fintrack
@@ -55,3 +55,28 @@ def test_an_import_says_so(tmp_path: Path, database_variables: dict[str, str]) -
     assert "511 quotes do not fit into a tick of 5 minutes" in imported.stderr
     told = fintrack(tmp_path, "instruments", "import", str(file), "--json", environment=database_variables).stdout
     assert json.loads(told.splitlines()[-1])["notes"][0].startswith("511 quotes")
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({}, []),
+        ({"YAHOO_FINANCE_QUOTA": "200/s"}, ["YAHOO_FINANCE_QUOTA=200/s"]),
+        ({"YAHOO_FINANCE_QUOTA": "unlimited", "COINBASE_QUOTA": "200/s"}, ["COINBASE_QUOTA", "YAHOO_FINANCE_QUOTA"]),
+        ({"YAHOO_FINANCE_QUOTA": "5/s"}, ["YAHOO_FINANCE_QUOTA=5/s"]),  # 300 a minute
+        ({"YAHOO_FINANCE_QUOTA": "200/m"}, ["YAHOO_FINANCE_QUOTA=200/m"]),
+        ({"YAHOO_FINANCE_QUOTA": "1/s,60/m", "COINBASE_QUOTA": "10/s"}, []),
+        ({"YAHOO_FINANCE_QUOTA": "200/s", "API_RATE_LIMIT": "4"}, []),  # nothing gets past the cap over all
+    ],
+)
+def test_who_lets_a_real_provider_be_asked_more_often_than_its_own_quota_is_told(
+    variables: dict[str, str], told: list[str]
+) -> None:
+    lines = looser_quotas(Settings.from_mapping(variables))
+    assert len(lines) == len(told)
+    assert all(line.startswith(start) for line, start in zip(lines, told, strict=True))
+
+
+def test_the_line_names_what_the_provider_allows_and_what_to_do() -> None:
+    [line] = looser_quotas(Settings.from_mapping({"YAHOO_FINANCE_QUOTA": "200/s"}))
+    assert "5 per 1 s and 100 per 60 s; unset it unless your plan allows that" in line
