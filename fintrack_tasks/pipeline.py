@@ -106,6 +106,8 @@ def validate(item: Item, batch: Batch, *, database: Database, settings: Settings
         return batch
     good, rejected = split(batch, findings)
     with database.connection() as conn, conn.transaction():
+        if ledger.has_ended(conn, item):
+            return Ended("stale")  # a repeated message: what later items have found since stays
         if rejected:
             quarantine.add(conn, item, batch, findings, now)
         if len(good):

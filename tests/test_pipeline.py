@@ -252,8 +252,8 @@ def test_a_split_and_a_dividend_told_beside_rows_that_are_all_rejected_are_known
     meta = {"splits": [[to_micros(day), "4", "1"]], "dividends": [[to_micros(day), "50"]]}
     cells = {name: [cell] for name, cell in columns.items()}
     batch = Batch(Kind.BARS, "AAPL", "alpha_vantage", cells, "GBp", Interval.D1, meta)
-    for _ in range(2):
-        assert stages.validate(item, batch) == pipeline.Ended("failed", "rejected")
+    for ended in (pipeline.Ended("failed", "rejected"), pipeline.Ended("stale")):
+        assert stages.validate(item, batch) == ended
     assert stages.item(run)["rows_quarantined"] == 1
     assert conn.execute(
         "SELECT kind, ex_date, numerator / denominator, amount, currency, source FROM fintrack.corporate_actions"

@@ -318,6 +318,21 @@ def test_marks_lie_on_their_own_rows_where_others_of_the_batch_are_rejected(
     assert conn.execute(where, (stamp,)).fetchone() == (1,)
 
 
+def test_a_repeated_message_of_an_ended_item_changes_no_mark(desk: Desk, conn: psycopg.Connection) -> None:
+    """Whoever can write to the broker can repeat a true message; a later item's verdict stays."""
+    first, batch = desk.item(), thousand()[1]
+    volumes = list(batch.columns["volume"])
+    volumes[500] = str(float(volumes[500]) * 1000)
+    desk.through(first, batch.with_columns(volume=volumes))
+    marks = "SELECT count(*) FROM fintrack.flags WHERE timestamp = %s AND rule = 'volume_anomaly'"
+    stamp = (from_micros(batch.columns["timestamp"][500]),)
+    assert conn.execute(marks, stamp).fetchone() == (1,)
+    desk.through(desk.item(), batch)
+    assert conn.execute(marks, stamp).fetchone() == (0,)
+    assert desk.through(first, batch.with_columns(volume=volumes)) == pipeline.Ended("stale")
+    assert conn.execute(marks, stamp).fetchone() == (0,)
+
+
 def test_a_clean_quote_asks_the_database_for_nothing(desk: Desk) -> None:
     item = desk.item("BTC-USD", Kind.QUOTE)
     batch = quote(item, "100", previous_close="100", volume="1", at=NOW)

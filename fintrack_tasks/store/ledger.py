@@ -30,6 +30,7 @@ __all__ = [
     "fetched",
     "finish",
     "finish_runs",
+    "has_ended",
     "item",
     "items",
     "newest",
@@ -161,6 +162,12 @@ def begin(conn: psycopg.Connection, item: Item) -> Begin:
     if item.resume and state == ItemState.FETCHED and sha256:
         return Begin(False, payloads.get(conn, sha256), provider, attempts)
     return Begin(stale=False, attempts=attempts)
+
+
+def has_ended(conn: psycopg.Connection, item: Item) -> bool:
+    """Whether an item has come to its end, by whatever message."""
+    row = conn.execute("SELECT finished_at IS NOT NULL FROM fintrack.run_items WHERE id = %s", (item.id,)).fetchone()
+    return bool(row and row[0])
 
 
 def fetched(conn: psycopg.Connection, item: Item, payload: Payload) -> None:

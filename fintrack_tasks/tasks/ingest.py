@@ -37,6 +37,17 @@ class ItemTask(BaseTask):
     abstract = True
     throws = (ForgedMessageError,)
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As any task's. What a message says shall follow is not covered by its signature, and is not believed.
+
+        Celery would call it once the body is done; what failed then would end the item.
+        """
+        request = self.request
+        request.update(callbacks=None, errbacks=None, chord=None, group=None)
+        if request.chain:
+            request.chain = _behind(self.name, request.argsrepr)
+        return super().__call__(*args, **kwargs)
+
     def settle(self, exc: BaseException, args: Any, kwargs: Any) -> None:
         """An outage leaves the item to reconcile; anything else ends it as failed, if the message is ours."""
         if is_outage(exc):
@@ -155,13 +166,23 @@ def _unroutable(item: Item, error: ConfigurationError | UsageError) -> None:
 
 def _send(message: dict[str, Any], provider: str, ticket: list[str] | None = None, **options: Any) -> None:
     """Send the chain's first message with the rest of the chain, last step first, as the protocol carries it."""
-    # What Flower shows as arguments: said once, or Celery would render every batch of every stage as text.
-    shown = {"argsrepr": f"({message['symbol']} {message.get('interval') or message['kind']})", "kwargsrepr": "{}"}
-    rest = [step.s().set(**shown) for step in (load, transform, validate)]
+    shown = f"({message['symbol']} {message.get('interval') or message['kind']})"
+    rest = _behind(links.FETCH, shown)
     placed = {"ticket": ticket} if ticket else {}
     fetch_tasks[provider].apply_async(
-        (message, links.signature_of(message, ticket)), placed, chain=rest, **shown, **options
+        (message, links.signature_of(message, ticket)), placed, chain=rest, argsrepr=shown, kwargsrepr="{}", **options
     )
+
+
+def _behind(stage: str, shown: str | None) -> list[Any]:
+    """The stages behind one, the last of them first, as the protocol carries them.
+
+    :param shown: what Flower shows as arguments: said once, or Celery would render every batch of every stage as text.
+    """
+    steps = [load, transform, validate]
+    names = [step.name for step in steps]
+    behind = steps[: names.index(stage)] if stage in names else steps
+    return [step.s().set(argsrepr=shown, kwargsrepr="{}") for step in behind]
 
 
 def _ended(item: Item, outcome: pipeline.Ended) -> dict[str, Any]:

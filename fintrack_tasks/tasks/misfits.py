@@ -28,6 +28,28 @@ _LONGEST: Final = 64 * 1024
 _WITH_BATCH: Final = (".validate", ".transform", ".load")
 _MOST_WAITING: Final = 1_000
 
+_TEXT: Final = (str, type(None))
+_NUMBER: Final = (int, type(None))
+_HEADERS: Final[Mapping[str, tuple[type, ...]]] = {
+    **dict.fromkeys(("task", "id"), (str,)),
+    **dict.fromkeys(("lang", "shadow", "eta", "expires", "group", "root_id", "parent_id", "origin"), _TEXT),
+    **dict.fromkeys(("argsrepr", "kwargsrepr"), _TEXT),
+    **dict.fromkeys(("retries", "group_index", "replaced_task_nesting"), _NUMBER),
+    "ignore_result": (bool, type(None)),
+    "stamped_headers": (list, tuple, type(None)),
+    "stamps": (dict, type(None)),
+}
+"""What Celery writes there. It reads them all over the worker and checks none: a list as the name to be shown kept
+every later message of its queue from being worked on."""
+_OF_THE_WORKER: Final = frozenset(
+    (
+        *("args", "kwargs", "headers", "properties", "callbacks", "errbacks", "chain", "chord", "delivery_info"),
+        *("called_directly", "hostname", "is_eager", "logfile", "loglevel", "time_limit", "soft_time_limit"),
+    )
+)
+"""What a worker says of a request itself; a message's own word would take its place."""
+_LONGEST_HEADER: Final = 4_096
+
 _lock = threading.Lock()
 _writers: dict[str, ThreadPoolExecutor] = {}
 _waiting = threading.Semaphore(_MOST_WAITING)
@@ -46,10 +68,25 @@ def misfit(message: Any, *, prefork: bool) -> str | None:
         return "it is compressed, which no message of ours is"
     if "task" not in headers:
         return None
+    if reason := _strange_header(headers):
+        return reason
     size, batch = len(message.body or ""), str(headers["task"]).endswith(_WITH_BATCH)
     if size > _LONGEST and not batch:
         return f"it has {size} bytes"
     return None if size > _LONGEST and prefork else _misshapen(message)
+
+
+def _strange_header(headers: Mapping[str, Any]) -> str | None:
+    if str(headers["task"]).startswith("celery."):
+        return "it is for a task of Celery's own, which calls others: no program of ours sends one"
+    for name, value in headers.items():
+        if name in _OF_THE_WORKER:
+            return f"its header {name} is the worker's to set"
+        if name in _HEADERS and not isinstance(value, _HEADERS[name]):
+            return f"its header {name} is of the type {type(value).__name__}"
+        if isinstance(value, str) and len(value) > _LONGEST_HEADER:
+            return f"its header {str(name)[:40]} has {len(value)} characters"
+    return None
 
 
 def _misshapen(message: Any) -> str | None:

@@ -79,7 +79,8 @@ class PacedConsumer(Consumer):
             self._listen_again(bucket)
 
     def _crowded(self, request: Any) -> bool:
-        return connections().gate.waiting(request.name.rpartition(".")[2]) >= CROWD
+        # The task's own name: a message may say another one, to be shown.
+        return connections().gate.waiting(request.task.name.rpartition(".")[2]) >= CROWD
 
     def _listen_again(self, bucket: Any) -> None:
         queue = self._paused.pop(id(bucket), None)

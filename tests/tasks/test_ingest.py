@@ -88,3 +88,37 @@ def test_what_goes_on_is_sent_before_what_is_new(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(links, "connections", lambda: type("C", (), {"signer": Signer(lambda: [b"k" * 32])}))
     task.run(ITEM.to_message(), links.signature_of(ITEM.to_message()))
     assert (options[0]["priority"], options[0]["countdown"], options[0]["retries"]) == (ingest.FIRST, 12.5, 1)
+
+
+@pytest.mark.parametrize(
+    ("task", "behind"),
+    [
+        (ingest.fetch_tasks["ecb"], ["fintrack.load", "fintrack.transform", "fintrack.validate"]),
+        (ingest.validate, ["fintrack.load", "fintrack.transform"]),
+        (ingest.transform, ["fintrack.load"]),
+        (ingest.load, []),
+    ],
+)
+@pytest.mark.parametrize("chain", [5, [5], [{"task": "fintrack.cleanup", "options": {"queue": "nowhere"}}]])
+def test_what_follows_a_stage_is_not_the_messages_to_say(
+    monkeypatch: pytest.MonkeyPatch, task: Any, behind: list[str], chain: Any
+) -> None:
+    """Only the item and its batch are signed. Callbacks that nobody can call would end a true item as failed."""
+    seen: list[Any] = []
+    monkeypatch.setattr(task, "run", lambda *_: seen.append(dict(vars(task.request))))
+    task.push_request(chain=chain, callbacks=[5], errbacks=[5], chord=5, group="g", argsrepr="(AAPL quote)")
+    try:
+        task([])
+    finally:
+        task.pop_request()
+    [request] = seen
+    assert [step.task for step in request["chain"]] == behind
+    assert {step.options["argsrepr"] for step in request["chain"]} <= {"(AAPL quote)"}
+    assert [request[name] for name in ("callbacks", "errbacks", "chord", "group")] == [None] * 4
+
+
+def test_a_stage_that_is_called_alone_stays_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(ingest.validate, "run", lambda *_: seen.append(ingest.validate.request.chain))
+    ingest.validate([])
+    assert seen == [None]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from kombu.utils.limits import TokenBucket
 
+from fintrack_tasks.tasks import pacing
 from fintrack_tasks.tasks.pacing import HELD, PacedConsumer
 
 
@@ -148,3 +149,13 @@ def test_a_new_limit_replaces_only_the_bucket_whose_limit_changed(
     monkeypatch.setattr(consumer, "bucket_for_task", lambda task: f"new {task.rate_limit}", raising=False)
     consumer.pace({"a": "5/s", "b": "10/s"})
     assert consumer.task_buckets == {"a": "new 5/s", "b": "old"}
+
+
+def test_the_gate_is_asked_by_the_tasks_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message may say another one to be shown; its being no text had stopped the worker."""
+    asked: list[str] = []
+    gate = SimpleNamespace(waiting=lambda name: asked.append(name) or 0)
+    monkeypatch.setattr(pacing, "connections", lambda: SimpleNamespace(gate=gate))
+    request = SimpleNamespace(name=["shown"], task=SimpleNamespace(name="fintrack.fetch.ecb"))
+    assert not PacedConsumer.__new__(PacedConsumer)._crowded(request)
+    assert asked == ["ecb"]
