@@ -13,7 +13,8 @@ from fintrack_tasks.settings import environment, load_settings
 
 __all__ = ["hint", "pointed", "refuse_second", "said_with_hint", "start_or_hint"]
 
-_SERVERS: Final = ("DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
+_LOGINS: Final = ("DB_USER", "DB_PASSWORD", "DB_READER_USER", "DB_READER_PASSWORD")
+_SERVERS: Final = ("DB_HOST", "DB_PORT", "DB_NAME", *_LOGINS, "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
 _UNNAMED: Final = ".fintrack"
 
 

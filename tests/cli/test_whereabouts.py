@@ -92,8 +92,10 @@ def test_a_shell_that_was_pointed_at_another_stack_is_told_so(
 ) -> None:
     monkeypatch.setenv("FINTRACK_HOME", str(running))
     assert hint() is None
-    monkeypatch.setenv("DB_PORT", "5999")
-    assert str(hint()).startswith("this shell names other servers (DB_PORT) than those of the local stack in")
+    for name in ("DB_PORT", "DB_READER_PASSWORD"):
+        monkeypatch.setenv(name, "5999")
+        assert str(hint()).startswith(f"this shell names other servers ({name}) than those of the local stack in")
+        monkeypatch.delenv(name)
 
 
 def test_a_command_says_it_in_its_one_line(running: Path) -> None:
