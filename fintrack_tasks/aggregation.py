@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
 from fintrack_tasks.domain import Instrument, Interval, Window, from_micros, to_micros
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.sessions import GRACE, calendar_name, expected_bars, segments
+from fintrack_tasks.sessions import GRACE, asked_as, calendar_name, expected_bars, segments
 from fintrack_tasks.store import actions, coverage, series
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def aggregate_bars(
         to,
         sessions,
         until=to_micros(now - GRACE[instrument.asset_class]),
-        missing=coverage.missing(conn, instrument_id, interval, expected, now),
+        missing=coverage.missing(conn, instrument_id, interval, expected, now, partial(asked_as, instrument, interval)),
     )
     chosen = _between(made, start, end)
     splits = [] if adjust is not Adjust.NONE else _splits(conn, instrument_id, chosen["timestamp"], span)

@@ -21,6 +21,7 @@ __all__ = [
     "INDICES",
     "LATE_PRINTS",
     "MARKETS",
+    "OWN_HOURS",
     "SUFFIXES",
     "calendar_name",
 ]
@@ -100,6 +101,10 @@ EARLY_PRINTS: Final = dict.fromkeys(RATE_INDICES, timedelta(minutes=70)) | {"^VI
 FLOORS: Final = {"XFRA": (timedelta(hours=1), timedelta(hours=4, minutes=30))}
 """How much earlier and later than its calendar says a venue trades on its full days: exchange_calendars gives Frankfurt
 the hours of Xetra, 09:00 to 17:30; its floor trades 08:00 to 22:00 (trading_calendars#129)."""
+
+OWN_HOURS: Final = dict.fromkeys(RATE_INDICES, (timedelta(minutes=70), -timedelta(hours=1)))
+"""The same of an index whose values begin and end at other times than its exchange: those of yields are made from 08:20
+to 15:00 in New York, and their bars are counted from there."""
 
 
 def calendar_name(instrument: Instrument) -> str | None:

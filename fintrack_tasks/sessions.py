@@ -18,15 +18,15 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from fintrack_tasks.calendar_offsets import mend
-from fintrack_tasks.calendars import AUCTIONS, FLOORS, FOREX, FUTURES, LATE_PRINTS, calendar_name
-from fintrack_tasks.domain import AssetClass, Instrument, Interval, Window, to_micros
+from fintrack_tasks.calendars import AUCTIONS, FLOORS, FOREX, FUTURES, INDICES, LATE_PRINTS, OWN_HOURS, calendar_name
+from fintrack_tasks.domain import AssetClass, Instrument, Interval, Window, from_micros, to_micros
 from fintrack_tasks.errors import CalendarError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def expected_bars(instrument: Instrument, interval: Interval, window: Window) ->
     """
     import numpy as np  # noqa: PLC0415  # see _sessions
 
-    sessions = _sessions(calendar_name(instrument))
+    sessions = _of(instrument)
     start, end = to_micros(window.start), to_micros(window.end)
     if interval is Interval.D1:
         stamps = sessions.dates
@@ -109,11 +109,34 @@ def askable_bars(instrument: Instrument, interval: Interval, window: Window) -> 
 
 
 def asked_as(instrument: Instrument, interval: Interval, timestamps: Sequence[int]) -> list[int]:
-    """For each bar the stamp that stood for it in :func:`askable_bars`."""
+    """For each bar the stamp that stood for it in :func:`askable_bars`.
+
+    Where a provider counts from another time than the session's opening, a bar stands for the expected one that it
+    shares most of its time with: that one will not come.
+    """
     if calendar_name(instrument) is not None:
-        return list(timestamps)
+        return list(timestamps) if interval is Interval.D1 else _nearest(instrument, interval, timestamps)
     step = interval.delta // timedelta(microseconds=1)
     return [stamp - stamp % step for stamp in timestamps]
+
+
+def _nearest(instrument: Instrument, interval: Interval, timestamps: Sequence[int]) -> list[int]:
+    """For each stamp the expected one that is at most half an interval away, of two the later, or the stamp itself."""
+    import numpy as np  # noqa: PLC0415  # see _sessions
+
+    stamps = np.asarray(timestamps, dtype=np.int64)
+    if not len(stamps):
+        return []
+    window = Window(from_micros(int(stamps.min())) - interval.delta, from_micros(int(stamps.max())) + interval.delta)
+    grid = np.asarray(expected_bars(instrument, interval, window), dtype=np.int64)
+    if not len(grid):
+        return list(timestamps)
+    after = np.minimum(np.searchsorted(grid, stamps), len(grid) - 1)
+    before = np.maximum(after - 1, 0)
+    near = np.where(np.abs(grid[after] - stamps) <= np.abs(stamps - grid[before]), grid[after], grid[before])
+    half = interval.delta // timedelta(microseconds=2)
+    found: list[int] = np.where(np.abs(near - stamps) <= half, near, stamps).tolist()
+    return found
 
 
 def is_final(instrument: Instrument, interval: Interval, timestamp_micros: int, now: datetime) -> bool:
@@ -133,7 +156,7 @@ def finals(instrument: Instrument, interval: Interval, timestamps: Sequence[int]
     import numpy as np  # noqa: PLC0415  # see _sessions
 
     stamps = np.asarray(timestamps, dtype=np.int64)
-    ends = _ends(_sessions(calendar_name(instrument)), interval, stamps)
+    ends = _ends(_of(instrument), interval, stamps)
     grace = GRACE[instrument.asset_class] // timedelta(microseconds=1)
     result: list[bool] = (ends + grace <= to_micros(now)).tolist()
     return result
@@ -148,7 +171,7 @@ def segments(instrument: Instrument) -> tuple[NDArray[np.int64], NDArray[np.int6
     """
     import numpy as np  # noqa: PLC0415  # see _sessions
 
-    sessions = _sessions(calendar_name(instrument))
+    sessions = _of(instrument)
     return sessions.starts, sessions.ends, sessions.dates[np.searchsorted(sessions.closes, sessions.starts, "right")]
 
 
@@ -161,7 +184,7 @@ def session_dates(instrument: Instrument, timestamps: Sequence[int]) -> list[int
     """
     import numpy as np  # noqa: PLC0415  # see _sessions
 
-    sessions, stamps = _sessions(calendar_name(instrument)), np.asarray(timestamps, dtype=np.int64)
+    sessions, stamps = _of(instrument), np.asarray(timestamps, dtype=np.int64)
     if not len(sessions.dates):
         utc: list[int] = (stamps - stamps % _DAY).tolist()
         return utc
@@ -175,7 +198,7 @@ def zone(instrument: Instrument) -> ZoneInfo:
 
     :raises CalendarError: when the instrument's calendar is unknown or cannot be computed.
     """
-    return ZoneInfo(_sessions(calendar_name(instrument)).zone)
+    return ZoneInfo(_of(instrument).zone)
 
 
 def late_prints(instrument: Instrument) -> timedelta:
@@ -223,6 +246,20 @@ def _ends(sessions: _Sessions, interval: Interval, stamps: NDArray[np.int64]) ->
     return np.where(known, np.minimum(start + ((stamps - start) // step + 1) * step, end), stamps + step)
 
 
+def _of(instrument: Instrument) -> _Sessions:
+    """The sessions of an instrument: its calendar's, at hours of its own where it has such."""
+    name = calendar_name(instrument)
+    own = instrument.symbol if instrument.symbol in OWN_HOURS and name == INDICES.get(instrument.symbol) else None
+    return _sessions(name) if own is None else _at_own_hours(own)
+
+
+@lru_cache(maxsize=64)
+def _at_own_hours(index: str) -> _Sessions:
+    there = _sessions(INDICES[index])
+    starts, ends = _moved(there.starts, there.ends, *OWN_HOURS[index])
+    return replace(there, starts=starts, ends=ends, closes=ends)
+
+
 @lru_cache(maxsize=64)
 def _sessions(name: str | None) -> _Sessions:
     """A calendar's sessions, computed once per process.
@@ -259,14 +296,19 @@ def _hours(
     name: str, opens: NDArray[np.int64], closes: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """When sessions open and close with what exchange_calendars leaves out of them."""
+    closes = closes + AUCTIONS.get(name, timedelta(0)) // timedelta(microseconds=1)
+    return _moved(opens, closes, *FLOORS[name]) if name in FLOORS else (opens, closes)
+
+
+def _moved(
+    opens: NDArray[np.int64], closes: NDArray[np.int64], earlier: timedelta, later: timedelta
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Hours that begin earlier, and on full days end later."""
     import numpy as np  # noqa: PLC0415  # see _sessions
 
-    closes = closes + AUCTIONS.get(name, timedelta(0)) // timedelta(microseconds=1)
-    if name in FLOORS:
-        earlier, later = (each // timedelta(microseconds=1) for each in FLOORS[name])
-        length = closes - opens
-        opens, closes = opens - earlier, closes + np.where(length >= np.median(length), later, 0)
-    return opens, closes
+    length = closes - opens
+    full = np.where(length >= np.median(length), later // timedelta(microseconds=1), 0)
+    return opens - earlier // timedelta(microseconds=1), closes + full
 
 
 def _forex() -> _Sessions:

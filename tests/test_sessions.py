@@ -13,7 +13,7 @@ import pytest
 from fintrack_tasks import calendars, sessions
 from fintrack_tasks.domain import AssetClass, Instrument, Interval, Window, from_micros, to_micros
 from fintrack_tasks.errors import ConfigurationError
-from fintrack_tasks.sessions import calendar_name, expected_bars, finals, is_final, session_dates
+from fintrack_tasks.sessions import asked_as, calendar_name, expected_bars, finals, is_final, session_dates
 from tests.recorded.record_sessions import counted
 
 BUNDLED = Path(sessions.__file__).parent / "sandbox" / "data" / "daily.csv.gz"
@@ -148,6 +148,43 @@ def test_a_window_is_half_open() -> None:
 def test_nothing_is_expected_on_a_holiday_or_beyond_the_calendar() -> None:
     assert opens("AAPL", Interval.M15, "2024-12-25", "2024-12-26") == []
     assert opens("AAPL", Interval.D1, "1950-01-01", "1951-01-01") == []
+
+
+@pytest.mark.parametrize("symbol", ["^IRX", "^FVX", "^TNX", "^TYX"])
+def test_yields_have_bars_from_0820_to_1500_in_new_york(symbol: str) -> None:
+    """As Yahoo's ``currentTradingPeriod`` of ^TNX on 2026-02-02 says: 13:20 to 20:00 UTC; in summer an hour earlier."""
+    hours = opens(symbol, Interval.H1, "2026-02-02", "2026-02-03")
+    assert hours == [f"02-02 {hour}:20" for hour in (13, 14, 15, 16, 17, 18, 19)]
+    assert opens(symbol, Interval.M15, "2026-07-01", "2026-07-02")[0::26] == ["07-01 12:20", "07-01 18:50"]
+    assert opens(symbol, Interval.D1, "2026-02-01", "2026-02-05") == ["02-02 00:00", "02-03 00:00", "02-04 00:00"]
+    assert opens(symbol, Interval.H1, "2025-11-28", "2025-11-29")[-1] == "11-28 17:20"  # New York closes at 13:00
+    assert opens("^GSPC", Interval.H1, "2026-02-02", "2026-02-03")[0] == "02-02 14:30"
+
+
+def test_an_index_that_was_given_a_calendar_keeps_its_hours() -> None:
+    there = Instrument("^TNX", AssetClass.INDEX, calendar="XLON")
+    window = Window(at("2026-02-02"), at("2026-02-03"))
+    assert from_micros(expected_bars(there, Interval.H1, window)[0]) == at("2026-02-02 08:00")
+
+
+@pytest.mark.parametrize(
+    ("symbol", "interval", "stored", "stands_for"),
+    [
+        ("^VIX", Interval.H1, ["08:15", "13:15", "14:15", "20:15"], ["08:15", "13:15", "14:30", "20:30"]),
+        ("AAPL", Interval.M15, ["14:20", "14:35", "14:50"], ["14:20", "14:30", "14:45"]),
+        ("7203.T", Interval.H1, ["00:00", "02:00", "03:00", "05:00"], ["00:00", "02:00", "03:30", "05:30"]),
+        ("AAPL", Interval.H1, ["14:30", "15:30"], ["14:30", "15:30"]),
+        ("AAPL", Interval.D1, ["05:00"], ["05:00"]),
+    ],
+)
+def test_a_bar_that_begins_off_the_grid_stands_for_the_expected_one_of_most_of_its_time(
+    symbol: str, interval: Interval, stored: list[str], stands_for: list[str]
+) -> None:
+    """Volatility is counted from 03:15 in New York, an afternoon in Tokyo by the full hour."""
+    told = [to_micros(at(f"2026-02-02 {clock}")) for clock in stored]
+    found = asked_as(Instrument.of(symbol), interval, told)
+    assert [from_micros(stamp).strftime("%H:%M") for stamp in found] == stands_for
+    assert asked_as(Instrument.of(symbol), interval, []) == []
 
 
 @pytest.mark.parametrize(

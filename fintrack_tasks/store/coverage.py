@@ -71,7 +71,7 @@ def missing(
     stored = conn.execute(
         "SELECT timestamp FROM fintrack.bars WHERE instrument_id = %s AND interval = %s AND is_final"
         " AND timestamp >= %s AND timestamp < %s",
-        (instrument_id, interval.value, first, last + interval.delta),
+        (instrument_id, interval.value, first - interval.delta, last + interval.delta),
     )
     final = set(stands_for([to_micros(stamp) for (stamp,) in stored]))
     spans = conn.execute(

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from fintrack_tasks.domain import Instrument, Interval, Window, from_micros
-from fintrack_tasks.sessions import expected_bars, finals
+from fintrack_tasks.sessions import asked_as, expected_bars, finals
 
 __all__ = ["METRICS", "NO_CALENDAR", "Measure", "Part", "Series", "measure", "of_bars", "of_quote", "series"]
 
@@ -122,7 +122,8 @@ def of_bars(
     :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
     """
     expected = expected_until(instrument, interval, start, moment)
-    present = [stamp for stamp in expected if stamp in final]
+    have = set(asked_as(instrument, interval, sorted(final)))
+    present = [stamp for stamp in expected if stamp in have]
     late = sum(stamp > present[-1] for stamp in expected) if present else math.inf if expected else 0
     return Part(interval.value, len(expected), len(present), late, **rows)
 
@@ -157,7 +158,7 @@ def series(instrument: Instrument, interval: Interval, stored: Sequence[int]) ->
     if not stored:
         return None
     first, last = from_micros(stored[0]), from_micros(stored[-1])
-    have = set(stored)
+    have = set(asked_as(instrument, interval, stored))
     expected = expected_bars(instrument, interval, Window(first, last + timedelta(microseconds=1)))
     return Series(first, last, len(expected), sum(stamp in have for stamp in expected))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -58,6 +59,28 @@ def test_a_quote_needs_no_calendar(conn: psycopg.Connection) -> None:
     instruments.add(conn, [Instrument("BAD", AssetClass.STOCK, calendar="NOPE")])
     plan = planned(conn, "fetch_market_data")
     assert (len(plan.items), plan.refused) == (1, ())
+
+
+@pytest.mark.parametrize(
+    ("symbol", "clocks"),
+    [
+        ("^TNX", [f"{hour:02}:20" for hour in range(8, 15)]),
+        ("^VIX", [f"{hour:02}:15" for hour in range(3, 16)]),
+        ("AAPL", [f"{hour:02}:00" for hour in range(9, 16)]),
+    ],
+)
+def test_hours_that_begin_off_the_grid_are_not_asked_for_again(
+    conn: psycopg.Connection, symbol: str, clocks: list[str]
+) -> None:
+    named = {"symbols": [symbol], "intervals": ["1h"], "start": "2025-03-03", "end": "2025-03-04"}
+    plan = planned(conn, "fetch_historical_market_data", **named)
+    [item] = plan.items
+    pipeline.record(conn, plan, SETTINGS, NOW)
+    new_york = ZoneInfo("America/New_York")
+    times = [datetime.fromisoformat(f"2025-03-03T{clock}").replace(tzinfo=new_york) for clock in clocks]
+    told = bars(item, ["10"] * len(times), NOW).with_columns(timestamp=[to_micros(each) for each in times])
+    load.load_bars(conn, item, told, event(item), NOW, [True] * len(times))
+    assert planned(conn, "fetch_historical_market_data", **named).items == ()
 
 
 @pytest.mark.parametrize(("interval", "opens"), [(Interval.D1, 0), (Interval.H1, 6)])
