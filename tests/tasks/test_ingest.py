@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import kombu.exceptions
 import psycopg
 import pytest
 import redis.exceptions
+import responses
 
-from fintrack_tasks import pipeline
-from fintrack_tasks.domain import Instrument, Item, Kind
+from fintrack_tasks import pipeline, tasks
+from fintrack_tasks.connections import Connections
+from fintrack_tasks.domain import ORIGIN_HEADER, Instrument, Item, Kind
 from fintrack_tasks.errors import ConfigurationError, OutageError, StoreError
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.signatures import Signer
-from fintrack_tasks.tasks import ingest, links
+from fintrack_tasks.store import Database, ledger
+from fintrack_tasks.store.mode import admit
+from fintrack_tasks.tasks import base, ingest, jobs, links
 
 ITEM = Item(UUID(int=1), UUID(int=2), Kind.QUOTE, Instrument.of("AAPL"), 1)
 
@@ -122,3 +127,46 @@ def test_a_stage_that_is_called_alone_stays_alone(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(ingest.validate, "run", lambda *_: seen.append(ingest.validate.request.chain))
     ingest.validate([])
     assert seen == [None]
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch, stack: dict[str, str], database_settings: Settings) -> Iterator[Connections]:
+    """The tasks on a database of their own, asking Yahoo at its own address."""
+    given = {name: value for name, value in stack.items() if not name.endswith("_BASE_URL")}
+    ours = Settings.from_mapping({**given, "DB_NAME": database_settings.db_name, "YAHOO_FINANCE_QUOTA": "unlimited"})
+    made = Connections(ours)
+    monkeypatch.setitem(base._process, "connections", made)
+    for module in (ingest, jobs):
+        monkeypatch.setattr(module, "settings", lambda: ours)
+        monkeypatch.setattr(module, "publish_soon", lambda: None)
+    yield made
+    made.close()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("simulated", [True, False])
+def test_an_answer_of_the_local_market_for_a_live_database_ends_its_item_and_leaves_nothing_behind(
+    own: Connections, database: Database, monkeypatch: pytest.MonkeyPatch, simulated: bool
+) -> None:
+    """And a real one for the local market's database. Whoever is asked next stands under the same wrong settings."""
+    sent: list[Item] = []
+    monkeypatch.setattr(jobs, "enqueue", lambda items: sent.extend(items) or len(sent))
+    run = str(uuid4())
+    tasks.fetch_market_data(["AAPL"], run_id=run)
+    admit(database, simulated=not simulated)
+    meta = {"symbol": "AAPL", "currency": "USD", "regularMarketPrice": 187.5, "regularMarketTime": 1_795_800_000}
+    message = sent[0].to_message()
+    with responses.RequestsMock() as provider:
+        provider.get(
+            "https://query1.finance.yahoo.com/v8/finance/chart/AAPL",
+            json={"chart": {"result": [{"meta": meta}], "error": None}},
+            headers={ORIGIN_HEADER: "fintrack sandbox"} if simulated else {},
+        )
+        ingest.fetch_tasks["yahoo_finance"].apply(args=[message, links.signature_of(message)])
+    with database.connection() as conn:
+        [row] = ledger.items(conn, UUID(run))
+        kept = conn.execute("SELECT (SELECT count(*) FROM fintrack.payloads) + (SELECT count(*) FROM fintrack.quotes)")
+        assert (row["state"], row["reason"]) == ("failed", "configuration")
+        assert kept.fetchone() == (0,)
+    assert f"{database.name} holds {'real' if simulated else 'simulated'} prices" in row["detail"]
+    assert "give them a database of their own" in row["detail"]
