@@ -25,7 +25,7 @@ import flower.views
 from flower.options import options as flower_options
 from tornado.web import RequestHandler, stream_request_body
 
-from fintrack_tasks import flower_login
+from fintrack_tasks import flower_login, flower_shutdown
 from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.settings import Settings, settings
 
@@ -175,6 +175,7 @@ def install() -> None:
             self.fintrack_rules = _complete(self.options, settings())
         except ConfigurationError as error:
             raise SystemExit(f"Flower: {error}") from None
+        flower_shutdown.bound()
         return original(self)
 
     start.guarded = True  # type: ignore[attr-defined]
