@@ -226,9 +226,15 @@ def payment_amount(amount: object, currency: object = None) -> Decimal | None:
     return paid if currency is None or is_currency(currency) else None
 
 
+_NO_CURRENCIES: Final = frozenset({"null", "none", "nan", "undefined", "unknown", "infinity", "true", "false"})
+"""What programs write for a value that they do not have."""
+
+
 def is_currency(code: object) -> bool:
     """Whether it has the form of a currency's code as providers write it: ``USD``, ``GBp``, ``USDT``."""
-    return isinstance(code, str) and 2 <= len(code) <= 10 and code.isascii() and code.isalnum() and code[0].isalpha()
+    if not isinstance(code, str) or code.lower() in _NO_CURRENCIES:
+        return False
+    return 2 <= len(code) <= 10 and code.isascii() and code.isalnum() and code[0].isalpha()
 
 
 @dataclass(frozen=True, slots=True)

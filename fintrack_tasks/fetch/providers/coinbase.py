@@ -27,6 +27,7 @@ from fintrack_tasks.fetch.providers.answers import (
     epoch_micros,
     json_body,
     number,
+    positive,
     price_time,
     raise_for_status,
     standing,
@@ -131,7 +132,8 @@ def _ticker(ask: Ask, body: object) -> Batch:
         raise MalformedError("a ticker without a price")
     if float(price) <= 0:
         raise NoPriceError(f"a price of {price:.40}: no trade yet")
-    columns = {name: number(body.get(name), name) for name in ("volume", "bid", "ask")}
+    columns = {"volume": number(body.get("volume"), "volume")}
+    columns |= {name: positive(body.get(name), name) for name in ("bid", "ask")}
     return _batch(
         ask,
         {"timestamp": [_iso(body.get("time"))], "price": [price], **{name: [v] for name, v in columns.items()}},

@@ -391,22 +391,32 @@ def _events(events: object, belongs: Callable[[int], bool]) -> dict[str, list[li
     One of a day that was asked for as a margin alone is left out. What an event's numbers are worth, and whether it has
     any, is judged by the checks.
     """
-    if not isinstance(events, dict):
-        return {}
     found: dict[str, list[list[Any]]] = {}
     for name, told_as, fields in _EVENTS:
-        group = events.get(name)
-        if not isinstance(group, dict):
-            continue
+        group = _group(_group(events, "events").get(name), name)
         if len(group) > BATCH_LIMIT:
             raise MalformedError(f"{len(group)} {name}, more than a window has days")
-        rows = [_event(each, name, fields) for each in group.values() if isinstance(each, dict)]
+        rows = [_event(each, name, fields) for each in group.values()]
         if inside := [row for row in rows if belongs(row[0])]:
             found[told_as] = sorted(inside)
     return found
 
 
-def _event(event: Mapping[str, Any], name: str, fields: Sequence[str]) -> list[Any]:
+def _group(value: object, name: str) -> Mapping[str, Any]:
+    """The members of an object that may be null or empty, an empty list among them.
+
+    :raises MalformedError: for anything else: what it would tell must not be lost in silence.
+    """
+    if not value and (value is None or isinstance(value, list)):
+        return {}
+    if not isinstance(value, dict):
+        raise MalformedError(f"{name} is no object: {value!r:.40}")
+    return value
+
+
+def _event(event: object, name: str, fields: Sequence[str]) -> list[Any]:
+    if not isinstance(event, dict):
+        raise MalformedError(f"one of {name} is no object: {event!r:.40}")
     own = as_told(event.get("currency")) if fields == _PAID else None
     numbers = [as_told(event.get(field)) or NOT_TOLD for field in fields]
     return [epoch_micros(event.get("date"), f"{name}.date"), *numbers, *([own] if own else [])]

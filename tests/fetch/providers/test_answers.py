@@ -202,7 +202,7 @@ def test_a_currency_is_a_code() -> None:
         None,
         None,
     ]
-    for wrong in ("US Dollar", "$", "USD'; --", "1"):
+    for wrong in ("US Dollar", "$", "USD'; --", "1", "null", "NaN", "None", "undefined"):
         with pytest.raises(MalformedError):
             currency(wrong, "currency")
 

@@ -312,3 +312,14 @@ def test_a_message_of_several_lines_becomes_one() -> None:
 def test_a_status_that_is_not_200_is_never_rows() -> None:
     with pytest.raises(MalformedError, match="302"):
         parse([[DAY, 1, 2, 1, 2, 1]], status=302)
+
+
+@pytest.mark.parametrize("told", ["0", "-1", ""])
+def test_a_bid_or_ask_that_is_no_price_is_not_known(told: str) -> None:
+    quoted = PROVIDER.parse(
+        Ask(Kind.QUOTE, Instrument.of("BTC-USD"), datetime(2026, 11, 27, tzinfo=UTC)),
+        HttpResponse(
+            200, json.dumps({"price": "1", "time": "2026-11-26T20:00:00Z", "bid": told, "ask": told}).encode()
+        ),
+    )
+    assert (quoted.columns["price"], quoted.columns["bid"], quoted.columns["ask"]) == (["1"], [None], [None])

@@ -378,10 +378,19 @@ def test_the_currency_is_kept_as_it_was_said(currency: str | None) -> None:
 
 def test_events_may_be_null_or_absent() -> None:
     stamp = seconds(2024, 7, 10, 13, 30)
-    for events in (None, {}, {"dividends": None}, {"splits": {}}):
+    for events in (None, {}, [], {"dividends": None}, {"splits": {}}, {"splits": []}):
         body = chart([stamp])
         body["chart"]["result"][0]["events"] = events
         assert not {"splits", "dividends"} & set(parse(body).meta)
+
+
+@pytest.mark.parametrize("wrong", ["x", 5, True, [{"date": 1, "amount": 1}]])
+def test_events_of_another_form_are_not_lost_in_silence(wrong: Any) -> None:
+    body = chart([seconds(2024, 7, 10, 13, 30)])
+    for events in (wrong, {"dividends": wrong}, {"splits": {"1": wrong}}, {"capitalGains": {"1": None}}):
+        body["chart"]["result"][0]["events"] = events
+        with pytest.raises(MalformedError, match="is no object"):
+            parse(body)
 
 
 @pytest.mark.parametrize("group", ["dividends", "capitalGains", "splits"])
