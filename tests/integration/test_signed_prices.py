@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import psycopg
 import pytest
@@ -16,16 +17,16 @@ from fintrack_tasks.store import Database
 from fintrack_tasks.transform.resample import Length
 from fintrack_tasks.validate import Limits
 from tests.store.items import make_run
-from tests.validate.test_signed import JNJ, OIL, bars
+from tests.validate.test_signed import JNJ, NULLS, OIL, bars
 
 pytestmark = pytest.mark.integration
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(("symbol", "rows", "opens"), [("CL=F", OIL, 3), ("JNJ", JNJ, 1)])
+@pytest.mark.parametrize(("symbol", "rows", "opens"), [("CL=F", OIL, 3), ("JNJ", JNJ, 1), ("JNJ", NULLS, 1)])
 def test_bars_are_loaded_and_read_and_others_are_compared_with_them(
-    conn: psycopg.Connection, database_settings: Settings, symbol: str, rows: list[tuple[str, ...]], opens: int
+    conn: psycopg.Connection, database_settings: Settings, symbol: str, rows: list[tuple[Any, ...]], opens: int
 ) -> None:
     _, [item] = make_run(conn, [symbol], Kind.BARS)
     database = Database(database_settings)

@@ -6,6 +6,7 @@ CL=F of April 2020 and ^IRX of March 2020 as they were published; JNJ of January
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -21,9 +22,12 @@ BILLS = [("2020-03-25", "-0.033", "-0.033", "-0.07", "-0.038"), ("2020-03-26", "
          ("2020-03-27", "0", "0.013", "-0.023", "-0.023")]  # fmt: skip
 JNJ = [("1970-01-02", "0", "3.2037", "3.1713", "3.1944"), ("1970-01-05", "0.0", "3.2176", "3.1898", "3.2176"),
        ("1970-01-06", "3.2176", "3.2778", "3.2176", "3.2454")]  # fmt: skip
+NULLS: list[tuple[Any, ...]] = [("1970-01-02", None, "3.2037", "3.1713", "3.1944"),
+                                ("1970-01-05", None, None, None, "3.2176"),
+                                ("1970-01-06", "3.2176", "3.2778", "3.2176", "3.2454")]  # fmt: skip
 
 
-def bars(symbol: str, rows: list[tuple[str, ...]], interval: Interval = Interval.D1) -> Batch:
+def bars(symbol: str, rows: list[tuple[Any, ...]], interval: Interval = Interval.D1) -> Batch:
     days, *prices = (list(column) for column in zip(*rows, strict=True))
     stamps = [to_micros(datetime.fromisoformat(day).replace(tzinfo=UTC)) for day in days]
     columns = dict(zip(("open", "high", "low", "close"), prices, strict=True))
