@@ -175,6 +175,13 @@ def _checked_brokers(text: str) -> str:
     return ",".join(brokers)
 
 
+def _checked_plain(text: str) -> str:
+    """:raises ValueError: when it is an URL, which may hold a password, and would be shown as the name of a server."""
+    if "://" in text or "@" in text[1:]:  # at the beginning it is a socket in Linux' abstract namespace
+        raise ValueError("a name alone is wanted, no URL: user, password, host, port and database have settings each")
+    return text
+
+
 def _local_market(url: str) -> str:
     if url and (not on_this_machine(url) or urlsplit(url).path.strip("/") or urlsplit(url).query):
         raise ValueError("the local market answers on this machine alone: http://127.0.0.1:PORT")
@@ -183,6 +190,7 @@ def _local_market(url: str) -> str:
 
 OptionalPath = Annotated[Path | None, BeforeValidator(_blank_to_none)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_checked_redis_url)]
+PlainName = Annotated[str, AfterValidator(_checked_plain)]
 Brokers = Annotated[str, AfterValidator(_checked_brokers)]
 
 
@@ -196,9 +204,9 @@ class Settings(BaseModel):
 
     environment: Literal["development", "test", "production"] = "development"
 
-    db_host: str = "localhost"
+    db_host: PlainName = "localhost"
     db_port: int = Field(5432, ge=1, le=65535)
-    db_name: str = "financial_tracker"
+    db_name: PlainName = "financial_tracker"
     db_user: str = "admin"
     """The login of workers, beat and the command line: a member of ``fintrack_writer``."""
     db_password: SecretStr = SecretStr("")

@@ -137,6 +137,15 @@ WORD = "pass-4711-word"
 """A password in broken addresses: no error may show any part of it."""
 
 
+@pytest.mark.parametrize("name", ["DB_HOST", "DB_NAME"])
+@pytest.mark.parametrize("value", [f"postgres://u:{WORD}@h/x", f"u:{WORD}@h", f"http://{WORD}"])
+def test_an_url_in_place_of_a_name_of_the_database_is_refused_and_nothing_of_it_shown(name: str, value: str) -> None:
+    """It would be shown as where PostgreSQL does not answer, its password with it."""
+    with pytest.raises(ConfigurationError, match=f"^{name}: a name alone") as caught:
+        Settings.from_mapping({name: value})
+    assert WORD not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -82,13 +82,12 @@ class Fleet(bootsteps.StartStopStep):
 
     def start(self, consumer: WorkerConsumer) -> None:
         """Say so now and every two seconds; put back what the connection before this one held."""
-        served = list(consumer.app.amqp.queues.consume_from)
         try:
             self._succession.begin(connections().redis, consumer.holder or "", consumer.before)
         except _OUTAGES as error:  # what the connection before held is taken up by whoever is there first
             log.warning("messages_not_put_back", worker=consumer.hostname, error=type(error).__name__)
-        self._entry = consumer.timer.call_repeatedly(EVERY, self._tick, (consumer, served))
-        self._tick(consumer, served)
+        self._entry = consumer.timer.call_repeatedly(EVERY, self._tick, (consumer,))
+        self._tick(consumer)
 
     def stop(self, consumer: WorkerConsumer) -> None:
         """Leave the fleet, so that the others' shares grow at once."""
@@ -105,8 +104,10 @@ class Fleet(bootsteps.StartStopStep):
 
     shutdown = stop
 
-    def _tick(self, consumer: WorkerConsumer, served: list[str]) -> None:
+    def _tick(self, consumer: WorkerConsumer) -> None:
         client = connections().redis
+        # Anew each time: a command to the worker (Flower's, a stranger's) may take a queue from it or give it one.
+        served = list(consumer.app.amqp.queues.consume_from)
         try:
             seconds, micros = client.time()
             counts = muster(client, consumer.hostname, served, seconds + micros / 1e6)

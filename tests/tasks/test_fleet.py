@@ -100,6 +100,21 @@ def test_a_worker_says_so_when_it_starts_and_leaves_when_it_stops(
 
 
 @pytest.mark.integration
+def test_a_queue_that_a_worker_was_told_to_leave_counts_as_unserved(
+    step: fleet.Fleet, broker: redis.Redis, queues: list[str]
+) -> None:
+    """Celery's own command to a worker does so: nobody served what lay in that queue, and ``health`` said ok."""
+    consumer = Consumer(queues)
+    step.start(consumer)  # type: ignore[arg-type]
+    left, kept = queues
+    del consumer.app.amqp.queues.consume_from[left]
+    broker.zadd(f"fintrack:fleet:{left}", {"a@host": 0.0})  # some seconds later
+    step._tick(consumer)  # type: ignore[arg-type]
+    assert consumer.paced[-1] == {kept: 1}
+    assert fleet.living(broker, queues) == {left: set(), kept: {"a@host"}}
+
+
+@pytest.mark.integration
 def test_a_worker_without_redis_keeps_its_last_shares_and_stops_all_the_same(
     step: fleet.Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
