@@ -108,5 +108,6 @@ def _carried(address: ipaddress.IPv6Address) -> Address:
 
 
 def _plain(host: str) -> str:
-    """As the libraries will ask for it: full-width digits and dots become plain ones, brackets and the root dot go."""
-    return unicodedata.normalize("NFKC", host).strip("[]").rstrip(".").lower()
+    """As the libraries will ask for it: full-width digits and every dot of IDNA become plain, brackets and the root dot
+    go."""
+    return unicodedata.normalize("NFKC", host).replace("\u3002", ".").strip("[]").rstrip(".").lower()

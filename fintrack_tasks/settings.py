@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
@@ -71,6 +72,8 @@ _NEVER_EMPTY: Final = ("REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
 """Where a secret or a variable that somebody forgot would send all work to this machine in silence."""
 _OF_SERVERS: Final = re.compile(r"(?:DB|REDIS|KAFKA)_(?!POOL_SIZE|TOPIC_|BATCH_)[A-Z_]+")
 """Addresses, and what says nothing without one: logins, databases, certificates."""
+_LONGEST_FILE: Final = 1_000_000
+"""Bytes."""
 _STACK_MARK: Final = "FINTRACK_STACK"
 """What each process of a local stack has in its environment; see :mod:`fintrack_tasks.embedded.process`."""
 
@@ -467,11 +470,23 @@ class Settings(BaseModel):
 
 def _read_secret(variable: str, path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        return _short_text(Path(path), variable).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"{variable}: cannot read {path}: {getattr(error, 'strerror', None) or 'not text'}"
         ) from None
+
+
+def _short_text(path: Path, what: str) -> str:
+    """The text of a file of settings; a device or somebody's archive in its place is not read to its end.
+
+    :raises ConfigurationError: it is longer than any such file.
+    """
+    with path.open("rb") as file:
+        text = file.read(_LONGEST_FILE + 1)
+    if len(text) > _LONGEST_FILE:
+        raise ConfigurationError(f"{what}: {path} is longer than {_LONGEST_FILE:,} bytes, no file of settings")
+    return text.decode("utf-8")
 
 
 def _by_provider(pattern: re.Pattern[str], values: Mapping[str, str]) -> dict[str, str]:
@@ -493,7 +508,14 @@ def _simulated(market: str, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _dotenv(path: Path) -> dict[str, str]:
-    return {name: value for name, value in dotenv_values(path).items() if value is not None} if path.is_file() else {}
+    """:raises ConfigurationError: it is no file of settings."""
+    if not path.is_file():
+        return {}
+    try:
+        text = _short_text(path, path.name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'not text'}") from None
+    return {name: value for name, value in dotenv_values(stream=StringIO(text)).items() if value is not None}
 
 
 def environment(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> dict[str, str]:

@@ -131,3 +131,10 @@ def test_no_spelling_of_a_link_local_address_passes(number: int, spelling: objec
 def test_names_are_no_addresses_and_pass(name: str) -> None:
     assert hosts.address_of(name) is None
     assert hosts.problem(f"https://{name}", keyed=True) is None
+
+
+@pytest.mark.parametrize("dot", ["\u3002", "\uff0e", "\uff61"])
+def test_every_dot_that_separates_labels_of_a_name_is_read_as_one(dot: str) -> None:
+    """UTS 46 and RFC 3490 name these three beside the full stop."""
+    assert hosts.problem(f"https://{dot.join(['169', '254', '169', '254'])}/", keyed=True)
+    assert hosts.is_barred(f"metadata{dot}google{dot}internal")

@@ -474,3 +474,18 @@ def test_a_secret_of_the_process_is_stronger_than_a_file_that_dotenv_names(tmp_p
     settings = load_settings(process, tmp_path)
     assert settings.redis_url.get_secret_value() == "redis://127.0.0.1:1/2"
     assert settings.db_password.get_secret_value() == "stronger"
+
+
+@pytest.mark.parametrize("name", [".env", "API_KEY_FINNHUB_FILE"])
+def test_what_is_no_file_of_settings_is_not_read_to_its_end(tmp_path: Path, name: str) -> None:
+    long = tmp_path / (".env" if name == ".env" else "key")
+    with long.open("wb") as file:
+        file.truncate(10**12)  # sparse: it takes no room, and no memory could hold it
+    with pytest.raises(ConfigurationError, match=f"^{name}: {long} is longer than 1,000,000 bytes"):
+        load_settings({} if name == ".env" else {name: str(long)}, tmp_path)
+
+
+def test_an_env_file_that_is_no_text_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"DB_HOST=\xff\xfe\n")
+    with pytest.raises(ConfigurationError, match=r"^cannot read .*\.env: not text$"):
+        load_settings({}, tmp_path)
