@@ -16,8 +16,10 @@ from celery import Celery
 from celery.beat import SchedulingError
 from kombu.exceptions import OperationalError
 from redbeat import RedBeatScheduler
-from redbeat.schedulers import ensure_conf, get_redis
-from redis.exceptions import LockError, RedisError
+from redbeat.schedulers import RedBeatSchedulerEntry, ensure_conf, get_redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import LockError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 __all__ = ["SteadyScheduler", "schedule_of"]
 
@@ -66,7 +68,11 @@ class SteadyScheduler(RedBeatScheduler):
         try:
             pause: float = super().tick(*args, **kwargs) if self._leads() else self.max_interval
         except _OUTAGES as error:
-            return self._outage(error)
+            return 0.0 if isinstance(error, ResponseError) and self._drop_damaged() else self._outage(error)
+        except Exception:
+            if not self._drop_damaged():
+                raise
+            return 0.0
         if self._failures:
             log.info("schedule_goes_on", seconds=round(time.monotonic() - self._failing_since, 1))
             self._failures = 0
@@ -93,6 +99,33 @@ class SteadyScheduler(RedBeatScheduler):
             with suppress(RedisError):  # it expires by itself
                 lock.release()
         super().close()
+
+    def _drop_damaged(self) -> bool:
+        """Take out the entries that nobody can read, and say whether there were any: they hold all others back.
+
+        Whoever can write to Redis may leave them; ours are written again.
+        """
+        try:
+            client = get_redis(self.app)
+            keys = client.zrange(self.app.redbeat_conf.schedule_key, 0, -1)
+            damaged = [key for key in keys if not self._readable(key)]
+            for key in damaged:
+                client.delete(key)
+                client.zrem(self.app.redbeat_conf.schedule_key, key)
+                log.error("schedule_entry_damaged", entry=str(key)[:200])
+        except _OUTAGES:
+            return False
+        self._ready = self._ready and not damaged
+        return bool(damaged)
+
+    def _readable(self, key: str) -> bool:
+        try:
+            RedBeatSchedulerEntry.from_key(key, app=self.app).is_due()
+        except (RedisConnectionError, RedisTimeoutError):
+            raise
+        except Exception:  # noqa: BLE001  whatever a stranger wrote there
+            return False
+        return True
 
     def _leads(self) -> bool:
         """Whether this beat holds the lock; with the lock it has a schedule that is set up."""

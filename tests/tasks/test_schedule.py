@@ -285,6 +285,43 @@ def test_a_message_that_an_outage_swallowed_is_sent_when_the_broker_is_back(serv
         broker.stop()
 
 
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("stranger", None),
+        ("stranger", {"definition": "garbage", "meta": "{}"}),
+        ("stranger", {"definition": '{"name": "stranger"}', "meta": "{}"}),
+        ("stranger", {"definition": '{"name": "stranger", "task": "x"}', "meta": "garbage"}),
+        ("hourly", None),
+        ("hourly", {"definition": "[]", "meta": "{}"}),
+    ],
+)
+def test_an_entry_that_nobody_can_read_holds_no_other_back(
+    server: Server, name: str, fields: dict[str, str] | None
+) -> None:
+    app = Celery(broker=server.url, set_as_current=False)
+    hourly = {"task": "fintrack.cleanup", "schedule": 3600, "options": {"queue": "fintrack:ops"}}
+    app.conf.update(redbeat_redis_url=server.url, redbeat_key_prefix="fintrack:redbeat:", redbeat_lock_timeout=30)
+    app.conf.update(beat_schedule={"hourly": hourly}, redbeat_redis_options={"socket_timeout": 5})
+    scheduler = SteadyScheduler(app, max_interval=5)
+    try:
+        assert scheduler.tick() == 5
+        key = f"fintrack:redbeat:{name}"
+        server.client.delete(key)
+        if fields:
+            server.client.hset(key, mapping=fields)
+        else:
+            server.client.set(key, "text where a hash belongs")
+        server.client.zadd(ENTRIES, {key: 1})
+        assert scheduler.tick() == 0  # it is out
+        assert scheduler.tick() == 5
+        left = set(server.client.zrange(ENTRIES, 0, -1))
+        assert left - {"fintrack:redbeat:celery.backend_cleanup"} == {"fintrack:redbeat:hourly"}
+        assert scheduler.Entry.from_key("fintrack:redbeat:hourly", app).task == "fintrack.cleanup"
+    finally:
+        scheduler.close()
+
+
 def test_beat_is_started_with_this_scheduler_everywhere() -> None:
     assert celeryconfig.beat_scheduler == "fintrack_tasks.tasks.schedule:SteadyScheduler"
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
