@@ -19,7 +19,7 @@ from fintrack_tasks.cli.instrument_changes import edit, pause, remove, resume
 from fintrack_tasks.cli.instrument_facts import checked
 from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.domain import AssetClass, Instrument
-from fintrack_tasks.errors import UsageError
+from fintrack_tasks.errors import ProviderError, UsageError
 from fintrack_tasks.fetch import constituents
 from fintrack_tasks.sessions import calendar_name
 from fintrack_tasks.store import instruments
@@ -37,6 +37,7 @@ app.command("resume")(resume)
 app.command("edit")(edit)
 
 _SHOWN: Final = 5
+_BY_FILE: Final = "fintrack instruments import FILE.csv"
 """Wrong lines of a file that are told at once."""
 
 Calendar = Annotated[str | None, typer.Option("--calendar", help="Of exchange_calendars, such as XNYS or XLON.")]
@@ -142,8 +143,12 @@ def _made_up(members: Sequence[constituents.Constituent]) -> list[str]:
 def _members(connections: Connections, index: str) -> list[constituents.Constituent]:
     from fintrack_tasks.fetch.interpret import interpret  # noqa: PLC0415  the structured log, for an import alone
 
-    response = connections.http.get(constituents.FACTS, constituents.request(index))
-    members = interpret(constituents.FACTS.name, lambda: constituents.parse(index, response, datetime.now(tz=UTC)))
+    try:
+        response = connections.http.get(constituents.FACTS, constituents.request(index))
+        members = interpret(constituents.FACTS.name, lambda: constituents.parse(index, response, datetime.now(tz=UTC)))
+    except ProviderError as error:
+        told = f"{error}; nothing was registered; try again, or name a list of your own: {_BY_FILE}"
+        raise type(error)(told) from None
     admit(connections.database, simulated=response.simulated)
     return members
 

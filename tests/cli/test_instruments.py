@@ -122,6 +122,19 @@ def test_a_cut_page_registers_nobody(tmp_path: Path, where: dict[str, str], sand
 
 
 @pytest.mark.integration
+def test_without_a_network_an_import_says_in_one_line_what_else_can_be_done(
+    tmp_path: Path, where: dict[str, str]
+) -> None:
+    environment = where | {"WIKIPEDIA_BASE_URL": "http://127.0.0.1:1"}
+    refused = fintrack(tmp_path, "instruments", "import", "--index", "sp500", check=False, environment=environment)
+    assert refused.returncode == 3
+    assert refused.stderr.splitlines()[-1] == (
+        "fintrack: wikipedia: no connection; nothing was registered; try again, or name a list of your own: "
+        "fintrack instruments import FILE.csv"
+    )
+
+
+@pytest.mark.integration
 def test_a_file_is_told_as_an_object_too(tmp_path: Path, where: dict[str, str]) -> None:
     file = tmp_path / "list.csv"
     file.write_text("symbol,name\nAAPL,Apple\nEUR/USD,\nAAPL,Apple\n")
