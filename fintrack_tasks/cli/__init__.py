@@ -105,6 +105,10 @@ def main() -> None:
         code = _misused(error)
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
+    except SystemExit as ended:
+        if not isinstance(ended.__context__, BrokenPipeError):
+            raise
+        code = _UNREAD  # `fintrack ... | head -1`: no error of ours, which 1 would be
     if code == _INTERRUPTED:
         _complain("interrupted")
     sys.exit(code if isinstance(code, int) else 0)
@@ -112,6 +116,8 @@ def main() -> None:
 
 _INTERRUPTED: Final = 130
 """The exit code of a command that Ctrl-C ended, as a shell has it."""
+_UNREAD: Final = 141
+"""That of a command whose output nobody reads any more, as a shell has it (128 and SIGPIPE)."""
 
 
 def _misused(error: Any) -> int:

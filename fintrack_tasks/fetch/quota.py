@@ -25,13 +25,15 @@ __all__ = [
 ]
 
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
-_PART: Final = re.compile(r"([1-9][0-9]{0,8})/([smhd])(?::([1-9][0-9]{0,8}))?")
+_PART: Final = re.compile(r"([1-9][0-9]{0,8})/(s|m|min|h|hour|d|day)(?::([1-9][0-9]{0,8}))?")
 _FEW: Final = 10
 """So few requests may go out at once; of more, a tenth, so that a window's use is spread over the window."""
 
 
 def parse_quotas(text: str, variable: str = "quota") -> tuple[Quota, ...]:
-    """Quotas of text such as ``20/s,600/m,25/d``; none for ``unlimited``. ``20/s:1`` lets one out at a time.
+    """Quotas of text such as ``20/s,600/m,25/d`` (or ``600/min,25/day``); none for ``unlimited``.
+
+    ``20/s:1`` lets one out at a time.
 
     :raises ConfigurationError: names the variable when the text is none.
     """
@@ -41,7 +43,7 @@ def parse_quotas(text: str, variable: str = "quota") -> tuple[Quota, ...]:
     if not all(parts) or any(int(match[3] or 1) > int(match[1]) for match in parts if match):
         raise ConfigurationError(f"{variable}: not a quota: {text!r:.60}; write it as 20/s,600/m or unlimited")
     return tuple(
-        Quota(int(match[1]), _UNITS[match[2]], int(match[3]) if match[3] else None) for match in parts if match
+        Quota(int(match[1]), _UNITS[match[2][0]], int(match[3]) if match[3] else None) for match in parts if match
     )
 
 

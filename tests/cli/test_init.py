@@ -141,6 +141,22 @@ def test_ctrl_c_at_any_moment_of_the_start_is_no_stack_trace(after: float, tmp_p
     assert process.returncode in {-signal.SIGINT, 130, 4}  # 4: it had its answer before
 
 
+# --- A pipe that nobody reads -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [["run", "--help"], ["providers"], ["providers", "--json"], ["--version"]])
+def test_output_that_nobody_reads_any_more_is_no_error_of_ours(words: list[str], tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    environment = {**clean_environment(), "FINTRACK_HOME": str(tmp_path)}
+    ended = subprocess.run(
+        [sys.executable, "-m", "fintrack_tasks", *words], cwd=ROOT, env=environment, stdout=write,
+        stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (141, "")
+
+
 # --- Completion -------------------------------------------------------------------------------------------------------
 
 

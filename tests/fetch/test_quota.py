@@ -34,6 +34,8 @@ FACTS = replace(provider("coinbase").facts, name="venue", quotas=(Quota(10, 1.0)
         ("20/s,600/m", [(20, 1), (600, 60)]),
         (" 5/M , 25/D ", [(5, 60), (25, 86_400)]),
         ("100/h", [(100, 3_600)]),
+        ("5/s,100/min", [(5, 1), (100, 60)]),  # as the table of the README has them
+        ("100/hour,800/day", [(100, 3_600), (800, 86_400)]),
         ("unlimited", []),
         (" Unlimited ", []),
         ("20/s:1", [(20, 1, 1)]),
@@ -54,6 +56,8 @@ def test_quotas_of_text(text: str, quotas: list[tuple[int, ...]]) -> None:
         "-1/s",
         "1.5/s",
         "10/w",
+        "10/mi",
+        "10/days",
         "10/s,",
         "10 / s",
         "٣/s",
