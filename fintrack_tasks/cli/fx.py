@@ -13,8 +13,8 @@ import typer
 from fintrack_tasks.cli.arguments import AsJson, moment
 from fintrack_tasks.cli.context import opened, utc_now
 from fintrack_tasks.cli.groups import group
-from fintrack_tasks.cli.output import console, errors, print_json, table
-from fintrack_tasks.errors import UsageError
+from fintrack_tasks.cli.output import console, print_json, table
+from fintrack_tasks.errors import FinTrackError, UsageError
 from fintrack_tasks.store import fx as stored
 from fintrack_tasks.store import report
 from fintrack_tasks.transform.currency import BASES, MAX_AGE, Conversion, convert, main_unit
@@ -28,6 +28,12 @@ app = group("Exchange rates.")
 _PAIR: Final = re.compile(r"([A-Za-z]{3})/([A-Za-z]{3})")
 _MACHINE: Final = Context(prec=15)
 _LONGEST: Final = 120.0
+
+
+class NoRateError(FinTrackError):
+    """No stored rate is of that time, nor of shortly before it."""
+
+    exit_code = 3
 
 
 @app.command("update")
@@ -93,7 +99,9 @@ def show(
     if as_json:
         print_json(told)
     elif found.finding:
-        errors.print(f"{found.finding.rule}: {found.finding.detail}", markup=False, highlight=False)
+        raise NoRateError(
+            f"{found.finding.detail}; fintrack fx update brings them up to date, --max-age takes older ones"
+        )
     elif not found.legs:
         console.print(f"{amount} {given} = {_plain(found.amount)} {wanted}, by definition", highlight=False)
     else:
@@ -101,7 +109,7 @@ def show(
         console.print(f"{amount} {given} = {_shown(found.amount or Decimal())} {wanted}", highlight=False)
         console.print(table(f"as of {when.isoformat(timespec='seconds')}", ["rate", "", "of", "source"], legs))
     if found.finding:
-        raise typer.Exit(3)
+        raise typer.Exit(NoRateError.exit_code)
 
 
 def _told(found: Conversion) -> dict[str, Any]:

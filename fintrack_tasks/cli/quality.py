@@ -180,8 +180,12 @@ def _share(metric: Mapping[str, Any] | None) -> str:
 def _told(metric: Mapping[str, Any]) -> str:
     """A metric's detail as words: ``1d: expected 250, present 249``."""
     return "; ".join(
-        f"{name}: {', '.join(f'{key} {value}' for key, value in part.items())}"
+        f"{name}: {', '.join(f'{key} {_value(value)}' for key, value in part.items())}"
         if isinstance(part, dict)
         else f"{name} {part}"
         for name, part in (metric["detail"] or {}).items()
     )
+
+
+def _value(value: object) -> object:
+    return "unknown" if value is None else value

@@ -29,6 +29,10 @@ NOTHING: Final = (
     "nothing was to be fetched: no bar is missing between FINTRACK_HISTORY_START and FINTRACK_HISTORY_END, as far back"
     " as intraday bars are asked for, or no instrument is registered; --start and --end ask for other days"
 )
+NOTHING_IN_SPAN: Final = (
+    "nothing was to be fetched: every bar of the days between --start and --end is stored, or was asked for in vain, or"
+    " no instrument is registered; fintrack run historical --refetch asks for them all the same"
+)
 
 
 class RefusedError(FinTrackError):
@@ -122,7 +126,8 @@ def follow_run(name: str, named: dict[str, Any], began: float, *, timeout: float
         topics = (connections.settings.kafka_topic_market_data, connections.settings.kafka_topic_notifications)
     counted = {topic: sent.get(topic, 0) for topic in topics}
     short = [item for item in noted if item["detail"]]
-    _show(summary, rows, counted, failures, short, time.monotonic() - began, as_json=as_json)
+    nothing = NOTHING_IN_SPAN if named.keys() & {"start", "end"} else NOTHING
+    _show(summary, rows, counted, failures, short, time.monotonic() - began, as_json=as_json, nothing=nothing)
     if followed.outage:
         raise followed.outage
     if not followed.complete or summary.failed:
@@ -174,6 +179,7 @@ def _show(
     seconds: float,
     *,
     as_json: bool,
+    nothing: str = NOTHING,
 ) -> None:
     if as_json:
         print_json(
@@ -200,7 +206,7 @@ def _show(
     if summary.reason:
         errors.print(f"not asked for: {summary.reason}", markup=False, soft_wrap=True)
     elif not summary.items:
-        errors.print(NOTHING, markup=False)
+        errors.print(nothing, markup=False, soft_wrap=True)
     console.print()
     console.print(table("written", [*rows, *(f"events in {t}" for t in sent)], [[*rows.values(), *sent.values()]]))
     if failures:

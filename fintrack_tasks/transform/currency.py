@@ -144,7 +144,9 @@ def convert(
     book = rates if isinstance(rates, RateBook) else RateBook(rates)
     legs = book.path(main, goal, at, max_age)
     if legs is None:
-        said = f"no rate from {main} to {goal} at {at.isoformat()}, nor in the {max_age} before"
+        days = f"{max_age / timedelta(days=1):.9g}"
+        before = "day" if days == "1" else f"{days} days"
+        said = f"no rate from {main} to {goal} at {at.isoformat()}, nor in the {before} before"
         return _without(wanted, said, row)
     shift = goal_places - places
     over, under = _parts(legs)

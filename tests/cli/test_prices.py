@@ -250,6 +250,12 @@ def test_rates_are_updated_and_shown_as_of_a_time(tmp_path: Path, where: dict[st
     assert (stale["amount"], stale["rate"]) == (None, None)
     assert "no rate from EUR to USD" in stale["finding"]
     assert told(tmp_path, where, "fx", "show", "EUR/USD", "--at", "1998-12-31", code=3)["rate"] is None
+    refused = fintrack(tmp_path, "fx", "show", "EUR/USD", "--at", "1998-12-31", check=False, environment=where)
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert refused.stderr == (
+        "fintrack: no rate from EUR to USD at 1998-12-31T00:00:00+00:00, nor in the 6 days before; "
+        "fintrack fx update brings them up to date, --max-age takes older ones\n"
+    )
     for wrong in (("fx", "show", "EURUSD"), ("fx", "show", "EUR/USD", "--amount", "much")):
         assert fintrack(tmp_path, *wrong, check=False, environment=where).returncode == 2
     shown = fintrack(tmp_path, "fx", "show", "EUR/USD", "--max-age", "36500", environment=where).stdout

@@ -25,6 +25,15 @@ def test_a_run_without_items_says_why_there_are_none(items: int, capsys: pytest.
     assert ("--start and --end" in said) is not items
 
 
+def test_a_span_that_was_given_is_not_advised_once_more(capsys: pytest.CaptureFixture[str]) -> None:
+    summary = RunSummary(uuid7(), "fetch_historical_market_data", "finished", None, NOW, NOW, 0, 0, 0, 0, 0, 0, 0)
+    run._show(summary, {"quotes": 0}, {"market-data": 0}, [], [], 0.5, as_json=False, nothing=run.NOTHING_IN_SPAN)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "between --start and --end is stored, or was asked for in vain" in said
+    assert "fintrack run historical --refetch" in said
+    assert "FINTRACK_HISTORY" not in said
+
+
 def test_what_nobody_keeps_is_said_in_place_of_a_guess(capsys: pytest.CaptureFixture[str]) -> None:
     note = "1h bars of AAPL before 2024-11-29 are not kept by yahoo_finance"
     summary = RunSummary(uuid7(), "fetch_historical_market_data", "finished", note, NOW, NOW, 0, 0, 0, 0, 0, 0, 0)
