@@ -27,6 +27,7 @@ __all__ = [
     "begin",
     "create_run",
     "defer",
+    "enqueue_again",
     "fetched",
     "finish",
     "finish_runs",
@@ -34,6 +35,7 @@ __all__ = [
     "item",
     "items",
     "newest",
+    "open_items",
     "overdue",
     "requeue",
     "run_summary",
@@ -310,6 +312,33 @@ def requeue(conn: psycopg.Connection, run_id: UUID, now: datetime, grace: float)
             " AND r.state = 'queued' AND r.attempts = 0 AND NOT r.deferred"
             " RETURNING r.*, i.symbol, i.asset_class, i.currency, i.calendar",
             (now, grace, run_id),
+        ).fetchall()
+    return [_item(row) for row in rows]
+
+
+def open_items(conn: psycopg.Connection, before: datetime, limit: int) -> dict[UUID, UUID]:
+    """The items that have neither ended nor wait in the ledger, planned before a moment, with their runs."""
+    return dict(
+        conn.execute(
+            "SELECT id, run_id FROM fintrack.run_items WHERE finished_at IS NULL AND NOT deferred AND created_at < %s"
+            " LIMIT %s",
+            (before, limit),
+        ).fetchall()
+    )
+
+
+def enqueue_again(conn: psycopg.Connection, items: Sequence[UUID], now: datetime, grace: float) -> list[Item]:
+    """These of the open items as a new generation, which does not count as a loss; what is not open is left out.
+
+    Their deadlines are ``grace`` seconds from now, or later.
+    """
+    with conn.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(
+            "UPDATE fintrack.run_items r SET generation = r.generation + 1,"
+            " deadline_at = greatest(r.deadline_at, %s::timestamptz + make_interval(secs => %s))"
+            " FROM fintrack.instruments i WHERE i.id = r.instrument_id AND r.id = ANY(%s) AND r.finished_at IS NULL"
+            " AND NOT r.deferred RETURNING r.*, i.symbol, i.asset_class, i.currency, i.calendar",
+            (now, grace, list(items)),
         ).fetchall()
     return [_item(row) for row in rows]
 

@@ -18,6 +18,7 @@ from celery import bootsteps
 from fintrack_tasks.app import app
 from fintrack_tasks.fetch import providers, quota
 from fintrack_tasks.settings import settings
+from fintrack_tasks.tasks import unattended
 from fintrack_tasks.tasks.base import connections
 from fintrack_tasks.tasks.consumer import WorkerConsumer
 from fintrack_tasks.tasks.holders import Succession
@@ -77,7 +78,7 @@ class Fleet(bootsteps.StartStopStep):
 
     def __init__(self, parent: WorkerConsumer, **kwargs: Any) -> None:
         self._entry: Any = None
-        self._succession = Succession(app)
+        self._succession = Succession(app, taken_up=unattended.note_death)
         super().__init__(parent, **kwargs)
 
     def start(self, consumer: WorkerConsumer) -> None:

@@ -19,7 +19,7 @@ from celery import Celery
 
 from fintrack_tasks.tasks.transport import astray
 
-__all__ = ["SILENT_SECONDS", "Succession", "key_names", "missing", "name_holder", "put_back", "register"]
+__all__ = ["HOLDERS", "SILENT_SECONDS", "Succession", "key_names", "missing", "name_holder", "put_back", "register"]
 
 log = structlog.get_logger("fintrack.holders")
 
@@ -31,7 +31,7 @@ _MISSING_SECONDS: Final = 600.0
 """So long ``health`` tells of a worker that went silent without leaving and did not come back."""
 _LEASE_SECONDS: Final = 30
 
-_HOLDERS: Final = "fintrack:holders"
+HOLDERS: Final = "fintrack:holders"
 _LEFT: Final = "fintrack:left:{}"
 _LEASE: Final = "fintrack:lease:{}"
 _MISSING: Final = "fintrack:missing"
@@ -49,7 +49,7 @@ def key_names(holder: str) -> dict[str, str]:
 
 def register(client: redis.Redis, holder: str) -> None:
     """Say that a connection holds messages from now on."""
-    client.zadd(_HOLDERS, {holder: _now(client)})
+    client.zadd(HOLDERS, {holder: _now(client)})
     client.hdel(_MISSING, _worker(holder))
 
 
@@ -92,11 +92,18 @@ class Succession:
     """What one worker says of itself, and what it does for those that say nothing any more.
 
     :param clock: monotonic seconds.
+    :param taken_up: called when what a silent one held was put back.
     """
 
-    def __init__(self, app: Celery, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        app: Celery,
+        clock: Callable[[], float] = time.monotonic,
+        taken_up: Callable[[Celery, redis.Redis], None] | None = None,
+    ) -> None:
         self._app = app
         self._clock = clock
+        self._taken_up = taken_up
         self._since: float | None = None
         self._last = 0.0
 
@@ -107,7 +114,7 @@ class Succession:
         count = put_back_astray(self._app)
         if before is not None:
             count += put_back(self._app, before)
-            client.zrem(_HOLDERS, before)
+            client.zrem(HOLDERS, before)
         if count:
             log.warning("messages_put_back", worker=_worker(holder), messages=count)
 
@@ -123,8 +130,8 @@ class Succession:
         self._last = clock
         now = _now(client)
         with client.pipeline() as pipe:
-            pipe.zadd(_HOLDERS, {holder: now})
-            pipe.zrangebyscore(_HOLDERS, "-inf", now - SILENT_SECONDS, withscores=True)
+            pipe.zadd(HOLDERS, {holder: now})
+            pipe.zrangebyscore(HOLDERS, "-inf", now - SILENT_SECONDS, withscores=True)
             _, silent = pipe.execute()
         if clock - self._since < SILENT_SECONDS:
             return
@@ -138,14 +145,16 @@ class Succession:
         if not client.set(_LEASE.format(holder), 1, nx=True, ex=_LEASE_SECONDS):
             return  # another one is at it; should it die meanwhile, the lease ends
         count = put_back(self._app, holder)
-        client.zrem(_HOLDERS, holder)
+        client.zrem(HOLDERS, holder)
         client.delete(_LEASE.format(holder))
-        living: Any = client.zrangebyscore(_HOLDERS, now - SILENT_SECONDS, "+inf")
+        living: Any = client.zrangebyscore(HOLDERS, now - SILENT_SECONDS, "+inf")
         back = {_worker(name.decode()) for name in living}
         if not left and _worker(holder) not in back:
             client.hset(_MISSING, _worker(holder), str(last))
             client.expire(_MISSING, int(_MISSING_SECONDS))
         log.warning("messages_taken_up", worker=_worker(holder), silent_seconds=round(now - last, 1), messages=count)
+        if self._taken_up:
+            self._taken_up(self._app, client)
 
     def leave(self, client: redis.Redis, holder: str) -> None:
         """Say that the silence from now on is in order."""

@@ -11,6 +11,7 @@ from fintrack_tasks.app import app
 from fintrack_tasks.embedded import logs
 from fintrack_tasks.settings import settings
 from fintrack_tasks.store import cleanup as cleaning
+from fintrack_tasks.tasks import unattended
 from fintrack_tasks.tasks.base import BaseTask, connections, utc_now
 from fintrack_tasks.tasks.ingest import enqueue
 
@@ -21,7 +22,8 @@ log = structlog.get_logger("fintrack.tasks")
 
 @app.task(name="fintrack.reconcile", base=BaseTask, send_events=False)
 def reconcile() -> dict[str, Any]:
-    """Enqueue again what has neither ended nor moved until its deadline; bound the logs of a local stack.
+    """Enqueue again what has neither ended nor moved until its deadline, and what a worker's death left without a
+    message; bound the logs of a local stack.
 
     The supervisor does so each second; a stack that was started without one (``--no-restart``) has this alone.
     """
@@ -30,7 +32,9 @@ def reconcile() -> dict[str, Any]:
     items = pipeline.reconcile(database=connections().database, settings=settings(), now=utc_now())
     if items:
         log.warning("items_enqueued_again", items=len(items))
-    return {"enqueued": enqueue(items)}
+    count = enqueue(items)  # before Redis is asked for more, which may be away
+    missed = unattended.seek(app, connections().redis, settings().fintrack_item_deadline_seconds)
+    return {"enqueued": count + enqueue(missed)}
 
 
 @app.task(name="fintrack.cleanup", base=BaseTask)

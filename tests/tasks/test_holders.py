@@ -19,7 +19,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def client(broker: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
     """Redis, where the holders of other tests and workers do not show."""
-    names = {name: f"test:{name}" for name in ("_HOLDERS", "_MISSING")}
+    names = {name: f"test:{name}" for name in ("HOLDERS", "_MISSING")}
     for name, key in names.items():
         monkeypatch.setattr(holders, name, key)
         broker.delete(key)
@@ -128,7 +128,7 @@ def test_a_new_connection_puts_back_at_once_what_the_one_before_it_held(
     before, connection = hold(celery_app, client, "a@host")
     Succession(celery_app, clock).begin(client, holders.name_holder("a@host"), before)
     assert waiting(celery_app) == 1
-    assert before.encode() not in client.zrange(holders._HOLDERS, 0, -1)
+    assert before.encode() not in client.zrange(holders.HOLDERS, 0, -1)
     connection.collect()
 
 

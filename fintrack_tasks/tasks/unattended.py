@@ -1,0 +1,116 @@
+"""Items of which nobody has a message any more, sought after a worker has died.
+
+Redis takes a message off its queue before the worker that gets it can note that it holds it. A worker that is killed in
+between loses the message, and its item would wait for its deadline. What was noted is taken up by
+:mod:`fintrack_tasks.tasks.holders`; this is for the rest: every message of the fleet is looked at once, and what has
+none is enqueued again. To be wrong costs a message that is stale: the ledger lets one generation of an item work.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import time
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from typing import Any, Final, cast
+from uuid import UUID
+
+import redis
+import structlog
+from celery import Celery
+
+from fintrack_tasks.domain import Item
+from fintrack_tasks.store import ledger
+from fintrack_tasks.tasks import holders
+from fintrack_tasks.tasks.base import connections, utc_now
+
+__all__ = ["note_death", "seek"]
+
+log = structlog.get_logger("fintrack.tasks")
+
+_DEATH: Final = "fintrack:death"
+_NOTED_SECONDS: Final = 600
+_PAGE: Final = 500
+_MOST_ITEMS: Final = 20_000
+"""Above so many open items the deadline does it: every message would have to be read."""
+_BETWEEN: Final = 1.0
+"""Seconds between two looks: a message that a living worker is just taking is in neither place for a moment."""
+_YOUNG: Final = timedelta(seconds=5)
+"""An item that is younger may belong to a program that has not sent it yet."""
+
+
+def note_death(app: Celery, client: redis.Redis) -> None:
+    """Have the next reconcile seek, and have it come at once."""
+    if client.set(_DEATH, 1, nx=True, ex=_NOTED_SECONDS):
+        app.send_task("fintrack.reconcile")
+
+
+def seek(app: Celery, client: redis.Redis, grace: float) -> list[Item]:
+    """The items without a message, as a new generation, where a worker has died since the last call.
+
+    :param grace: seconds until an item that is enqueued again counts as lost.
+    """
+    if not client.delete(_DEATH):
+        return []
+    with connections().database.connection() as conn:
+        missed = ledger.open_items(conn, utc_now() - _YOUNG, _MOST_ITEMS + 1)
+        if len(missed) > _MOST_ITEMS:
+            log.warning("too_many_open_items_to_seek", items=len(missed))
+            return []
+        for _ in range(2):
+            if not missed:
+                return []
+            time.sleep(_BETWEEN)
+            named = set(_named(_messages(app, client)))
+            # A dispatch that is on its way enqueues its run's items itself.
+            missed = {item: run for item, run in missed.items() if item not in named and run not in named}
+        found = ledger.enqueue_again(conn, list(missed), utc_now(), grace)
+    if found:
+        log.warning("items_without_a_message", items=len(found))
+    return found
+
+
+def _messages(app: Celery, client: redis.Redis) -> Iterator[Any]:
+    """Every message that waits, and then every one that a worker holds: it moves this way."""
+    with app.connection_for_read() as connection:
+        channel = connection.default_channel
+        prefix = channel.global_keyprefix
+        waiting = [
+            channel._q_for_pri(queue.name, step) for queue in app.conf.task_queues for step in channel.priority_steps
+        ]
+    for key in waiting:
+        yield from map(_read, _listed(client, f"{prefix}{key}"))
+    living: Any = client.zrange(holders.HOLDERS, 0, -1)
+    for name in living:
+        key = prefix + holders.key_names(name.decode())["unacked_key"]
+        for _, held in client.hscan_iter(key, count=_PAGE):
+            yield from _read(held)[:1]  # with its exchange and its routing key
+
+
+def _listed(client: redis.Redis, key: str) -> Iterator[bytes]:
+    first = 0
+    while page := client.lrange(key, first, first + _PAGE - 1):
+        yield from cast("list[bytes]", page)
+        first += _PAGE
+
+
+def _read(element: bytes) -> Any:
+    try:
+        return json.loads(element)
+    except ValueError:  # no message: whoever takes it tells of it
+        return []
+
+
+def _named(messages: Iterable[Any]) -> Iterator[UUID]:
+    """The items and the runs that messages are about: an item's stage, or a job that dispatches a run."""
+    for message in messages:
+        try:
+            arguments, named, _ = json.loads(base64.b64decode(message["body"]))
+            first = arguments[0] if arguments else None
+            first = first[0] if isinstance(first, list) and first else first
+            identity = first["id"] if isinstance(first, dict) else named.get("run_id") or message["headers"]["id"]
+            yield UUID(identity)
+        except (ValueError, TypeError, KeyError, AttributeError, binascii.Error):
+            continue  # of another form: it is no item's
