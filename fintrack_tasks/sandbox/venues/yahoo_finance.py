@@ -37,7 +37,8 @@ _TYPES: Final = {
     AssetClass.COMMODITY: ("FUTURE", "NYM", "NY Mercantile"),
 }
 _KEPT_DAYS: Final = {900: 60, 1_800: 60, 5_400: 60, 3_600: 730}
-"""Intraday bars of synthetic series reach back as far as the provider's; of real days, so many are served at once."""
+"""Intraday bars of synthetic series reach back as far as the provider's; of real days, so many are served at once, and
+of every index beside them: the schedule asks for the same hours of all indices, and one without them would fail."""
 
 
 class _BadRequestError(Exception):
@@ -167,7 +168,8 @@ def _chart(market: Market, symbol: str, params: Mapping[str, str]) -> Reply:
 
 
 def _too_far(listing: Listing, start: datetime, end: datetime, now: datetime, days: int) -> bool:
-    return (now if listing.synthetic else end) - start > timedelta(days=days)
+    from_now = listing.synthetic and listing.asset_class is not AssetClass.INDEX
+    return (now if from_now else end) - start > timedelta(days=days)
 
 
 def _events(market: Market, listing: Listing, wanted: str, start: datetime, end: datetime) -> dict[str, Any]:

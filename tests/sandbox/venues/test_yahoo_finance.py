@@ -167,6 +167,13 @@ def test_intraday_bars_say_that_they_are_synthetic_and_have_no_adjusted_close(ch
     assert result["meta"]["dataGranularity"] == "1h"
 
 
+@pytest.mark.parametrize("symbol", ["^GSPC", "^DJI"])
+def test_an_invented_index_has_hours_of_the_same_days_as_the_bundled_ones(chart: Chart, symbol: str) -> None:
+    """The Friday and the Monday before New Year 2019, each from 09:30 to 16:00: what the schedule asks for."""
+    result = chart(symbol, interval="1h", period1=1_545_955_200, period2=1_546_300_800)
+    assert len(result["timestamp"]) == 14
+
+
 def test_a_live_bar_is_stamped_now_and_closes_at_the_quoted_price(chart: Chart, now: datetime) -> None:
     for symbol in ("XYZ1", "BTC-USD"):
         result = chart(symbol, interval="1d", range="5d")
