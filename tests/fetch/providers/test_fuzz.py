@@ -387,9 +387,13 @@ def fits(name: str, cell: str, *, signed: bool) -> None:
         assert number >= 0
 
 
-def run(numbers: range) -> float:
-    """Try them all; returns the most processor time that one of them took."""
-    slowest = 0.0
+def run(numbers: range) -> dict[int, float]:
+    """Try them all; returns those that took too much processor time, with the least of three measurements each.
+
+    What else the machine does, and a collection of garbage, fall on one of fifty thousand now and then, not on one
+    three times.
+    """
+    slow: dict[int, float] = {}
     for number in numbers:
         bent = mutant(number)
         began = time.process_time()
@@ -397,14 +401,22 @@ def run(numbers: range) -> float:
             found = list(outcomes_of(bent))
         except Exception as error:
             raise AssertionError(f"mutant({number}) of {bent.provider}/{bent.name}: {error!r:.200}") from error
-        slowest = max(slowest, time.process_time() - began)
+        if (taken := time.process_time() - began) >= MOST_SECONDS:
+            slow[number] = min(taken, seconds_of(bent), seconds_of(bent))
         for outcome in found:
             try:
                 examine(outcome, bent.ask)
             except Exception as error:
                 told = f"mutant({number}) of {bent.provider}/{bent.name}: {outcome!r:.300}"
                 raise AssertionError(f"{told}: {error!r:.300}") from error
-    return slowest
+    return {number: seconds for number, seconds in slow.items() if seconds >= MOST_SECONDS}
+
+
+def seconds_of(bent: Mutant) -> float:
+    """The processor time of one more try."""
+    began = time.process_time()
+    list(outcomes_of(bent))
+    return time.process_time() - began
 
 
 def outcomes_of(bent: Mutant) -> Iterator[Outcome]:
@@ -431,10 +443,10 @@ def test_fifty_thousand_mutations_give_typed_errors_or_rows_in_bounded_time_and_
     samples()
     gc.collect()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    slowest = run(range(2_000, 52_000))
+    slow = run(range(2_000, 52_000))
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
     assert grown < MOST_MEGABYTES
-    assert slowest < MOST_SECONDS
+    assert slow == {}
 
 
 # --- Answers made to fill a memory
