@@ -7,7 +7,8 @@ way of :mod:`fintrack_tasks.settings`; see ``.env.example``.
 from celery.schedules import crontab
 from kombu.entity import Queue
 
-from fintrack_tasks.fetch import providers, quota
+from fintrack_tasks.fetch import providers
+from fintrack_tasks.fetch.quota import limits
 from fintrack_tasks.settings import settings
 
 _settings = settings()
@@ -96,10 +97,10 @@ task_routes = {
 worker_consumer = "fintrack_tasks.tasks.consumer:WorkerConsumer"
 
 # --- Rate limits: one task per provider, because a Celery rate limit belongs to a task ------------------------------
-# A worker's share for the time until it knows how many live; tasks/fleet.py divides it among them from then on.
+# A worker's share for the time until it knows how many live; tasks/heartbeats.py divides it among them from then on.
 task_annotations = {
     f"fintrack.fetch.{name}": {
-        "rate_limit": quota.celery_rate_limit(quota.quotas_of(providers.provider(name).facts, _settings))
+        "rate_limit": limits.celery_rate_limit(limits.quotas_of(providers.provider(name).facts, _settings))
     }
     for name in providers.names()
 }

@@ -45,7 +45,7 @@ def main() -> None:
 def measure(home: Path, workers: list[int], quotas: list[str], *, quick: bool) -> dict[str, Any]:
     from fintrack_tasks.cli import stack as stacks
     from fintrack_tasks.embedded import Stack
-    from fintrack_tasks.fetch.quota import parse_quotas
+    from fintrack_tasks.fetch.quota.limits import parse_quotas
     from fintrack_tasks.sandbox import Control
 
     stack = Stack(home)

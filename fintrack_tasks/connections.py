@@ -20,8 +20,8 @@ from fintrack_tasks.store.connection import Database
 if TYPE_CHECKING:
     import redis
 
-    from fintrack_tasks.fetch.client import HttpClient
-    from fintrack_tasks.fetch.gate import Gate
+    from fintrack_tasks.fetch.http.client import HttpClient
+    from fintrack_tasks.fetch.quota.gate import Gate
     from fintrack_tasks.publish.producer import Producer
 
 __all__ = ["Connections"]
@@ -42,7 +42,7 @@ class Connections:
 
     @cached_property
     def http(self) -> HttpClient:
-        from fintrack_tasks.fetch.client import HttpClient  # noqa: PLC0415  see the module
+        from fintrack_tasks.fetch.http.client import HttpClient  # noqa: PLC0415  see the module
 
         with self._lock:
             return HttpClient(
@@ -51,8 +51,8 @@ class Connections:
 
     @cached_property
     def gate(self) -> Gate:
-        from fintrack_tasks.fetch.gate import Gate  # noqa: PLC0415  see the module
-        from fintrack_tasks.fetch.keys import KeyRing  # noqa: PLC0415  see the module
+        from fintrack_tasks.fetch.quota.gate import Gate  # noqa: PLC0415  see the module
+        from fintrack_tasks.fetch.quota.keys import KeyRing  # noqa: PLC0415  see the module
 
         with self._lock:
             return Gate(self.redis, self.settings, KeyRing(self.settings, load_settings))

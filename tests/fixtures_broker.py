@@ -16,10 +16,10 @@ from kombu import Queue, transport
 @pytest.fixture
 def celery_app(stack: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
     """An application with the queue ``work`` and its own prefix in Redis, which is emptied afterwards."""
-    from fintrack_tasks.tasks.transport import astray
+    from fintrack_tasks.tasks.redis_transport import astray
 
     for scheme in ("redis", "rediss"):
-        monkeypatch.setitem(transport.TRANSPORT_ALIASES, scheme, "fintrack_tasks.tasks.transport:Transport")
+        monkeypatch.setitem(transport.TRANSPORT_ALIASES, scheme, "fintrack_tasks.tasks.redis_transport:Transport")
         monkeypatch.delitem(transport._transport_cache, scheme, raising=False)
     prefix = f"test:{uuid.uuid4().hex[:12]}:"
     app = Celery("test", broker=stack["REDIS_URL"], set_as_current=False)

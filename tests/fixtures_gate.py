@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import redis
 
-from fintrack_tasks.fetch.gate import Gate
-from fintrack_tasks.fetch.keys import KeyRing
+from fintrack_tasks.fetch.quota.gate import Gate
+from fintrack_tasks.fetch.quota.keys import KeyRing
 from fintrack_tasks.settings import Settings
 
 

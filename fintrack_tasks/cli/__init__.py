@@ -135,7 +135,7 @@ def _said(error: FinTrackError) -> str:
     """What is wrong; where a server of ours is away, with a stack that may have been meant."""
     if error.exit_code != OutageError.exit_code:
         return str(error)
-    from fintrack_tasks.cli.whereabouts import said_with_hint  # noqa: PLC0415  the stack's libraries, for this alone
+    from fintrack_tasks.cli.which_stack import said_with_hint  # noqa: PLC0415  the stack's libraries, for this alone
 
     try:
         return said_with_hint(error)

@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from fintrack_tasks.aggregation import Adjust, Aggregated, aggregate_bars
-from fintrack_tasks.cli import completing
+from fintrack_tasks.cli import completion
 from fintrack_tasks.cli.arguments import AsJson, instrument_of, known, moment, nothing_stored
 from fintrack_tasks.cli.context import opened, utc_now
 from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.domain import Interval, from_micros
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.store import report
+from fintrack_tasks.queries import runs
+from fintrack_tasks.queries.aggregate import Adjust, Aggregated, aggregate_bars
 
 __all__ = ["aggregate"]
 
@@ -31,7 +31,7 @@ class To(StrEnum):
 
 
 def aggregate(
-    symbol: Annotated[str, typer.Argument(help="Such as AAPL.", autocompletion=completing.instrument)],
+    symbol: Annotated[str, typer.Argument(help="Such as AAPL.", autocompletion=completion.instrument)],
     to: Annotated[To, typer.Option("--to", help="The length of the longer bars.")],
     source: Annotated[
         Interval | None, typer.Option("--from", help="The stored bars to make them of; default 15m for 1h, 1h for 1d.")
@@ -49,7 +49,7 @@ def aggregate(
         raise UsageError(f"the end ({end}) must be after the start ({start})")
     instrument_of(symbol)  # refused before a server is asked
     with opened(reading=True) as connections, connections.database.connection() as conn:
-        report.require_schema(conn)
+        runs.require_schema(conn)
         number, instrument = known(conn, symbol)
         made = aggregate_bars(
             conn, number, instrument, Length(to.value), now=utc_now(), source=source, start=first, end=last,

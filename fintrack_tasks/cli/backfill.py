@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from fintrack_tasks.cli import completing
+from fintrack_tasks.cli import completion
 from fintrack_tasks.cli.context import opened, utc_now
 from fintrack_tasks.cli.groups import group
 from fintrack_tasks.cli.output import console, errors, print_json, table
@@ -16,19 +16,21 @@ from fintrack_tasks.cli.run import NAMES, Job, follow_run, listed
 from fintrack_tasks.cli.watch import counts
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import AssetClass, Budget, Item
-from fintrack_tasks.fetch import providers, quota, route
-from fintrack_tasks.planning import Arguments, Plan, check_arguments, check_span
-from fintrack_tasks.planning import plan as make_plan
+from fintrack_tasks.fetch import providers, route
+from fintrack_tasks.fetch.quota import limits as quota
+from fintrack_tasks.pipeline.plan import Arguments, Plan, check_arguments, check_span
+from fintrack_tasks.pipeline.plan import plan as make_plan
+from fintrack_tasks.queries import runs
 from fintrack_tasks.settings import Settings, load_settings
-from fintrack_tasks.store import ledger, report
+from fintrack_tasks.store import ledger
 
 app = group("Deep history, within what the quotas leave.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
 Symbols = Annotated[
-    str | None, typer.Option(help="Such as AAPL,BTC-USD; default: all registered.", autocompletion=completing.symbols)
+    str | None, typer.Option(help="Such as AAPL,BTC-USD; default: all registered.", autocompletion=completion.symbols)
 ]
-Intervals = Annotated[str | None, typer.Option(help="Of 1d,1h,15m; default 1d.", autocompletion=completing.intervals)]
+Intervals = Annotated[str | None, typer.Option(help="Of 1d,1h,15m; default 1d.", autocompletion=completion.intervals)]
 Start = Annotated[str | None, typer.Option(help="First date, such as 2010-01-31.")]
 End = Annotated[str | None, typer.Option(help="The date after the last one.")]
 Class = Annotated[AssetClass | None, typer.Option("--asset-class", help="Overrules what the symbols' form says.")]
@@ -81,7 +83,7 @@ def plan(
 
 def _planned(connections: Connections, arguments: Arguments) -> Plan:
     with connections.database.connection() as conn:
-        report.require_schema(conn)
+        runs.require_schema(conn)
         return make_plan(conn, arguments, connections.settings, utc_now())
 
 
@@ -166,9 +168,9 @@ def status(
 ) -> None:
     """The newest backfills: what is done, what waits for a quota, what failed."""
     with opened(reading=True) as connections, connections.database.connection() as conn:
-        report.require_schema(conn)
+        runs.require_schema(conn)
         found = ledger.runs(conn, limit, budget=_BUDGET)
-        waiting = {summary.run_id: report.waiting_of_run(conn, summary.run_id) for summary in found}
+        waiting = {summary.run_id: runs.waiting_of_run(conn, summary.run_id) for summary in found}
     if as_json:
         rows = [
             {"run_id": s.run_id, "state": s.state, **counts(s), **waiting[s.run_id], "created_at": s.created_at}

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from fintrack_tasks.domain import Instrument, Kind
-from fintrack_tasks.fetch import providers, quota, route
+from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.providers.base import Quota
+from fintrack_tasks.fetch.quota import limits
 from fintrack_tasks.settings import Settings
 
 __all__ = ["looser_quotas", "too_many"]
@@ -36,7 +37,7 @@ def looser_quotas(settings: Settings) -> list[str]:
     lines = []
     for name in sorted(settings.provider_quotas.keys() & set(providers.names())):
         facts = providers.provider(name).facts
-        held = quota.quotas_of(facts, settings)
+        held = limits.quotas_of(facts, settings)
         if any(_most_in(each.seconds, held) > each.limit for each in facts.quotas):
             known = " and ".join(f"{each.limit} per {each.seconds:g} s" for each in facts.quotas)
             lines.append(
@@ -54,7 +55,7 @@ def _most_in(seconds: float, held: Sequence[Quota]) -> float:
 def _line(name: str, wanted: int, settings: Settings) -> str | None:
     facts = providers.provider(name).facts
     keys = max(1, len(settings.api_keys(facts.key.variable))) if facts.key else 1
-    held = quota.quotas_of(facts, settings)
+    held = limits.quotas_of(facts, settings)
     if not held:
         return None
     tightest = min(held, key=lambda each: each.limit / each.seconds)

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import psycopg
 import typer
 
-from fintrack_tasks.aggregation import Adjust
-from fintrack_tasks.cli import completing
+from fintrack_tasks.cli import completion
 from fintrack_tasks.cli.arguments import nothing_stored
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, errors, print_json
 from fintrack_tasks.domain import AssetClass, Instrument, Interval, from_micros
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.planning import check_arguments
-from fintrack_tasks.store import instruments, report, series
+from fintrack_tasks.pipeline.plan import check_arguments
+from fintrack_tasks.queries import bars, runs
+from fintrack_tasks.queries.aggregate import Adjust
+from fintrack_tasks.store import instruments
 
 if TYPE_CHECKING:
-    from fintrack_tasks.cli.drawing import Chart
+    from fintrack_tasks.cli.chart_drawing import Chart
 
 __all__ = ["chart"]
 
@@ -42,8 +43,8 @@ _ADJUSTED: Final = {
 
 
 def chart(
-    symbol: Annotated[str, typer.Argument(help="Such as ^GSPC or AAPL.", autocompletion=completing.instrument)],
-    interval: Annotated[str, typer.Option(help="Of 1d, 1h, 15m.", autocompletion=completing.intervals)] = "1d",
+    symbol: Annotated[str, typer.Argument(help="Such as ^GSPC or AAPL.", autocompletion=completion.instrument)],
+    interval: Annotated[str, typer.Option(help="Of 1d, 1h, 15m.", autocompletion=completion.intervals)] = "1d",
     start: Annotated[
         str | None, typer.Option(help="First date, such as 2024-01-31; default: the last 250 bars.")
     ] = None,
@@ -68,9 +69,9 @@ def chart(
     if target.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"cannot write {target}: the name must end in .png or .html")
     with opened(reading=True) as connections, connections.database.connection() as conn:
-        report.require_schema(conn)
+        runs.require_schema(conn)
         found = instruments.find(conn, instrument)
-        span = series.span(conn, found[0], wanted) if found else None
+        span = bars.span(conn, found[0], wanted) if found else None
         if not found or not span:
             raise UsageError(nothing_stored(instrument, wanted, ranged=False))
         number, instrument = found
@@ -79,7 +80,7 @@ def chart(
         first = _first(times, arguments.start)
         if first == len(times):
             raise UsageError(_nothing(instrument, wanted, span, [t for t in unknown if t >= (arguments.start or t)]))
-        told_by = series.sources(conn, number, wanted, times[first], times[-1])
+        told_by = bars.sources(conn, number, wanted, times[first], times[-1])
     notes = [_ADJUSTED[adjust], f"source: {', '.join(told_by)}"]
     if connections.simulated:
         notes.append("simulated prices of the local market")
@@ -102,12 +103,12 @@ def _read(
 ) -> tuple[dict[str, list[Any]], list[datetime]]:
     """The bars before a moment by column, their times aware, and ``currency`` as often; and the times of those that
     are left out, since nobody knows their adjusted prices."""
-    found = series.bars(conn, number, interval, None, end, adjust.value)
+    found = bars.bars(conn, number, interval, None, end, adjust.value)
     known = [place for place, close in enumerate(found["close"]) if close is not None]
     columns = {name: [cells[place] for place in known] for name, cells in found.items()}
     times = [from_micros(stamp) for stamp in columns["timestamp"]]
     unknown = [from_micros(at) for at, close in zip(found["timestamp"], found["close"], strict=True) if close is None]
-    return columns | {"timestamp": times, "currency": [series.currency(conn, number, interval)] * len(times)}, unknown
+    return columns | {"timestamp": times, "currency": [bars.currency(conn, number, interval)] * len(times)}, unknown
 
 
 def _first(times: list[datetime], start: datetime | None) -> int:
@@ -143,7 +144,7 @@ def _chart(
     """Indicators are computed over all stored bars, so that those at the left edge are no warm-up."""
     import numpy as np  # noqa: PLC0415  # with TA-Lib and matplotlib half a second, which no other command should pay
 
-    from fintrack_tasks.cli.drawing import Chart  # noqa: PLC0415  # see above
+    from fintrack_tasks.cli.chart_drawing import Chart  # noqa: PLC0415  # see above
     from fintrack_tasks.transform.indicators import Prices, bars_per_year, indicators  # noqa: PLC0415  # see above
 
     names = ("open", "high", "low", "close", "volume")
@@ -167,7 +168,7 @@ def _chart(
 
 
 def _write(target: Path, drawn: Chart) -> None:
-    from fintrack_tasks.cli.drawing import as_html, as_png  # noqa: PLC0415  # see _chart
+    from fintrack_tasks.cli.chart_drawing import as_html, as_png  # noqa: PLC0415  # see _chart
 
     try:
         target.write_bytes(as_html(drawn) if target.suffix.lower() == ".html" else as_png(drawn))

@@ -11,10 +11,10 @@ from fintrack_tasks.cli.groups import group
 from fintrack_tasks.cli.output import console, print_json
 from fintrack_tasks.domain import Instrument
 from fintrack_tasks.errors import OutageError
-from fintrack_tasks.planning import DEFAULT_INSTRUMENTS
+from fintrack_tasks.pipeline.plan import DEFAULT_INSTRUMENTS
 from fintrack_tasks.settings import Settings, environment, load_settings
 from fintrack_tasks.store import instruments, roles
-from fintrack_tasks.store.mode import admit
+from fintrack_tasks.store.database_mode import admit
 
 __all__ = ["app", "earlier_database", "prepare"]
 

@@ -18,8 +18,8 @@ from fintrack_tasks.cli.watch import Followed, counts, follow
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.embedded import Stack
 from fintrack_tasks.errors import FinTrackError
+from fintrack_tasks.queries import runs as report
 from fintrack_tasks.settings import Settings, load_settings
-from fintrack_tasks.store import report
 
 __all__ = ["demo"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from fintrack_tasks.cli import completing
+from fintrack_tasks.cli import completion
 from fintrack_tasks.cli.context import opened, utc_now
 from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.domain import AssetClass, Budget, Instrument
@@ -15,7 +15,7 @@ from fintrack_tasks.errors import MissingKeyError, ProviderError, UsageError
 from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.providers.base import Profiling, Provider
 from fintrack_tasks.store import instruments
-from fintrack_tasks.store.mode import admit
+from fintrack_tasks.store.database_mode import admit
 
 if TYPE_CHECKING:
     from fintrack_tasks.connections import Connections
@@ -28,7 +28,7 @@ _LONGEST: Final = 120.0
 def describe(
     symbols: Annotated[
         list[str] | None,
-        typer.Argument(help="Such as AAPL; default: all registered stocks.", autocompletion=completing.instrument),
+        typer.Argument(help="Such as AAPL; default: all registered stocks.", autocompletion=completion.instrument),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
 ) -> None:
@@ -91,9 +91,9 @@ def _profiles(
 
 def _profile(connections: Connections, provider: Any, instrument: Instrument) -> Instrument:
     """One profile, after as long a wait for the quota as one window of it takes."""
-    from fintrack_tasks.fetch.exchange import exchange  # noqa: PLC0415  the HTTP client, for this command alone
-    from fintrack_tasks.fetch.gate import Place  # noqa: PLC0415  see above
     from fintrack_tasks.fetch.interpret import interpret  # noqa: PLC0415  see above
+    from fintrack_tasks.fetch.quota.gate import Place  # noqa: PLC0415  see above
+    from fintrack_tasks.fetch.request import exchange  # noqa: PLC0415  the HTTP client, for this command alone
 
     request, ticket = provider.request_profile(instrument), None
     while isinstance(

@@ -8,15 +8,15 @@ from typing import Annotated, Any, Final
 import psycopg
 import typer
 
-from fintrack_tasks.cli import completing
+from fintrack_tasks.cli import completion
 from fintrack_tasks.cli.arguments import AsJson, calendar_said, instrument_of, known, moment
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.domain import Interval
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.lineage import explain as explained
+from fintrack_tasks.queries import provenance, runs
+from fintrack_tasks.queries.explain import explain as explained
 from fintrack_tasks.sessions import calendar_name
-from fintrack_tasks.store import origins, report
 
 __all__ = ["explain"]
 
@@ -24,7 +24,7 @@ _PRICES: Final = ("price", "open", "high", "low", "close", "adj_close", "volume"
 
 
 def explain(
-    symbol: Annotated[str, typer.Argument(help="Such as AAPL.", autocompletion=completing.instrument)],
+    symbol: Annotated[str, typer.Argument(help="Such as AAPL.", autocompletion=completion.instrument)],
     timestamp: Annotated[str, typer.Argument(help="A bar's or quote's time: 2005-02-25, 2024-05-06T15:00:00Z.")],
     interval: Annotated[Interval | None, typer.Option(help="Only the bar of this length.")] = None,
     as_json: AsJson = False,
@@ -33,7 +33,7 @@ def explain(
     at = moment("the timestamp", timestamp)
     instrument_of(symbol)  # refused before a server is asked
     with opened(reading=True) as connections, connections.database.connection() as conn:
-        report.require_schema(conn)
+        runs.require_schema(conn)
         number, instrument = known(conn, symbol)
         found = explained(conn, number, instrument, at, interval)
         if not any(found.values()):
@@ -51,7 +51,7 @@ def explain(
 
 
 def _nothing(conn: psycopg.Connection, number: int, symbol: str, at: datetime) -> str:
-    nearest = origins.nearest(conn, number, at)
+    nearest = provenance.nearest(conn, number, at)
     if nearest is None:
         return f"nothing of {symbol} is stored; see: fintrack run historical --symbols {symbol}"
     return f"nothing of {symbol} is stored at {at.isoformat()}; the nearest is at {nearest.isoformat()}"

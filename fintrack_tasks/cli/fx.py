@@ -15,13 +15,13 @@ from fintrack_tasks.cli.context import opened, utc_now
 from fintrack_tasks.cli.groups import group
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.errors import FinTrackError, UsageError
-from fintrack_tasks.store import fx as stored
-from fintrack_tasks.store import report
+from fintrack_tasks.queries import runs
+from fintrack_tasks.store import fx_rates as stored
 from fintrack_tasks.transform.currency import BASES, MAX_AGE, Conversion, convert, main_unit
 
 if TYPE_CHECKING:
     from fintrack_tasks.connections import Connections
-    from fintrack_tasks.rates import Updated
+    from fintrack_tasks.pipeline.fx_rates import Updated
 
 app = group("Exchange rates.")
 
@@ -41,7 +41,7 @@ def update(as_json: AsJson = False) -> None:
     """Fetch the European Central Bank's reference rates that are missing: all days since 1999 on the first run."""
     with opened() as connections:
         with connections.database.connection() as conn:
-            report.require_schema(conn)
+            runs.require_schema(conn)
         outcome = _updated(connections)
     if as_json:
         print_json({"rates": outcome.rates, "changed": outcome.changed, "newest": outcome.newest})
@@ -53,8 +53,8 @@ def update(as_json: AsJson = False) -> None:
 
 def _updated(connections: Connections) -> Updated:
     """After as long a wait for the quota as one window of it takes."""
-    from fintrack_tasks.fetch.gate import Place  # noqa: PLC0415  the HTTP client, for this command alone
-    from fintrack_tasks.rates import update_rates  # noqa: PLC0415  see above
+    from fintrack_tasks.fetch.quota.gate import Place  # noqa: PLC0415  the HTTP client, for this command alone
+    from fintrack_tasks.pipeline.fx_rates import update_rates  # noqa: PLC0415  see above
 
     ticket = None
     while isinstance(
@@ -92,7 +92,7 @@ def show(
     oldest = _age(when, max_age)
     currencies = [main_unit(given)[0], main_unit(wanted)[0], *BASES]
     with opened(reading=True) as connections, connections.database.connection() as conn:
-        report.require_schema(conn)
+        runs.require_schema(conn)
         rates = stored.rates_as_of(conn, currencies, when, oldest)
     found = convert(much, given, wanted, when, rates, oldest)
     told: dict[str, Any] = {"pair": f"{given}/{wanted}", "at": when, **_told(found)}

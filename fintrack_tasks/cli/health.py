@@ -11,12 +11,13 @@ from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.cli.workers import check_beat, check_local_stack, check_outbox, check_workers
 from fintrack_tasks.errors import OutageError
-from fintrack_tasks.fetch import providers, quota, route
+from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.providers.base import Facts
+from fintrack_tasks.fetch.quota import limits as quota
 from fintrack_tasks.settings import Settings, load_settings, redact_url
 
 if TYPE_CHECKING:
-    from fintrack_tasks.fetch.gate import Gate
+    from fintrack_tasks.fetch.quota.gate import Gate
 
 __all__ = ["health", "list_providers"]
 
@@ -55,14 +56,14 @@ def health(as_json: AsJson = False) -> None:
 
 
 def _hint() -> str | None:
-    from fintrack_tasks.cli.whereabouts import hint  # noqa: PLC0415  the stack's libraries, where they are needed
+    from fintrack_tasks.cli.which_stack import hint  # noqa: PLC0415  the stack's libraries, where they are needed
 
     return hint()
 
 
 def _pointed(told: dict[str, Any], field: str, elsewhere: str) -> dict[str, Any]:
     """What would have a stack started, where another one was meant, names that one."""
-    from fintrack_tasks.cli.whereabouts import pointed  # noqa: PLC0415  see _hint
+    from fintrack_tasks.cli.which_stack import pointed  # noqa: PLC0415  see _hint
 
     said = str(told.get(field))
     return {**told, field: pointed(said, elsewhere)} if OutageError.START in said else told

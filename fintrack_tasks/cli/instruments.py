@@ -23,7 +23,7 @@ from fintrack_tasks.errors import ProviderError, UsageError
 from fintrack_tasks.fetch import constituents
 from fintrack_tasks.sessions import calendar_name
 from fintrack_tasks.store import instruments
-from fintrack_tasks.store.mode import admit
+from fintrack_tasks.store.database_mode import admit
 
 if TYPE_CHECKING:
     from fintrack_tasks.connections import Connections
@@ -134,7 +134,7 @@ def import_members(
 
 def _made_up(members: Sequence[constituents.Constituent]) -> list[str]:
     """What to say of the members that the local market made up."""
-    from fintrack_tasks.sandbox.venues.wikipedia import MADE_UP  # noqa: PLC0415  the local market, for its list alone
+    from fintrack_tasks.sandbox.fake_apis.wikipedia import MADE_UP  # noqa: PLC0415  the local market, for its list alone
 
     found = [member.symbol for member in members if member.name.startswith(MADE_UP)]
     return [f"{len(found)} of them are made up, {found[0]} to {found[-1]}: the local market's list"] if found else []

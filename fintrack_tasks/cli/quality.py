@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from fintrack_tasks.cli import completing
+from fintrack_tasks.cli import completion
 from fintrack_tasks.cli.arguments import calendar_said, instrument_of
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, print_json, table
@@ -17,7 +17,7 @@ from fintrack_tasks.errors import UsageError
 from fintrack_tasks.sessions import calendar_name
 from fintrack_tasks.store import flags, instruments
 from fintrack_tasks.store import quality as stored
-from fintrack_tasks.validate.measures import METRICS, NO_CALENDAR
+from fintrack_tasks.validate.quality import METRICS, NO_CALENDAR
 
 __all__ = ["quality", "sparkline", "summaries"]
 
@@ -31,7 +31,7 @@ _BLOCKS: Final = 20
 def quality(
     symbol: Annotated[
         str | None,
-        typer.Argument(help="One instrument, metric by metric; default: all.", autocompletion=completing.instrument),
+        typer.Argument(help="One instrument, metric by metric; default: all.", autocompletion=completion.instrument),
     ] = None,
     days: Annotated[int, typer.Option(help="So many days back.", min=1, max=3650)] = 30,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from fintrack_tasks.cli import completing
+from fintrack_tasks.cli import completion
 from fintrack_tasks.cli.arguments import instrument_of
 from fintrack_tasks.cli.context import opened, utc_now
 from fintrack_tasks.cli.groups import group
@@ -24,7 +24,7 @@ from fintrack_tasks.store.quarantine import Row
 from fintrack_tasks.validate import RULES
 
 if TYPE_CHECKING:
-    from fintrack_tasks.review import Decision
+    from fintrack_tasks.pipeline.quarantine import Decision
 
 __all__ = ["app"]
 
@@ -41,16 +41,16 @@ class Status(StrEnum):
 
 
 _REFUSED: Final = "refused"
-"""As :data:`fintrack_tasks.review.REFUSED`, held equal by a test."""
+"""As :data:`fintrack_tasks.pipeline.quarantine.REFUSED`, held equal by a test."""
 
 _APART: Final = ("rules", "details", "content", "meta")
 """What ``show`` tells in tables of its own, or in JSON alone."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
-Symbol = Annotated[str | None, typer.Option(help="Only of this instrument.", autocompletion=completing.instrument)]
+Symbol = Annotated[str | None, typer.Option(help="Only of this instrument.", autocompletion=completion.instrument)]
 RuleName = Annotated[
     str | None,
-    typer.Option("--rule", help="Only what this rule found; docs/rules.md lists them.", autocompletion=completing.rule),
+    typer.Option("--rule", help="Only what this rule found; docs/rules.md lists them.", autocompletion=completion.rule),
 ]
 Limit = Annotated[int, typer.Option(help="How many, newest first.", min=1, max=10_000)]
 Numbers = Annotated[list[int], typer.Argument(help="Numbers of the list of held rows.", metavar="ID...", min=1)]
@@ -103,7 +103,7 @@ def show(
 @app.command("release")
 def release(numbers: Numbers, actor: Actor = None, as_json: AsJson = False) -> None:
     """Load rows after all: what you vouch for. They keep their source and item, and are marked as released by you."""
-    from fintrack_tasks import review  # noqa: PLC0415  the pipeline, for a decision alone
+    from fintrack_tasks.pipeline import quarantine as review  # noqa: PLC0415  the pipeline, for a decision alone
 
     def decide(connections: Connections, number: int, who: str) -> Decision:
         settings = connections.settings
@@ -120,7 +120,7 @@ def release(numbers: Numbers, actor: Actor = None, as_json: AsJson = False) -> N
 @app.command("discard")
 def discard(numbers: Numbers, actor: Actor = None, as_json: AsJson = False) -> None:
     """Keep rows out for good."""
-    from fintrack_tasks import review  # noqa: PLC0415  see release
+    from fintrack_tasks.pipeline import quarantine as review  # noqa: PLC0415  see release
 
     def decide(connections: Connections, number: int, who: str) -> Decision:
         return review.discard(number, actor=who, database=connections.database, now=utc_now())

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from fintrack_tasks.cli import completing
+from fintrack_tasks.cli import completion
 from fintrack_tasks.cli.context import opened, utc_now
 from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.cli.watch import counts, follow
@@ -17,9 +17,10 @@ from fintrack_tasks.cli.workers import require_workers
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import AssetClass, uuid7
 from fintrack_tasks.errors import FinTrackError, OutageError, UsageError
-from fintrack_tasks.planning import check_arguments, check_span
+from fintrack_tasks.pipeline.plan import check_arguments, check_span
+from fintrack_tasks.queries import runs
 from fintrack_tasks.settings import load_settings
-from fintrack_tasks.store import ledger, report
+from fintrack_tasks.store import ledger
 from fintrack_tasks.store.ledger import RunSummary
 
 __all__ = ["enqueue_job", "events", "follow_run", "listed", "refusal", "run"]
@@ -58,11 +59,11 @@ def run(
     job: Annotated[Job, typer.Argument(help="Which job.")],
     symbols: Annotated[
         str | None,
-        typer.Option(help="Such as AAPL,BTC-USD; default: all registered.", autocompletion=completing.symbols),
+        typer.Option(help="Such as AAPL,BTC-USD; default: all registered.", autocompletion=completion.symbols),
     ] = None,
     intervals: Annotated[
         str | None,
-        typer.Option(help="historical, index-data: of 1d,1h,15m; default 1d.", autocompletion=completing.intervals),
+        typer.Option(help="historical, index-data: of 1d,1h,15m; default 1d.", autocompletion=completion.intervals),
     ] = None,
     start: Annotated[str | None, typer.Option(help="historical, index-data: first date, such as 2024-01-31.")] = None,
     end: Annotated[str | None, typer.Option(help="historical, index-data: the date after the last one.")] = None,
@@ -103,7 +104,7 @@ def follow_run(name: str, named: dict[str, Any], began: float, *, timeout: float
     """
     with opened() as connections:
         with connections.database.connection() as conn:
-            report.require_schema(conn)
+            runs.require_schema(conn)
         require_workers(connections)
         run_id = enqueue_job(name, **named)
         try:
@@ -119,9 +120,9 @@ def follow_run(name: str, named: dict[str, Any], began: float, *, timeout: float
                 f"the run {run_id} was enqueued but not begun; see: fintrack health",
             )
         with connections.database.connection() as conn:
-            rows = report.rows_of_run(conn, run_id)
+            rows = runs.rows_of_run(conn, run_id)
             failures = ledger.items(conn, run_id, states=("failed",))
-            sent = report.events_of_run(conn, run_id)
+            sent = runs.events_of_run(conn, run_id)
             noted = ledger.items(conn, run_id, states=("loaded",)) if named.get("consensus") else []
         topics = (connections.settings.kafka_topic_market_data, connections.settings.kafka_topic_notifications)
     counted = {topic: sent.get(topic, 0) for topic in topics}

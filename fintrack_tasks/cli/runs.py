@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from fintrack_tasks.cli import completing
+from fintrack_tasks.cli import completion
 from fintrack_tasks.cli.context import opened, utc_now
 from fintrack_tasks.cli.groups import group
 from fintrack_tasks.cli.output import console, print_json, table
@@ -58,7 +58,7 @@ def list_runs(
 
 @app.command("show")
 def show(
-    run: Annotated[str, typer.Argument(help="The run's id.", autocompletion=completing.run_id)],
+    run: Annotated[str, typer.Argument(help="The run's id.", autocompletion=completion.run_id)],
     state: Annotated[ItemState | None, typer.Option(help="Only items in this state.")] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -23,7 +23,7 @@ from fintrack_tasks.cli.capacity import looser_quotas
 from fintrack_tasks.cli.context import as_environment, utc_now
 from fintrack_tasks.cli.database import earlier_database, prepare
 from fintrack_tasks.cli.output import console, errors, print_json
-from fintrack_tasks.cli.whereabouts import hint, refuse_second
+from fintrack_tasks.cli.which_stack import hint, refuse_second
 from fintrack_tasks.domain import Mode
 from fintrack_tasks.embedded import Stack, supervise
 from fintrack_tasks.embedded.ports import LOOPBACK, choose_port

@@ -14,7 +14,7 @@ import typer
 from fintrack_tasks.cli.context import opened, utc_now
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.cli.stack import flower_address
-from fintrack_tasks.cli.whereabouts import start_or_hint
+from fintrack_tasks.cli.which_stack import start_or_hint
 from fintrack_tasks.embedded.logs import files
 from fintrack_tasks.embedded.stack import Stack
 from fintrack_tasks.embedded.supervise import UNWATCHED, is_unwatched, restarts

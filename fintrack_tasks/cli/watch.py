@@ -14,8 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fintrack_tasks.cli.output import errors
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.errors import FinTrackError, OutageError
+from fintrack_tasks.queries import runs as report
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import ledger, report
+from fintrack_tasks.store import ledger
 from fintrack_tasks.store.connection import Database
 from fintrack_tasks.store.ledger import RunSummary
 

@@ -125,12 +125,12 @@ def _started(settings: Settings, command: str) -> str:
 
 def _refuse_silence(connections: Connections, crew: set[str]) -> None:
     """Name the workers that others stand in for, but that froze, or died and were not started again."""
-    from fintrack_tasks.tasks import fleet, holders  # noqa: PLC0415  see _serving
+    from fintrack_tasks.tasks import heartbeats, unacknowledged  # noqa: PLC0415  see _serving
 
     queues = needed(connections.settings)
-    claimed = set().union(*fleet.living(connections.redis, queues).values())
+    claimed = set().union(*heartbeats.living(connections.redis, queues).values())
     mute = claimed - crew - set().union(*_serving(connections, queues).values())
-    silent = {name: f" for {seconds:.0f} s" for name, seconds in holders.missing(connections.redis).items()}
+    silent = {name: f" for {seconds:.0f} s" for name, seconds in unacknowledged.missing(connections.redis).items()}
     silent |= dict.fromkeys(mute, "")
     if silent:
         names = ", ".join(f"{name}{since}" for name, since in sorted(silent.items()))
@@ -143,9 +143,9 @@ def _serving(connections: Connections, queues: list[str]) -> dict[str, set[str]]
     """For each queue the workers that have said of late that they serve it, and answer now."""
     from fintrack_tasks import plain_messages  # noqa: PLC0415  Celery, for those alone who ask the workers
     from fintrack_tasks.app import app as celery  # noqa: PLC0415
-    from fintrack_tasks.tasks import fleet  # noqa: PLC0415  registers every task; the other commands do not need them
+    from fintrack_tasks.tasks import heartbeats  # noqa: PLC0415  registers every task; the other commands do not need them
 
-    claimed = fleet.living(connections.redis, queues)
+    claimed = heartbeats.living(connections.redis, queues)
     names = set().union(*claimed.values())
     if not names:
         return claimed

@@ -13,13 +13,13 @@ import structlog
 from fintrack_tasks.domain import AssetClass, Batch, Budget, Instrument, Kind, from_micros
 from fintrack_tasks.errors import FinTrackError, ProviderError, QuotaError, UsageError
 from fintrack_tasks.fetch import providers, route
-from fintrack_tasks.fetch.client import HttpClient
-from fintrack_tasks.fetch.exchange import exchange
-from fintrack_tasks.fetch.gate import Gate, Place
+from fintrack_tasks.fetch.http.client import HttpClient
 from fintrack_tasks.fetch.interpret import interpret
-from fintrack_tasks.fetch.keys import KeyRing
-from fintrack_tasks.fetch.local_gate import LocalGate
 from fintrack_tasks.fetch.providers.base import Ask, Batching, HttpRequest, HttpResponse
+from fintrack_tasks.fetch.quota.gate import Gate, Place
+from fintrack_tasks.fetch.quota.keys import KeyRing
+from fintrack_tasks.fetch.quota.local_gate import LocalGate
+from fintrack_tasks.fetch.request import exchange
 from fintrack_tasks.settings import Settings, load_settings, redact_url
 
 __all__ = ["ApiClient", "MarketDataFetcher", "RoutedClient"]
@@ -251,5 +251,5 @@ class MarketDataFetcher:
             # Fetching knows nothing of storing: the pipeline joins the two, and only when asked to.
             from importlib import import_module  # noqa: PLC0415
 
-            self._save = import_module("fintrack_tasks.pipeline").save_quote
+            self._save = import_module("fintrack_tasks.pipeline.stages").save_quote
         self._save(data)

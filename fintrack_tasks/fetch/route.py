@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Instrument, Interval, Item, Kind
 from fintrack_tasks.errors import ConfigurationError, MissingKeyError, UsageError
-from fintrack_tasks.fetch import providers, quota
+from fintrack_tasks.fetch import providers
 from fintrack_tasks.fetch.providers.base import Facts
+from fintrack_tasks.fetch.quota import limits
 from fintrack_tasks.settings import Settings
 
 __all__ = [
@@ -127,8 +128,8 @@ def drain_seconds(items: Iterable[Item], settings: Settings) -> float:
     counts = Counter(way[0] for way in ways if way)
     waits = [0.0]
     for name, number in counts.items():
-        quotas = quota.quotas_of(providers.provider(name).facts, settings)
-        waits.append(number * max(quota.seconds_per_request(quotas), _UNLIMITED_SECONDS))
+        quotas = limits.quotas_of(providers.provider(name).facts, settings)
+        waits.append(number * max(limits.seconds_per_request(quotas), _UNLIMITED_SECONDS))
     return max(waits)
 
 

@@ -111,7 +111,7 @@ class HealthChecker:
             # Without an override the real providers are asked by the jobs alone: a health check costs no quota.
             return "the providers' own addresses, not asked"
         # The one client for all HTTP to providers, with its bounds; its room lies above this one, which only asks here.
-        client = import_module("fintrack_tasks.fetch.client").HttpClient(timeout=_SECONDS)
+        client = import_module("fintrack_tasks.fetch.http.client").HttpClient(timeout=_SECONDS)
         with closing(client) as http, ThreadPoolExecutor(len(urls)) as pool:
             market = self._settings.fintrack_sandbox_url
             reached = list(pool.map(lambda each: _reached(http, each[0], each[1], market), urls))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.fetch.providers.base import Quota
-from fintrack_tasks.fetch.quota import parse_quotas
+from fintrack_tasks.fetch.quota.limits import parse_quotas
 from fintrack_tasks.sandbox.server import VENUES, serve
 
 

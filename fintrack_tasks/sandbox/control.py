@@ -23,11 +23,11 @@ from typing import Any, Final
 import orjson
 
 from fintrack_tasks.errors import ConfigurationError
-from fintrack_tasks.fetch.quota import parse_quotas
+from fintrack_tasks.fetch.quota.limits import parse_quotas
+from fintrack_tasks.sandbox.fake_apis.base import Reply, json_reply
 from fintrack_tasks.sandbox.faults import Fault, Faults
 from fintrack_tasks.sandbox.market import Market
 from fintrack_tasks.sandbox.quotas import Ledger
-from fintrack_tasks.sandbox.venues.base import Reply, json_reply
 
 __all__ = ["Control", "Desk"]
 

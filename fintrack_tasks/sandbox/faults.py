@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from fintrack_tasks.sandbox.venues.base import Reply, Venue
+from fintrack_tasks.sandbox.fake_apis.base import Reply, Venue
 
 __all__ = ["KINDS", "Fault", "Faults"]
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from fintrack_tasks.domain import AssetClass, Instrument
 from fintrack_tasks.sandbox.exchanges import Exchange, Hours, exchange_of
-from fintrack_tasks.sandbox.listed import are_currencies, is_listed
+from fintrack_tasks.sandbox.listings import are_currencies, is_listed
 from fintrack_tasks.sandbox.paths import Piece, joined, pieces
 from fintrack_tasks.sandbox.prices import (
     RATES_ORIGIN,
@@ -168,7 +168,7 @@ class Market:
     def listing(self, symbol: str) -> Listing:
         """A symbol's facts.
 
-        :raises UnknownError: for what is neither bundled nor listed (:mod:`fintrack_tasks.sandbox.listed`).
+        :raises UnknownError: for what is neither bundled nor listed (:mod:`fintrack_tasks.sandbox.listings`).
         """
         return self._listing(symbol)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from fintrack_tasks.errors import ConfigurationError
-from fintrack_tasks.fetch.quota import parse_quotas
+from fintrack_tasks.fetch.quota.limits import parse_quotas
 from fintrack_tasks.sandbox.control import Control
 from fintrack_tasks.sandbox.server import VENUES, Sandbox, base_urls, listen
 

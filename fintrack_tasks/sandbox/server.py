@@ -24,11 +24,11 @@ from fintrack_tasks import hosts
 from fintrack_tasks.domain import ORIGIN_HEADER
 from fintrack_tasks.fetch.providers.base import Quota
 from fintrack_tasks.sandbox.control import Desk
+from fintrack_tasks.sandbox.fake_apis import venues
+from fintrack_tasks.sandbox.fake_apis.base import Keyed, Priced, Reply, Venue, json_reply
 from fintrack_tasks.sandbox.faults import Faults
 from fintrack_tasks.sandbox.market import Market
 from fintrack_tasks.sandbox.quotas import Ledger, Request, named
-from fintrack_tasks.sandbox.venues import venues
-from fintrack_tasks.sandbox.venues.base import Keyed, Priced, Reply, Venue, json_reply
 
 __all__ = ["VENUES", "Sandbox", "base_urls", "listen", "serve"]
 

@@ -37,7 +37,7 @@ class Database:
         self.address = f"{settings.db_host}:{settings.db_port}"
         self.name = settings.db_name
         self.mode: Mode | None = None
-        """Whose prices it holds, as :mod:`fintrack_tasks.store.mode` wrote it down; known once it is open."""
+        """Whose prices it holds, as :mod:`fintrack_tasks.store.database_mode` wrote it down; known once it is open."""
         self._conninfo = settings.conninfo
         self._login = settings.login_variables
         self._size = pool_size or settings.db_pool_size

@@ -111,9 +111,9 @@ class BaseTask(Task):
 
     def refuse(self, exc: BaseException, args: Any, kwargs: Any) -> None:
         """Keep the message among the dead letters."""
-        from fintrack_tasks.tasks import misfits  # noqa: PLC0415  it knows the connections, which are in this file
+        from fintrack_tasks.tasks import foreign_messages  # noqa: PLC0415  it knows the connections, which are in this file
 
-        misfits.keep(self.name, "wrong_arguments", f"{type(exc).__name__}: {exc}", [args, kwargs])
+        foreign_messages.keep(self.name, "wrong_arguments", f"{type(exc).__name__}: {exc}", [args, kwargs])
 
     def _fits(self, args: Any, kwargs: Any) -> bool:
         try:

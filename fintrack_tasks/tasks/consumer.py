@@ -1,7 +1,7 @@
 """A worker's consumer that outlives its broker, whatever it held when that went. ``celeryconfig.worker_consumer`` names
 it.
 
-Each connection notes what it holds under keys of its own (:mod:`fintrack_tasks.tasks.holders`), so that the next one,
+Each connection notes what it holds under keys of its own (:mod:`fintrack_tasks.tasks.unacknowledged`), so that the next one,
 or another worker, puts it back to the queues. It is tried for as long as it takes, every few seconds. While Redis
 refuses to write, nothing is taken from the queues: it could not be noted as held, nor handed on to the next stage.
 """
@@ -20,9 +20,9 @@ from celery.worker.state import maybe_shutdown
 from kombu.exceptions import OperationalError
 
 from fintrack_tasks.refusals import remedy_of
-from fintrack_tasks.tasks import holders, misfits
+from fintrack_tasks.tasks import foreign_messages, unacknowledged
 from fintrack_tasks.tasks.base import connections
-from fintrack_tasks.tasks.pacing import PacedConsumer
+from fintrack_tasks.tasks.rate_limits import PacedConsumer
 
 __all__ = ["WorkerConsumer"]
 
@@ -44,7 +44,7 @@ class WorkerConsumer(PacedConsumer):
 
     def connect(self) -> Any:
         """As Celery's, as a new holder."""
-        self.before, holder = self.holder or self.before, holders.name_holder(self.hostname)
+        self.before, holder = self.holder or self.before, unacknowledged.name_holder(self.hostname)
         self._wait_for_room(holder)
         self.holder = holder
         return super().connect()
@@ -55,7 +55,7 @@ class WorkerConsumer(PacedConsumer):
         prefork = self.pool.uses_semaphore  # no other pool does
 
         def on_task_received(message: Any) -> None:
-            if reason := misfits.misfit(message, prefork=prefork):
+            if reason := foreign_messages.misfit(message, prefork=prefork):
                 self._refuse(message, "foreign_message", reason)
                 return
             # The task's own limits hold. A message's could end an item as failed before its signature is looked at.
@@ -88,7 +88,7 @@ class WorkerConsumer(PacedConsumer):
     def _refuse(self, message: Any, reason: str, detail: str) -> None:
         headers = message.headers if isinstance(message.headers, dict) else {}
         task = str(headers.get("task") or message.delivery_info.get("routing_key") or "")
-        misfits.keep_soon(task, reason, detail, str(message.body))
+        foreign_messages.keep_soon(task, reason, detail, str(message.body))
         if not message.acknowledged:
             message.reject_log_error(logger, self.connection_errors)
 
@@ -97,7 +97,7 @@ class WorkerConsumer(PacedConsumer):
         told = False
         while True:
             try:
-                holders.register(connections().redis, holder)
+                unacknowledged.register(connections().redis, holder)
             except redis.exceptions.ResponseError as error:
                 if not told:
                     log.warning("broker_refuses_writes", remedy=remedy_of(error), error=str(error)[:200])
@@ -113,7 +113,7 @@ class WorkerConsumer(PacedConsumer):
 
     def connection_for_read(self, heartbeat: Any = None) -> Any:
         """As Celery's; what is read through it is held by this connection's holder."""
-        options = holders.key_names(self.holder) if self.holder else {}
+        options = unacknowledged.key_names(self.holder) if self.holder else {}
         return self.ensure_connected(self.app.connection_for_read(heartbeat=heartbeat, transport_options=options))
 
     def ensure_connected(self, conn: Any) -> Any:

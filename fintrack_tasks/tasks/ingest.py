@@ -11,17 +11,17 @@ from typing import Any, Final
 import structlog
 from psycopg import DataError, IntegrityError
 
-from fintrack_tasks import pipeline
 from fintrack_tasks.app import app
 from fintrack_tasks.domain import Batch, Item
 from fintrack_tasks.errors import ConfigurationError, ForgedMessageError, MissingKeyError, StoreError, UsageError
 from fintrack_tasks.fetch import providers, route
-from fintrack_tasks.fetch.gate import Ticket
+from fintrack_tasks.fetch.quota.gate import Ticket
+from fintrack_tasks.pipeline import stages
 from fintrack_tasks.settings import settings
-from fintrack_tasks.tasks import forgeries, links
+from fintrack_tasks.tasks import forged_messages, stage_messages
 from fintrack_tasks.tasks.base import BaseTask, connections, is_outage, utc_now
-from fintrack_tasks.tasks.links import Link
 from fintrack_tasks.tasks.publish import publish_soon
+from fintrack_tasks.tasks.stage_messages import Link
 
 __all__ = ["enqueue", "fetch_tasks", "load", "transform", "validate"]
 
@@ -57,15 +57,15 @@ class ItemTask(BaseTask):
         except Exception:  # noqa: BLE001  whatever a foreign message makes of it
             self.refuse(exc, args, kwargs)
             return
-        if isinstance(exc, ForgedMessageError) or not links.are_ours(self.name, args, kwargs):
-            forgeries.tell(self.name, item, str(exc), args)
+        if isinstance(exc, ForgedMessageError) or not stage_messages.are_ours(self.name, args, kwargs):
+            forged_messages.tell(self.name, item, str(exc), args)
             return
         reason = "internal_error"
         if isinstance(exc, StoreError | DataError | IntegrityError):
             reason = "refused_by_store"
         elif isinstance(exc, ConfigurationError):
             reason = "configuration"
-        pipeline.fail(
+        stages.fail(
             item,
             reason,
             f"{self.name}: {type(exc).__name__}: {exc}",
@@ -84,9 +84,9 @@ def _fetch(
     :param signature: of the item and its ticket, for any fetch task.
     :param ticket: the item's place at the provider's quota, for a message that comes when the place's time has come.
     """
-    item = links.item_of(message, signature, ticket)
+    item = stage_messages.item_of(message, signature, ticket)
     name = self.name.rpartition(".")[2]
-    outcome = pipeline.fetch(
+    outcome = stages.fetch(
         item,
         name,
         retries=self.request.retries,
@@ -98,9 +98,9 @@ def _fetch(
         ticket=Ticket(*ticket) if ticket else None,
     )
     if isinstance(outcome, Batch):
-        return links.handed_on(validate.name, message, outcome)
+        return stage_messages.handed_on(validate.name, message, outcome)
     self.stop_chain()
-    if isinstance(outcome, pipeline.Retry):
+    if isinstance(outcome, stages.Retry):
         place = [outcome.ticket.id, outcome.ticket.key] if outcome.ticket else None
         # Ahead of what nobody has begun: an item that goes on keeps its place, and a ticket is not overslept.
         again = {"countdown": outcome.countdown, "retries": outcome.retries, "priority": FIRST}
@@ -117,10 +117,10 @@ fetch_tasks: Final = {
 @app.task(name="fintrack.validate", base=ItemTask, bind=True)
 def validate(self: ItemTask, link: Link) -> Link | dict[str, Any]:
     """Check the rows; rejected ones go to quarantine, the rest go on."""
-    item, batch = links.opened(self.name, link)
-    outcome = pipeline.validate(item, batch, database=connections().database, settings=settings(), now=utc_now())
+    item, batch = stage_messages.opened(self.name, link)
+    outcome = stages.validate(item, batch, database=connections().database, settings=settings(), now=utc_now())
     if isinstance(outcome, Batch):
-        return links.handed_on(transform.name, link[0], outcome)
+        return stage_messages.handed_on(transform.name, link[0], outcome)
     self.stop_chain()
     return _ended(item, outcome)
 
@@ -128,15 +128,15 @@ def validate(self: ItemTask, link: Link) -> Link | dict[str, Any]:
 @app.task(name="fintrack.transform", base=ItemTask, bind=True)
 def transform(self: ItemTask, link: Link) -> Link:
     """Clean the rows and add what is derived from them."""
-    item, batch = links.opened(self.name, link)
-    return links.handed_on(load.name, link[0], pipeline.transform(item, batch, database=connections().database))
+    item, batch = stage_messages.opened(self.name, link)
+    return stage_messages.handed_on(load.name, link[0], stages.transform(item, batch, database=connections().database))
 
 
 @app.task(name="fintrack.load", base=ItemTask, bind=True)
 def load(self: ItemTask, link: Link) -> dict[str, Any]:
     """Write the rows, their revisions, the ledger and the outbox in one transaction."""
-    item, batch = links.opened(self.name, link)
-    outcome = pipeline.load(item, batch, database=connections().database, settings=settings(), now=utc_now())
+    item, batch = stage_messages.opened(self.name, link)
+    outcome = stages.load(item, batch, database=connections().database, settings=settings(), now=utc_now())
     return _ended(item, outcome)
 
 
@@ -158,19 +158,22 @@ def enqueue(items: Iterable[Item]) -> int:
 def _unroutable(item: Item, error: ConfigurationError | UsageError) -> None:
     """Nobody can be asked: the item ends with what a person can do about it, and the others go on."""
     reason = "missing_key" if isinstance(error, MissingKeyError) else "no_provider"
-    outcome = pipeline.fail(
-        item, reason, str(error), database=connections().database, settings=settings(), now=utc_now()
-    )
+    outcome = stages.fail(item, reason, str(error), database=connections().database, settings=settings(), now=utc_now())
     _ended(item, outcome)
 
 
 def _send(message: dict[str, Any], provider: str, ticket: list[str] | None = None, **options: Any) -> None:
     """Send the chain's first message with the rest of the chain, last step first, as the protocol carries it."""
     shown = f"({message['symbol']} {message.get('interval') or message['kind']})"
-    rest = _behind(links.FETCH, shown)
+    rest = _behind(stage_messages.FETCH, shown)
     placed = {"ticket": ticket} if ticket else {}
     fetch_tasks[provider].apply_async(
-        (message, links.signature_of(message, ticket)), placed, chain=rest, argsrepr=shown, kwargsrepr="{}", **options
+        (message, stage_messages.signature_of(message, ticket)),
+        placed,
+        chain=rest,
+        argsrepr=shown,
+        kwargsrepr="{}",
+        **options,
     )
 
 
@@ -185,8 +188,8 @@ def _behind(stage: str, shown: str | None) -> list[Any]:
     return [step.s().set(argsrepr=shown, kwargsrepr="{}") for step in behind]
 
 
-def _ended(item: Item, outcome: pipeline.Ended) -> dict[str, Any]:
-    if outcome.state not in ("stale", pipeline.DEFERRED):
+def _ended(item: Item, outcome: stages.Ended) -> dict[str, Any]:
+    if outcome.state not in ("stale", stages.DEFERRED):
         publish_soon()
     log.info("item_ended", item=str(item.id), symbol=item.instrument.symbol, state=outcome.state, reason=outcome.reason)
     return {"item": str(item.id), "state": str(outcome.state), "reason": outcome.reason}

@@ -13,9 +13,10 @@ from uuid import UUID
 import psycopg
 import structlog
 
-from fintrack_tasks import pipeline, planning
 from fintrack_tasks.app import app
 from fintrack_tasks.errors import UsageError
+from fintrack_tasks.pipeline import plan as planning
+from fintrack_tasks.pipeline import stages
 from fintrack_tasks.settings import settings
 from fintrack_tasks.store import ledger
 from fintrack_tasks.tasks.base import BaseTask, connections, utc_now
@@ -85,7 +86,7 @@ def _planned(task: JobTask, scheduled: bool, run_id: str | None, **named: Any) -
         if known and chosen:
             return {"run_id": run_id, "items": _go_on(task, conn, chosen, now), "repeated": True}
         plan = planning.plan(conn, arguments, settings(), now, chosen)
-        pipeline.record(conn, plan, settings(), now)
+        stages.record(conn, plan, settings(), now)
     count = enqueue(plan.items)
     if not count:
         publish_soon()

@@ -11,8 +11,8 @@ from typing import Any, Final
 import redis.exceptions
 import structlog
 
-from fintrack_tasks import assurance
 from fintrack_tasks.app import app
+from fintrack_tasks.pipeline import quality as assurance
 from fintrack_tasks.store import quality
 from fintrack_tasks.tasks.base import OUTAGES, BaseTask, connections, utc_now
 

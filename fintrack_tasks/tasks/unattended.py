@@ -2,7 +2,7 @@
 
 Redis takes a message off its queue before the worker that gets it can note that it holds it. A worker that is killed in
 between loses the message, and its item would wait for its deadline. What was noted is taken up by
-:mod:`fintrack_tasks.tasks.holders`; this is for the rest: every message of the fleet is looked at once, and what has
+:mod:`fintrack_tasks.tasks.unacknowledged`; this is for the rest: every message of the fleet is looked at once, and what has
 none is enqueued again. To be wrong costs a message that is stale: the ledger lets one generation of an item work.
 """
 
@@ -23,7 +23,7 @@ from celery import Celery
 
 from fintrack_tasks.domain import Item
 from fintrack_tasks.store import ledger
-from fintrack_tasks.tasks import holders
+from fintrack_tasks.tasks import unacknowledged
 from fintrack_tasks.tasks.base import connections, utc_now
 
 __all__ = ["note_death", "seek"]
@@ -82,9 +82,9 @@ def _messages(app: Celery, client: redis.Redis) -> Iterator[Any]:
         ]
     for key in waiting:
         yield from map(_read, _listed(client, f"{prefix}{key}"))
-    living: Any = client.zrange(holders.HOLDERS, 0, -1)
+    living: Any = client.zrange(unacknowledged.HOLDERS, 0, -1)
     for name in living:
-        key = prefix + holders.key_names(name.decode())["unacked_key"]
+        key = prefix + unacknowledged.key_names(name.decode())["unacked_key"]
         for _, held in client.hscan_iter(key, count=_PAGE):
             yield from _read(held)[:1]  # with its exchange and its routing key
 

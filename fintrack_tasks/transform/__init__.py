@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fintrack_tasks.transform.clean import clean_batch
+from fintrack_tasks.transform.batch import clean_batch
 
 if TYPE_CHECKING:
-    from fintrack_tasks.transform.cleaning import clean_market_data
-    from fintrack_tasks.transform.frames import DataTransformer
+    from fintrack_tasks.transform.frames.clean import clean_market_data
+    from fintrack_tasks.transform.frames.transformer import DataTransformer
     from fintrack_tasks.transform.incremental import with_indicators
     from fintrack_tasks.transform.indicators import INDICATORS
 

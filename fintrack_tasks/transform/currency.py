@@ -18,7 +18,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final
 
 from fintrack_tasks.domain import AssetClass, Batch, Finding, FxRate, Instrument, from_micros
-from fintrack_tasks.transform.clean import MINOR_UNITS
+from fintrack_tasks.transform.batch import MINOR_UNITS
 
 __all__ = ["BASES", "DIGITS", "MAX_AGE", "NO_RATE", "Conversion", "Leg", "RateBook", "convert", "main_unit", "rate_of"]
 
@@ -129,7 +129,7 @@ def convert(
 ) -> Conversion:
     """An amount of one currency in another, at the rate as of ``at``.
 
-    :param given: an ISO 4217 code, or a minor unit of :data:`~fintrack_tasks.transform.clean.MINOR_UNITS`; ``None``
+    :param given: an ISO 4217 code, or a minor unit of :data:`~fintrack_tasks.transform.batch.MINOR_UNITS`; ``None``
         (unknown) is never guessed.
     :param at: the amount's own time, aware; no rate of a later time is used.
     :param row: the position that a finding names.

@@ -5,21 +5,21 @@
 - :class:`DataValidator` (of quotes and of bars), :func:`find_outliers` and :class:`DataQualityMonitor` serve people,
   over a DataFrame.
 
-All of them take their verdict on a row from one function, :func:`fintrack_tasks.validate.rows.check_row`.
+All of them take their verdict on a row from one function, :func:`fintrack_tasks.validate.row.check_row`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fintrack_tasks.validate.batches import check_batch, split
+from fintrack_tasks.validate.batch import check_batch, split
 from fintrack_tasks.validate.context import Context, Earlier, Hours, Stored
 from fintrack_tasks.validate.rules import RULES, Limits, Rule
 
 if TYPE_CHECKING:
-    from fintrack_tasks.validate.frames import CheckResult, DataValidator, ValidationResult
-    from fintrack_tasks.validate.outliers import find_outliers
-    from fintrack_tasks.validate.quality import DataQualityMonitor, QualityMetrics
+    from fintrack_tasks.validate.frames.outliers import find_outliers
+    from fintrack_tasks.validate.frames.quality import DataQualityMonitor, QualityMetrics
+    from fintrack_tasks.validate.frames.validator import CheckResult, DataValidator, ValidationResult
 
 __all__ = [
     "RULES",

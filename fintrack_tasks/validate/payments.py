@@ -17,7 +17,7 @@ def check_payments(batch: Batch) -> list[Finding]:
     """A flag for each split and payment that can be none, and for each payment whose own currency is not that of the
     prices, on the row nearest to its ex-date.
 
-    What can be none is kept out of the corporate actions (:mod:`fintrack_tasks.transform.actions`).
+    What can be none is kept out of the corporate actions (:mod:`fintrack_tasks.transform.corporate_actions`).
     London's prices in pence beside a dividend in pounds differ as well: the amounts are told in units of their own.
     """
     if batch.kind is Kind.QUOTE or not len(batch):

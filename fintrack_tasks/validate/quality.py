@@ -1,116 +1,213 @@
-"""Quality of a frame in five numbers: :class:`DataQualityMonitor`."""
+"""Quality of one instrument's data as a run left it: five shares in [0, 1], 1.0 the best.
+
+They are the per-instrument form of :class:`fintrack_tasks.validate.DataQualityMonitor`, which measures a frame by
+itself: here the calendar says what should be there, and the run's own moment, as the ledger has it, stands for now.
+Measuring later gives the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any, Final
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
+from fintrack_tasks.domain import Instrument, Interval, Window, from_micros
+from fintrack_tasks.sessions import asked_as, expected_bars, finals
 
-from fintrack_tasks.domain import Finding, to_micros
-from fintrack_tasks.validate.cells import Table, table
-from fintrack_tasks.validate.frames import REQUIRED, frame_findings
-from fintrack_tasks.validate.rules import Limits
+__all__ = ["METRICS", "NO_CALENDAR", "Measure", "Part", "Series", "measure", "of_bars", "of_quote", "series"]
 
-__all__ = ["DataQualityMonitor", "QualityMetrics"]
+METRICS: Final = ("completeness", "requested", "accuracy", "consistency", "timeliness", "validity")
 
-_OHLC = ("open", "high", "low", "close")
+_CONTRADICTION: Final = frozenset({"ohlc", "duplicates", "timestamp_order", "provider_disagreement"})
+_INVALID: Final = frozenset(
+    {"required_columns", "data_types", "value_ranges", "timestamps", "shifted_zone", "outside_session"}
+)
+NO_CALENDAR: Final = {"calendar": None}
+"""What completeness says of bars of which nobody knows how many there should be."""
+_FARTHEST: Final = timedelta(days=30)
+"""How far back the bars that a quote has missed are counted."""
 
 
 @dataclass(frozen=True, slots=True)
-class QualityMetrics:
-    """Five shares in [0, 1], 1.0 the best; all 0.0 for a frame without rows. The formulas are those of
-    :meth:`DataQualityMonitor.calculate_quality_metrics`."""
+class Measure:
+    """A value in [0, 1], and as a JSON object what it was counted from."""
 
-    completeness: float
-    accuracy: float
-    consistency: float
-    timeliness: float
-    validity: float
+    metric: str
+    value: float
+    detail: Mapping[str, Any]
 
 
-class DataQualityMonitor:
-    """Measures frames of quotes or bars with the columns ``symbol``, ``timestamp``, ``price``, ``volume``.
-
-    A frame is measured by itself. What a run left of an instrument is measured by its calendar and by the findings on
-    its rows: :func:`fintrack_tasks.validate.measures.measure`.
-
-    :param now: the caller's clock, aware; without it the newest time of the frame stands for it.
-    :param max_age: the age up to which a symbol's newest row is timely.
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The bars of one interval that are stored, between the first and the last of them: ``expected`` by the calendar,
+    ``present`` those of them that are stored.
     """
 
-    def __init__(
-        self, now: datetime | None = None, max_age: timedelta = timedelta(days=1), limits: Limits | None = None
-    ) -> None:
-        if max_age <= timedelta(0):
-            raise ValueError(f"max_age has to be above zero, not {max_age}")
-        self._now = now
-        self._max_age = max_age
-        self._limits = limits or Limits()
-
-    def calculate_quality_metrics(self, data: pd.DataFrame, now: datetime | None = None) -> QualityMetrics:
-        """The five metrics of a frame. Never raises for what a frame may hold.
-
-        With n rows, each in [0, 1]:
-
-        - completeness = non-null cells / all cells, over every column of the frame.
-        - accuracy = rows without a finding of ``value_ranges`` / n: prices above zero and finite, volumes at least
-          zero or unknown. 0.0 without a price column.
-        - consistency = rows that contradict no other row and not themselves / n: no repeat of an earlier row's symbol
-          and time, and low <= open, close <= high where the frame has these four.
-        - timeliness = mean over symbols of min(1, max_age / age of the symbol's newest row); times after ``now`` have
-          the age 0. 0.0 for a symbol without a readable time.
-        - validity = cells of the required columns that are there and of the right type or null / (4 n).
-
-        :param now: takes the place of the constructor's.
-        """
-        if not len(data) or not len(data.columns):
-            return QualityMetrics(0.0, 0.0, 0.0, 0.0, 0.0)
-        moment = now or self._now
-        cells = table(data, (*REQUIRED, *_OHLC))
-        required = Table(cells.size, {name: cells.columns[name] for name in REQUIRED if name in cells.columns})
-        findings = frame_findings(required, self._limits.span(moment, None))
-        return QualityMetrics(
-            completeness=float(data.notna().to_numpy().sum() / data.size),
-            accuracy=_share_without(findings, "value_ranges", cells.size) if "price" in cells.present else 0.0,
-            consistency=_consistency(cells, findings),
-            timeliness=_timeliness(cells, None if moment is None else to_micros(moment), self._max_age),
-            validity=_validity(required),
-        )
+    first: datetime
+    last: datetime
+    expected: int
+    present: int
 
 
-def _share_without(findings: Sequence[Finding], rule: str, size: int) -> float:
-    return 1.0 - len({one.row for one in findings if one.rule == rule and one.row is not None}) / size
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a run left of one instrument's quotes, or of its bars of one interval.
+
+    :param label: ``quote`` or the interval.
+    :param expected: rows that should be there by now, ``present`` those of them that are.
+    :param late: expected bars since the newest row; ``inf`` where there is none, ``None`` where nobody can say.
+    :param rows: rows that came, rejected ones included.
+    :param findings: rule to the rows, by any key, that it spoke against.
+    :param agreement: the share of the providers compared that agree; 1 where one was asked.
+    :param series: all that is stored, however little of it the run asked for; ``None`` where nothing is.
+    :param dated: whether a calendar says what is expected; without one nobody knows what is missing.
+    """
+
+    label: str
+    expected: int
+    present: int
+    late: float | None
+    rows: int = 0
+    findings: Mapping[str, AbstractSet[Hashable]] = field(default_factory=dict)
+    agreement: float = 1.0
+    series: Series | None = None
+    dated: bool = True
 
 
-def _consistency(cells: Table, findings: Sequence[Finding]) -> float:
-    wrong = np.zeros(cells.size, dtype=np.bool_)
-    wrong[[one.row for one in findings if one.rule == "duplicates" and one.row is not None]] = True
-    if set(_OHLC) <= cells.present:
-        opening, high, low, close = (cells.columns[name].values for name in _OHLC)
-        # Comparisons with NaN are false, so that unknown cells contradict nothing: completeness counts them.
-        wrong |= (np.minimum(opening, close) < low) | (np.maximum(opening, close) > high) | (low > high)
-    return float(1.0 - wrong.mean())
+def measure(parts: Sequence[Part]) -> list[Measure]:
+    """The metrics of one instrument in a run, in the order of :data:`METRICS`. Over all parts together:
+
+    - completeness = expected bars that are stored / expected bars, between the first and the last stored one by the
+      instrument's own calendar, whatever the run asked for; where nothing is stored, and of quotes, as requested.
+    - requested = expected rows that are present / expected rows, of what the run asked for; 1.0 where none is expected.
+      Of bars, those are expected that the calendar has and that are final at the run's moment; of quotes, one for each
+      that was asked.
+    - accuracy = rows without any finding / rows that came, rejected ones included.
+    - consistency = rows that contradict neither themselves (OHLC) nor others (duplicates, order, other providers) /
+      rows that came; a quote of several providers counts as the share of them that agree.
+    - timeliness = mean over parts of 1 / (1 + expected bars since the newest row): 1.0 when the calendar has had none
+      since, 0.5 after one, 0.0 without any row. A weekend makes nothing late. A quote is late by bars of 15 minutes.
+    - validity = rows whose schema, ranges and times are right / rows that came.
+
+    Where no row came, accuracy, consistency and validity are left out: nothing is said of nothing. Of bars without a
+    known calendar nobody knows how many there should be: completeness names them in its detail and counts nothing, and
+    what was requested is left out where there is nothing else.
+    """
+    made: dict[str, Measure | None] = {"completeness": _completeness(parts), "timeliness": _timeliness(parts)}
+    dated = [part for part in parts if part.dated]
+    if dated or not parts:
+        made["requested"] = _requested(dated)
+    if any(part.rows for part in parts):
+        made["accuracy"] = _share("accuracy", parts, None)
+        made["consistency"] = _share("consistency", parts, _CONTRADICTION)
+        made["validity"] = _share("validity", parts, _INVALID)
+    return [found for name in METRICS if (found := made.get(name))]
 
 
-def _timeliness(cells: Table, now: int | None, max_age: timedelta) -> float:
-    if cells.symbols is None or cells.times is None:
-        return 0.0
-    known = cells.times.fine & cells.symbols.fine
-    if not known.any():
-        return 0.0
-    stamps: NDArray[np.int64] = cells.times.values
-    newest = pd.Series(stamps[known]).groupby(cells.symbols.values[known]).max()
-    reference = int(newest.max()) if now is None else now
-    age = np.maximum(reference - newest.to_numpy(dtype=np.float64), 0.0)
-    limit = max_age / timedelta(microseconds=1)
-    symbols = len(set(cells.symbols.values[cells.symbols.fine]))
-    return float(np.where(age <= limit, 1.0, limit / np.maximum(age, limit)).sum() / symbols)
+def of_bars(
+    instrument: Instrument,
+    interval: Interval,
+    start: datetime,
+    moment: datetime,
+    final: AbstractSet[int],
+    **rows: Any,
+) -> Part:
+    """The part of an instrument's bars from ``start`` to the run's ``moment``.
+
+    :param final: stamps of the stored bars that can no longer change (microseconds).
+    :param rows: ``rows`` and ``findings`` of :class:`Part`.
+    :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
+    """
+    expected = expected_until(instrument, interval, start, moment)
+    have = set(asked_as(instrument, interval, sorted(final)))
+    present = [stamp for stamp in expected if stamp in have]
+    late = sum(stamp > present[-1] for stamp in expected) if present else math.inf if expected else 0
+    return Part(interval.value, len(expected), len(present), late, **rows)
 
 
-def _validity(required: Table) -> float:
-    right = sum(int((column.fine | column.null).sum()) for column in required.columns.values())
-    return right / (len(REQUIRED) * required.size)
+def of_quote(instrument: Instrument, moment: datetime, loaded: bool, newest: int | None, **rows: Any) -> Part:
+    """The part of the quote that a run asked for.
+
+    :param newest: the time of the instrument's newest quote at the run's end (microseconds), ``None`` without any.
+    :param rows: ``rows``, ``findings`` and ``agreement`` of :class:`Part`.
+    :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
+    """
+    late = math.inf
+    if newest is not None:
+        since = max(from_micros(newest), moment - _FARTHEST)
+        late = len(expected_until(instrument, Interval.M15, since, moment))
+    return Part("quote", 1, int(loaded), late, **rows)
+
+
+def expected_until(instrument: Instrument, interval: Interval, start: datetime, moment: datetime) -> list[int]:
+    """The stamps of the bars from ``start`` on that are final at a moment, ascending."""
+    if start >= moment:
+        return []
+    stamps = expected_bars(instrument, interval, Window(start, moment))
+    return [stamp for stamp, over in zip(stamps, finals(instrument, interval, stamps, moment), strict=True) if over]
+
+
+def series(instrument: Instrument, interval: Interval, stored: Sequence[int]) -> Series | None:
+    """What the calendar has between the first and the last of the stored stamps (microseconds, ascending).
+
+    :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
+    """
+    if not stored:
+        return None
+    first, last = from_micros(stored[0]), from_micros(stored[-1])
+    have = set(asked_as(instrument, interval, stored))
+    expected = expected_bars(instrument, interval, Window(first, last + timedelta(microseconds=1)))
+    return Series(first, last, len(expected), sum(stamp in have for stamp in expected))
+
+
+def _completeness(parts: Sequence[Part]) -> Measure:
+    counted = {part.label: part.series or part for part in parts if part.dated}
+    detail: dict[str, dict[str, Any]] = {
+        label: {"expected": one.expected, "present": one.present} | (_span(one) if isinstance(one, Series) else {})
+        for label, one in counted.items()
+    }
+    detail |= {part.label: dict(NO_CALENDAR) for part in parts if not part.dated}
+    return Measure("completeness", _ratio(counted.values()), detail)
+
+
+def _requested(parts: Sequence[Part]) -> Measure:
+    detail = {part.label: {"expected": part.expected, "present": part.present} for part in parts}
+    return Measure("requested", _ratio(parts), detail)
+
+
+def _ratio(counted: Iterable[Part | Series]) -> float:
+    expected = present = 0
+    for one in counted:
+        expected, present = expected + one.expected, present + one.present
+    return present / expected if expected else 1.0
+
+
+def _span(one: Series) -> dict[str, str]:
+    return {"first": one.first.date().isoformat(), "last": one.last.date().isoformat()}
+
+
+def _timeliness(parts: Sequence[Part]) -> Measure | None:
+    known = {part.label: part.late for part in parts if part.late is not None}
+    if not known:
+        return None
+    detail = {label: {"late_bars": None if math.isinf(late) else int(late)} for label, late in known.items()}
+    return Measure("timeliness", sum(1 / (1 + late) for late in known.values()) / len(known), detail)
+
+
+def _share(metric: str, parts: Sequence[Part], rules: AbstractSet[str] | None) -> Measure:
+    """The share of rows against which none of these rules speaks; no rule at all when ``rules`` is ``None``."""
+    rows, right = sum(part.rows for part in parts), 0.0
+    counted: dict[str, int] = {}
+    for part in parts:
+        mine = {rule: keys for rule, keys in part.findings.items() if rules is None or rule in rules}
+        wrong = len(set().union(*mine.values()))
+        right += (part.rows - wrong) * (part.agreement if metric == "consistency" else 1.0)
+        for rule, keys in mine.items():
+            counted[rule] = counted.get(rule, 0) + len(keys)
+    detail: dict[str, Any] = {"rows": rows} | ({"findings": counted} if counted else {})
+    if metric == "consistency" and (shares := [part.agreement for part in parts if part.agreement < 1]):
+        detail["agreement"] = min(shares)
+    return Measure(metric, max(0.0, right / rows), detail)

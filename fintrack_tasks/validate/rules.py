@@ -1,6 +1,6 @@
 """The catalogue of rules: every name that a finding may carry, with its layer, its severity and what it demands.
 
-``docs/rules.md`` is made from it (:mod:`fintrack_tasks.validate.catalogue`).
+``docs/rules.md`` is made from it (:mod:`fintrack_tasks.validate.rules_document`).
 """
 
 from __future__ import annotations

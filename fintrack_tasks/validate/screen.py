@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintrack_tasks.domain import Batch
-from fintrack_tasks.validate.rows import as_number
+from fintrack_tasks.validate.row import as_number
 from fintrack_tasks.validate.rules import SHAPES
 
 __all__ = ["Screened", "screen"]

@@ -18,15 +18,15 @@ import pytest
 import redis
 from typer.testing import CliRunner, Result
 
-from fintrack_tasks import pipeline, planning
 from fintrack_tasks.cli import context
 from fintrack_tasks.domain import ItemState
 from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.fetch import providers
-from fintrack_tasks.fetch.gate import Gate, Pass
-from fintrack_tasks.fetch.keys import KeyRing
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import HttpRequest
+from fintrack_tasks.fetch.quota.gate import Gate, Pass
+from fintrack_tasks.fetch.quota.keys import KeyRing
+from fintrack_tasks.pipeline import plan, stages
 from fintrack_tasks.publish.kafka import ensure_topics
 from fintrack_tasks.sandbox import running
 from fintrack_tasks.settings import Settings
@@ -182,12 +182,12 @@ def test_a_database_without_the_schema_is_told_what_to_do(shell: Shell) -> None:
 # --- status ----------------------------------------------------------------------------------------------------------
 
 
-def record(shell: Shell, conn: psycopg.Connection, budget: str, now: datetime) -> planning.Plan:
-    arguments = planning.check_arguments(
+def record(shell: Shell, conn: psycopg.Connection, budget: str, now: datetime) -> plan.Plan:
+    arguments = plan.check_arguments(
         "fetch_historical_market_data", ["AAPL", "GOOG"], start="2012-01-03", end="2016-01-01", budget=budget
     )
-    made = planning.plan(conn, arguments, shell.settings(), now)
-    pipeline.record(conn, made, shell.settings(), now)
+    made = plan.plan(conn, arguments, shell.settings(), now)
+    stages.record(conn, made, shell.settings(), now)
     return made
 
 

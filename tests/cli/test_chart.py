@@ -12,9 +12,9 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from fintrack_tasks import pipeline
-from fintrack_tasks.cli import app, drawing
+from fintrack_tasks.cli import app, chart_drawing
 from fintrack_tasks.domain import Kind, to_micros
+from fintrack_tasks.pipeline import stages
 from fintrack_tasks.sandbox.prices import real_daily
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, load
@@ -93,14 +93,14 @@ def test_a_split_is_no_cliff_unless_it_is_asked_for(
     batch = replace(bars(item, ["80"] * 5 + ["40", "41"] + ["40"] * 3), meta=told)
     database = Database(database_settings, pool_size=1)
     try:
-        pipeline.load(item, batch, database=database, settings=database_settings, now=NOW)
+        stages.load(item, batch, database=database, settings=database_settings, now=NOW)
     finally:
         database.close()
     seen: list[float] = []
     with pytest.MonkeyPatch.context() as patched:
         for name, value in where.items():
             patched.setenv(name, value)
-        patched.setattr(drawing, "as_html", lambda chart: seen.extend(chart.close) or b"")
+        patched.setattr(chart_drawing, "as_html", lambda chart: seen.extend(chart.close) or b"")
         words = ["chart", "KO", "--adjust", adjust, "-o", str(tmp_path / "ko.html")]
         assert CliRunner().invoke(app, words).exit_code == 0
     assert (len(seen), min(seen), max(seen)) == (10, lowest, highest)

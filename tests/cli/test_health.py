@@ -14,10 +14,10 @@ import redis
 
 from fintrack_tasks.cli.health import _with_standing
 from fintrack_tasks.domain import Budget
-from fintrack_tasks.fetch.gate import Gate, Pass
-from fintrack_tasks.fetch.keys import KeyRing
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import HttpRequest
+from fintrack_tasks.fetch.quota.gate import Gate, Pass
+from fintrack_tasks.fetch.quota.keys import KeyRing
 from fintrack_tasks.settings import Settings
 from tests.e2e.harness import fintrack
 

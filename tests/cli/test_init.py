@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 import typer
 
-from fintrack_tasks import cli, review
+from fintrack_tasks import cli
 from fintrack_tasks.cli import quarantine
 from fintrack_tasks.domain import uuid7
+from fintrack_tasks.pipeline import quarantine as review
 from tests.e2e.harness import ROOT, clean_environment
 
 HEAVY = {

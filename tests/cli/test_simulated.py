@@ -15,7 +15,7 @@ from fintrack_tasks import cli
 from fintrack_tasks.cli import app
 from fintrack_tasks.cli.simulated import NOTE
 from fintrack_tasks.domain import Kind, Mode
-from fintrack_tasks.store import Database, load, mode
+from fintrack_tasks.store import Database, database_mode, load
 from tests.store.items import NOW, bars, event, make_run
 
 pytestmark = pytest.mark.integration
@@ -52,7 +52,7 @@ def run(
         # Where it is asked, the database's own word is enough: the settings say nothing of a market.
         if holds is Mode.SIMULATED and words[0] in ("db", "providers"):
             monkeypatch.setenv("FINTRACK_SANDBOX_URL", "http://127.0.0.1:9")
-        mode.admit(database, simulated=holds is Mode.SIMULATED)
+        database_mode.admit(database, simulated=holds is Mode.SIMULATED)
         with database.connection() as conn:
             _, [item] = make_run(conn, ["AAPL"], Kind.BARS)
             batch = bars(item, ["184.1", "184.2", "184.3", "184.4", "184.5", "184.6"])
@@ -92,12 +92,12 @@ def test_no_command_writes_past_the_two_functions_that_say_so() -> None:
 
 
 def test_a_chart_of_simulated_prices_says_so_on_itself(run: Run, tmp_path: Path) -> None:
-    from fintrack_tasks.cli import drawing
+    from fintrack_tasks.cli import chart_drawing
 
     drawn: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
-        as_png = drawing.as_png
-        patch.setattr(drawing, "as_png", lambda chart: drawn.append(chart) or as_png(chart))
+        as_png = chart_drawing.as_png
+        patch.setattr(chart_drawing, "as_png", lambda chart: drawn.append(chart) or as_png(chart))
         run(Mode.SIMULATED, "chart", "AAPL", "-o", "chart.png")
     assert any("simulated prices" in note for note in drawn[0].notes)
     run(Mode.SIMULATED, "chart", "AAPL", "-o", "chart.html")

@@ -16,7 +16,7 @@ from fintrack_tasks.embedded.process import ProcessState, kill, launch
 from fintrack_tasks.embedded.state import Keep, ServerState, StackState, write_dotenv
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.fetch import providers
-from fintrack_tasks.fetch.quota import quotas_of
+from fintrack_tasks.fetch.quota.limits import quotas_of
 from fintrack_tasks.settings import PLAYED, Settings, load_settings, on_this_machine
 
 SERVERS = {"postgres": 5433, "valkey": 6380, "kafka": 9093}

@@ -11,7 +11,7 @@ import redis
 from fintrack_tasks.cli.workers import _started, check_beat, check_workers, needed
 from fintrack_tasks.errors import ConfigurationError, OutageError
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.tasks import fleet
+from fintrack_tasks.tasks import heartbeats
 
 FREE = {"fetch.coinbase", "fetch.ecb", "fetch.yahoo_finance"}
 """The queues of the providers that need no key."""
@@ -39,18 +39,18 @@ def test_a_worker_lives_as_long_as_it_says_so(broker: redis.Redis) -> None:
     queues = [f"test-{uuid.uuid4().hex[:8]}", f"test-{uuid.uuid4().hex[:8]}"]
     seconds, _ = broker.time()
     try:
-        fleet.muster(broker, "etl1@here", queues, seconds)
-        fleet.muster(broker, "etl2@there", queues[:1], seconds - 6)
-        assert fleet.living(broker, queues) == {queues[0]: {"etl1@here", "etl2@there"}, queues[1]: {"etl1@here"}}
-        fleet.muster(broker, "etl1@here", queues, seconds - 8)
-        assert fleet.living(broker, queues)[queues[1]] == set()
-        assert fleet.living(broker, ["nobody's"]) == {"nobody's": set()}
+        heartbeats.muster(broker, "etl1@here", queues, seconds)
+        heartbeats.muster(broker, "etl2@there", queues[:1], seconds - 6)
+        assert heartbeats.living(broker, queues) == {queues[0]: {"etl1@here", "etl2@there"}, queues[1]: {"etl1@here"}}
+        heartbeats.muster(broker, "etl1@here", queues, seconds - 8)
+        assert heartbeats.living(broker, queues)[queues[1]] == set()
+        assert heartbeats.living(broker, ["nobody's"]) == {"nobody's": set()}
     finally:
         broker.delete(*(f"fintrack:fleet:{queue}" for queue in queues))
 
 
 def test_a_rate_limit_is_made_for_fetch_queues_alone() -> None:
-    assert fleet.limits({"etl": 1, "ops": 2, "fetch.coinbase": 1}).keys() == {"fintrack.fetch.coinbase"}
+    assert heartbeats.limits({"etl": 1, "ops": 2, "fetch.coinbase": 1}).keys() == {"fintrack.fetch.coinbase"}
 
 
 @pytest.fixture

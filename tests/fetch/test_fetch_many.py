@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from fintrack_tasks.errors import MissingKeyError, UnknownSymbolError, UsageError
-from fintrack_tasks.fetch.keys import KeyRing
-from fintrack_tasks.fetch.local_gate import LocalGate
 from fintrack_tasks.fetch.market_data_fetcher import MarketDataFetcher, RoutedClient
+from fintrack_tasks.fetch.quota.keys import KeyRing
+from fintrack_tasks.fetch.quota.local_gate import LocalGate
 from fintrack_tasks.sandbox import Running, running
 from fintrack_tasks.settings import Settings
 

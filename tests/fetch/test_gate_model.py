@@ -26,9 +26,9 @@ from hypothesis.stateful import (
 
 from fintrack_tasks.domain import Budget
 from fintrack_tasks.errors import QuotaError
-from fintrack_tasks.fetch.gate import PATIENCE, Gate, Pass, Place, Ticket
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import Facts, HttpRequest, KeyUse, Quota
+from fintrack_tasks.fetch.quota.gate import PATIENCE, Gate, Pass, Place, Ticket
 
 pytestmark = pytest.mark.integration
 

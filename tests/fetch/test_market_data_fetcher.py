@@ -24,11 +24,11 @@ from fintrack_tasks.errors import (
     UsageError,
 )
 from fintrack_tasks.fetch import providers
-from fintrack_tasks.fetch.gate import Gate, Pass
-from fintrack_tasks.fetch.keys import KeyRing
-from fintrack_tasks.fetch.local_gate import LocalGate
 from fintrack_tasks.fetch.market_data_fetcher import MarketDataFetcher, RoutedClient
 from fintrack_tasks.fetch.providers.base import HttpRequest
+from fintrack_tasks.fetch.quota.gate import Gate, Pass
+from fintrack_tasks.fetch.quota.keys import KeyRing
+from fintrack_tasks.fetch.quota.local_gate import LocalGate
 from fintrack_tasks.settings import Settings
 
 

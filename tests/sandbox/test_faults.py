@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fintrack_tasks.sandbox import VENUES, Running
+from fintrack_tasks.sandbox.fake_apis.base import Reply
 from fintrack_tasks.sandbox.faults import KINDS, Fault, Faults
-from fintrack_tasks.sandbox.venues.base import Reply
 
 
 def befallen(seed: int, probability: float, n: int = 200) -> list[bool]:

@@ -19,7 +19,7 @@ import requests
 
 from fintrack_tasks.fetch import constituents, providers
 from fintrack_tasks.sandbox import VENUES, Running, running
-from fintrack_tasks.sandbox.venues.base import Keyed
+from fintrack_tasks.sandbox.fake_apis.base import Keyed
 from fintrack_tasks.settings import PLAYED
 
 ROOT = Path(__file__).resolve().parents[2]

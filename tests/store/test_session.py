@@ -15,8 +15,8 @@ from sqlalchemy import create_engine, event, text
 from sqlalchemy.pool import NullPool
 
 from fintrack_tasks.domain import Kind
-from fintrack_tasks.lineage import explain
 from fintrack_tasks.observability import HealthChecker
+from fintrack_tasks.queries.explain import explain
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, DatabaseConnection, load, migrate, session
 from tests.e2e.harness import fintrack

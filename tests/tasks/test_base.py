@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from fintrack_tasks import pipeline
 from fintrack_tasks.errors import OutageError, UsageError
-from fintrack_tasks.tasks import fetch_market_data, ingest, misfits, reconcile
+from fintrack_tasks.pipeline import stages
+from fintrack_tasks.tasks import fetch_market_data, foreign_messages, ingest, reconcile
 from tests.tasks.test_ingest import ITEM
 
 
@@ -16,7 +16,7 @@ from tests.tasks.test_ingest import ITEM
 def kept(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Task and reason of the messages that were kept."""
     found: list[tuple[str, str]] = []
-    monkeypatch.setattr(misfits, "keep", lambda task, reason, *_: found.append((task, reason)))
+    monkeypatch.setattr(foreign_messages, "keep", lambda task, reason, *_: found.append((task, reason)))
     return found
 
 
@@ -46,6 +46,6 @@ def test_an_item_that_cannot_be_ended_because_postgresql_is_down_is_left_to_reco
     def down(*_: Any, **__: Any) -> None:
         raise OutageError("PostgreSQL", "localhost:5432")
 
-    monkeypatch.setattr(pipeline, "fail", down)
+    monkeypatch.setattr(stages, "fail", down)
     monkeypatch.setattr(ingest, "connections", lambda: type("C", (), {"database": None}))
     ingest.load.on_failure(KeyError("price"), "id", [[ITEM.to_message(), {}]], {}, None)

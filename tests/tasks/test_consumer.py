@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from fintrack_tasks.app import app
-from fintrack_tasks.tasks import misfits
+from fintrack_tasks.tasks import foreign_messages
 from fintrack_tasks.tasks.consumer import WorkerConsumer
-from fintrack_tasks.tasks.pacing import PacedConsumer
+from fintrack_tasks.tasks.rate_limits import PacedConsumer
 
 
 def test_a_message_does_not_choose_its_own_time_limits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +38,7 @@ def said(**headers: Any) -> Any:
 @pytest.mark.parametrize("prefork", [True, False])
 def test_a_message_as_celery_makes_it_is_worked_on(prefork: bool) -> None:
     for headers in ({}, {"shadow": "shown"}, {"retries": 5}, {"group": "g", "group_index": 1}, {"mine": {"a": 1}}):
-        assert misfits.misfit(said(**headers), prefork=prefork) is None
+        assert foreign_messages.misfit(said(**headers), prefork=prefork) is None
 
 
 @pytest.mark.parametrize(
@@ -71,4 +71,4 @@ def test_a_message_as_celery_makes_it_is_worked_on(prefork: bool) -> None:
 )
 def test_a_header_that_celery_does_not_write_so_makes_a_message_foreign(headers: dict[str, Any]) -> None:
     """One with a list as its name to be shown kept the true messages behind it from being worked on."""
-    assert misfits.misfit(said(**headers), prefork=True)
+    assert foreign_messages.misfit(said(**headers), prefork=True)

@@ -12,15 +12,16 @@ import pytest
 import redis.exceptions
 import responses
 
-from fintrack_tasks import pipeline, tasks
+from fintrack_tasks import tasks
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import ORIGIN_HEADER, Instrument, Item, Kind
 from fintrack_tasks.errors import ConfigurationError, OutageError, StoreError
+from fintrack_tasks.pipeline import stages
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.signatures import Signer
 from fintrack_tasks.store import Database, ledger
-from fintrack_tasks.store.mode import admit
-from fintrack_tasks.tasks import base, ingest, jobs, links
+from fintrack_tasks.store.database_mode import admit
+from fintrack_tasks.tasks import base, ingest, jobs, stage_messages
 
 ITEM = Item(UUID(int=1), UUID(int=2), Kind.QUOTE, Instrument.of("AAPL"), 1)
 
@@ -29,10 +30,10 @@ ITEM = Item(UUID(int=1), UUID(int=2), Kind.QUOTE, Instrument.of("AAPL"), 1)
 def failed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The reasons with which items are ended."""
     reasons: list[str] = []
-    monkeypatch.setattr(pipeline, "fail", lambda _item, reason, *_args, **_kw: reasons.append(reason))
+    monkeypatch.setattr(stages, "fail", lambda _item, reason, *_args, **_kw: reasons.append(reason))
     monkeypatch.setattr(ingest, "connections", lambda: type("C", (), {"database": None}))
     monkeypatch.setattr(ingest, "publish_soon", lambda: None)
-    monkeypatch.setattr(links, "are_ours", lambda *_: True)
+    monkeypatch.setattr(stage_messages, "are_ours", lambda *_: True)
     return reasons
 
 
@@ -87,11 +88,11 @@ def test_what_goes_on_is_sent_before_what_is_new(monkeypatch: pytest.MonkeyPatch
     options: list[dict[str, Any]] = []
     task = ingest.fetch_tasks["yahoo_finance"]
     monkeypatch.setattr(task, "apply_async", lambda *_args, **named: options.append(named))
-    outcome = pipeline.Retry("yahoo_finance", 12.5, 1)
-    monkeypatch.setattr(pipeline, "fetch", lambda *_args, **_named: outcome)
+    outcome = stages.Retry("yahoo_finance", 12.5, 1)
+    monkeypatch.setattr(stages, "fetch", lambda *_args, **_named: outcome)
     monkeypatch.setattr(ingest, "connections", lambda: type("C", (), {"database": None, "http": None, "gate": None}))
-    monkeypatch.setattr(links, "connections", lambda: type("C", (), {"signer": Signer(lambda: [b"k" * 32])}))
-    task.run(ITEM.to_message(), links.signature_of(ITEM.to_message()))
+    monkeypatch.setattr(stage_messages, "connections", lambda: type("C", (), {"signer": Signer(lambda: [b"k" * 32])}))
+    task.run(ITEM.to_message(), stage_messages.signature_of(ITEM.to_message()))
     assert (options[0]["priority"], options[0]["countdown"], options[0]["retries"]) == (ingest.FIRST, 12.5, 1)
 
 
@@ -162,7 +163,7 @@ def test_an_answer_of_the_local_market_for_a_live_database_ends_its_item_and_lea
             json={"chart": {"result": [{"meta": meta}], "error": None}},
             headers={ORIGIN_HEADER: "fintrack sandbox"} if simulated else {},
         )
-        ingest.fetch_tasks["yahoo_finance"].apply(args=[message, links.signature_of(message)])
+        ingest.fetch_tasks["yahoo_finance"].apply(args=[message, stage_messages.signature_of(message)])
     with database.connection() as conn:
         [row] = ledger.items(conn, UUID(run))
         kept = conn.execute("SELECT (SELECT count(*) FROM fintrack.payloads) + (SELECT count(*) FROM fintrack.quotes)")

@@ -15,7 +15,7 @@ from fintrack_tasks.domain import Instrument
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, instruments, ledger
-from fintrack_tasks.store.mode import admit
+from fintrack_tasks.store.database_mode import admit
 from fintrack_tasks.tasks import base, jobs
 
 

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 import redis
 
-from fintrack_tasks import assurance
 from fintrack_tasks.connections import Connections
+from fintrack_tasks.pipeline import quality as assurance
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import ledger, load
 from fintrack_tasks.tasks import base, quality

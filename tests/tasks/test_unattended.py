@@ -17,7 +17,7 @@ from kombu import Queue
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import Item, Kind
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.tasks import base, holders, unattended
+from fintrack_tasks.tasks import base, unacknowledged, unattended
 from tests.store.items import make_run
 
 pytestmark = pytest.mark.integration
@@ -31,7 +31,7 @@ def app(celery_app: Celery, broker: redis.Redis, monkeypatch: pytest.MonkeyPatch
     prefix = f"test:{uuid4().hex[:12]}:"
     celery_app.conf.broker_transport_options = {"global_keyprefix": prefix, "priority_steps": [0, 5]}
     celery_app.conf.task_queues = [Queue("etl", exchange="etl", routing_key="etl")]
-    monkeypatch.setattr(holders, "HOLDERS", f"{prefix}holders")
+    monkeypatch.setattr(unacknowledged, "HOLDERS", f"{prefix}holders")
     monkeypatch.setattr(unattended, "_DEATH", f"{prefix}death")
     monkeypatch.setattr(unattended, "_BETWEEN", 0.0)
     yield celery_app
@@ -58,9 +58,9 @@ def send(app: Celery, arguments: list[Any], named: dict[str, Any] | None = None,
 
 def hold_one(app: Celery, client: redis.Redis) -> Any:
     """A living worker's connection takes one message; it is returned so that it stays open."""
-    holder = holders.name_holder("living@here")
-    client.zadd(holders.HOLDERS, {holder: 1})
-    options = {**app.conf.broker_transport_options, **holders.key_names(holder)}
+    holder = unacknowledged.name_holder("living@here")
+    client.zadd(unacknowledged.HOLDERS, {holder: 1})
+    options = {**app.conf.broker_transport_options, **unacknowledged.key_names(holder)}
     connection = app.connection_for_read(transport_options=options)
     taken: list[Any] = []
     with connection.Consumer(app.conf.task_queues, on_message=taken.append):

@@ -66,7 +66,7 @@ class KeyUse:
     header: str | None = None
     prefix: str = ""
     signed: bool = False
-    """The key signs the request and is not sent: see :mod:`fintrack_tasks.fetch.signing`."""
+    """The key signs the request and is not sent: see :mod:`fintrack_tasks.fetch.http.signing`."""
     optional: bool = False
     """Without a key the provider still answers."""
 

@@ -22,7 +22,7 @@ from fintrack_tasks.errors import (
 )
 from fintrack_tasks.fetch.providers.alpha_vantage import PROVIDER
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
-from fintrack_tasks.transform.actions import actions_of
+from fintrack_tasks.transform.corporate_actions import actions_of
 from fintrack_tasks.validate import check_batch
 
 NOW = datetime(2024, 7, 10, 15, 30, tzinfo=UTC)  # a Wednesday, 11:30 in New York

@@ -30,7 +30,7 @@ from fintrack_tasks.fetch import constituents, providers
 from fintrack_tasks.fetch.providers import ecb
 from fintrack_tasks.fetch.providers.base import Ask, Batching, HttpResponse, Profiling
 from fintrack_tasks.transform import clean_batch
-from fintrack_tasks.transform.actions import actions_of
+from fintrack_tasks.transform.corporate_actions import actions_of
 from fintrack_tasks.validate import Context, check_batch, split
 
 SAMPLES: Final = Path(__file__).resolve().parents[4] / "shared" / "provider-samples"

@@ -1,0 +1,76 @@
+"""The ECB's reference rates into the table of exchange rates: the whole history once, and then what is new."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from fintrack_tasks.domain import AssetClass, Budget, Instrument, Interval, Kind, Window
+from fintrack_tasks.errors import ProviderError
+from fintrack_tasks.fetch.http.client import HttpClient
+from fintrack_tasks.fetch.interpret import interpret
+from fintrack_tasks.fetch.providers import ecb
+from fintrack_tasks.fetch.providers.base import Ask
+from fintrack_tasks.fetch.quota.gate import Gate, Place, Ticket
+from fintrack_tasks.fetch.request import exchange
+from fintrack_tasks.store import database_mode, fx_rates, payloads
+from fintrack_tasks.store.connection import Database
+from fintrack_tasks.store.payloads import Payload
+
+__all__ = ["Updated", "update_rates"]
+
+_FIRST: Final = datetime(1999, 1, 1, tzinfo=UTC)
+_ANY_PAIR: Final = Instrument("EURUSD=X", AssetClass.FOREX)
+"""Each file holds all currencies; which one is named does not matter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """``rates``: how many an answer held; ``changed``: how many of them were new; ``newest``: the latest one's time."""
+
+    rates: int
+    changed: int
+    newest: datetime
+
+
+def update_rates(
+    *,
+    database: Database,
+    http: HttpClient,
+    gate: Gate,
+    now: datetime,
+    ticket: Ticket | None = None,
+    longest: float = 0.0,
+) -> Updated | Place:
+    """Ask the ECB for the smallest file that surely holds what is missing, keep the raw answer, write its rates down.
+
+    Doing it twice changes nothing. A place is given back where the provider's quota lets nobody in before later.
+
+    :param ticket: a place of before, whose time has come.
+    :param longest: seconds that the caller would wait for a place.
+    :raises fintrack_tasks.errors.ProviderError: the subclass says what the answer, or its absence, means.
+    :raises ConfigurationError: the database holds prices of the other kind; nothing was written.
+    """
+    facts = ecb.PROVIDER.facts
+    with database.connection() as conn:
+        known = fx_rates.newest(conn, facts.name)
+    start = min(known or _FIRST, now)
+    ask = Ask(Kind.BARS, _ANY_PAIR, now, Interval.D1, Window(start, max(now, start) + Interval.D1.delta))
+    request = ecb.PROVIDER.request(ask)
+    answer = exchange(facts, request, gate=gate, http=http, budget=Budget.GAP_REPAIR, ticket=ticket, longest=longest)
+    if isinstance(answer, Place):
+        return answer
+    response = answer.response
+    database_mode.admit(database, simulated=response.simulated)
+    kept = Payload.of(facts.name, request.path, response.status, response.headers, response.body, now)
+    with database.connection() as conn:
+        payloads.add(conn, kept)
+    try:
+        rates = interpret(facts.name, lambda: ecb.rates(response, now))
+    except ProviderError as error:
+        gate.learn(answer.taken, error)
+        raise
+    with database.connection() as conn:
+        changed = fx_rates.add(conn, rates, now, payload_sha=kept.sha256)
+    return Updated(len(rates), changed, max(rate.timestamp for rate in rates))

@@ -1,0 +1,83 @@
+"""The indicators of an index: those of the bars that come, and again those of stored bars that do not stand any more.
+
+After each load the stored indicators are those of the whole stored series, computed at once: a new bar continues what
+is stored; what a bar that came late, came back or was corrected has behind it is computed again from there on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+import psycopg
+
+from fintrack_tasks.domain import BATCH_LIMIT, BENCHMARK, AssetClass, Batch, Interval, Item, Kind
+from fintrack_tasks.store import index_indicators, load
+
+__all__ = ["indicate", "mend"]
+
+_BASIS: Final = "continues"
+"""In a batch's ``meta``: what its indicators were computed from, see :func:`fintrack_tasks.store.index_indicators.basis`."""
+
+
+def indicate(conn: psycopg.Connection, item: Item, batch: Batch) -> Batch:
+    """The batch of bars, oldest first, with its indicators, which continue those of the stored bars before it.
+
+    Stored bars between its own, which an answer may lack, are counted in, as far as a batch has room for them.
+    """
+    stamps, interval = batch.columns["timestamp"], item.interval or Interval.D1
+    basis = index_indicators.basis(conn, item.instrument_id, interval, stamps, BENCHMARK)
+    stored = index_indicators.stored_bars(conn, item.instrument_id, interval, _span(batch), 2 * BATCH_LIMIT)
+    made = _indicated(conn, item, _filled(batch, stored))
+    own = set(stamps)
+    made = made.take(place for place, stamp in enumerate(made.columns["timestamp"]) if stamp in own)
+    return replace(made, meta={**made.meta, _BASIS: basis})
+
+
+def mend(conn: psycopg.Connection, item: Item, batch: Batch, now: datetime) -> int:
+    """Compute the indicators of an index's stored bars again that do not stand behind the load of a batch.
+
+    In the caller's transaction, which holds the instrument's order of loads. The bars from the first such one on are
+    read by the batch, each continuing from the one before it. Returns how many were computed; an instrument that is no
+    index has none.
+    """
+    if item.interval is None or (item.kind is not Kind.INDEX and item.instrument.asset_class is not AssetClass.INDEX):
+        return 0
+    wrong = index_indicators.outdated(conn, item.instrument_id, item.interval, BENCHMARK)
+    if _BASIS in batch.meta:
+        basis = index_indicators.basis(conn, item.instrument_id, item.interval, batch.columns["timestamp"], BENCHMARK)
+        wrong |= set(batch.columns["timestamp"] if basis != batch.meta[_BASIS] else ())
+    first, last, count = min(wrong, default=0), max(wrong, default=-1), 0
+    while first <= last:
+        columns = index_indicators.stored_bars(conn, item.instrument_id, item.interval, (first, last), BATCH_LIMIT)
+        part = Batch(Kind.INDEX, item.instrument.symbol, batch.source, columns, batch.currency, item.interval)
+        load.indicate(conn, item, _indicated(conn, item, part), now)
+        first, count = columns["timestamp"][-1] + 1, count + len(part)
+    return count
+
+
+def _indicated(conn: psycopg.Connection, item: Item, batch: Batch) -> Batch:
+    from fintrack_tasks.transform.incremental import with_indicators  # noqa: PLC0415  TA-Lib, for these alone
+    from fintrack_tasks.transform.indicators import LOOK_BACK  # noqa: PLC0415
+
+    interval = item.interval or Interval.D1
+    history = index_indicators.earlier_bars(conn, item.instrument_id, interval, _span(batch), LOOK_BACK, BENCHMARK)
+    return with_indicators(batch, history)
+
+
+def _filled(batch: Batch, stored: Mapping[str, Sequence[Any]]) -> Batch:
+    """The batch with those of the stored bars that it lacks, oldest first."""
+    own = set(batch.columns["timestamp"])
+    absent = [place for place, stamp in enumerate(stored["timestamp"]) if stamp not in own][: BATCH_LIMIT - len(batch)]
+    nothing = [None] * len(stored["timestamp"])
+    columns = {
+        name: [*cells, *(stored.get(name, nothing)[place] for place in absent)] for name, cells in batch.columns.items()
+    }
+    stamps = columns["timestamp"]
+    return replace(batch, columns=columns).take(sorted(range(len(stamps)), key=stamps.__getitem__)) if absent else batch
+
+
+def _span(batch: Batch) -> tuple[int, int]:
+    return int(batch.columns["timestamp"][0]), int(batch.columns["timestamp"][-1])

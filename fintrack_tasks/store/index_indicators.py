@@ -1,0 +1,146 @@
+"""What new bars of an index continue, and which stored indicators do not stand any more.
+
+Nothing here is computed: the queries read what :mod:`fintrack_tasks.pipeline.indicators` computes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import psycopg
+
+from fintrack_tasks.domain import Interval, from_micros, to_micros
+
+__all__ = ["basis", "earlier_bars", "outdated", "stored_bars"]
+
+_CARRIED: Final = (
+    "bars_seen", "rsi_gain", "rsi_loss", "macd_fast", "peak", "ema_12", "ema_26", "macd_signal", "atr_14", "obv",
+)  # fmt: skip
+_COLUMNS: Final = ("open", "high", "low", "close", "volume")
+
+# A state counts when it was computed from as many bars as there are now, and none of them has changed since.
+_EARLIER: Final = f"""
+WITH seen AS MATERIALIZED (
+    SELECT count(*) AS bars, max(timestamp) AS newest, max(valid_from) AS changed FROM fintrack.bars
+    WHERE instrument_id = %(instrument)s AND interval = %(interval)s AND timestamp < %(first)s
+), state AS (
+    SELECT x.* FROM fintrack.index_indicators x JOIN seen ON x.timestamp = seen.newest
+    WHERE x.instrument_id = %(instrument)s AND x.interval = %(interval)s
+      AND x.bars_seen = seen.bars AND x.computed_at >= seen.changed
+), own AS (
+    SELECT timestamp, {", ".join(_COLUMNS)} FROM fintrack.bars
+    WHERE instrument_id = %(instrument)s AND interval = %(interval)s AND timestamp < %(first)s
+    ORDER BY timestamp DESC LIMIT (SELECT CASE WHEN EXISTS (SELECT FROM state) THEN %(limit)s::bigint END)
+), market AS (
+    SELECT b.timestamp, b.close AS benchmark
+    FROM fintrack.bars b JOIN fintrack.instruments i ON i.id = b.instrument_id
+    WHERE i.symbol = %(benchmark)s AND i.asset_class = 'index' AND b.interval = %(interval)s
+      AND b.timestamp BETWEEN coalesce((SELECT min(timestamp) FROM own), %(first)s) AND %(last)s
+)
+SELECT timestamp, {", ".join(f"own.{name}" for name in _COLUMNS)}, market.benchmark,
+       {", ".join(f"state.{name}" for name in _CARRIED)}
+FROM own FULL JOIN market USING (timestamp) LEFT JOIN state USING (timestamp)
+ORDER BY timestamp
+"""  # noqa: S608  built from the constants above
+
+_MARKET: Final = """
+market AS (
+    SELECT b.timestamp, b.valid_from FROM fintrack.bars b JOIN fintrack.instruments i ON i.id = b.instrument_id
+    WHERE i.symbol = %(benchmark)s AND i.asset_class = 'index' AND i.id <> %(instrument)s AND b.interval = %(interval)s
+)
+"""
+
+# Sorted together and not joined: a planner that does not know the tables' sizes yet could try every pair.
+_OUTDATED: Final = f"""
+WITH {_MARKET}, told AS (
+    SELECT timestamp, valid_from AS own, NULL::timestamptz AS other, NULL::bigint AS seen, NULL::timestamptz AS computed
+    FROM fintrack.bars WHERE instrument_id = %(instrument)s AND interval = %(interval)s
+    UNION ALL SELECT timestamp, NULL, valid_from, NULL, NULL FROM market
+    UNION ALL SELECT timestamp, NULL, NULL, bars_seen::bigint, computed_at FROM fintrack.index_indicators
+    WHERE instrument_id = %(instrument)s AND interval = %(interval)s
+), stored AS (
+    SELECT timestamp, greatest(max(own), max(other)) AS changed, max(seen) AS seen, max(computed) AS computed
+    FROM told GROUP BY timestamp HAVING max(own) IS NOT NULL
+), standing AS (
+    SELECT timestamp, seen, computed, row_number() OVER series AS bars, max(changed) OVER series AS changed
+    FROM stored WINDOW series AS (ORDER BY timestamp)
+)
+SELECT timestamp FROM standing WHERE seen IS DISTINCT FROM bars OR computed < changed
+"""  # noqa: S608  built from the constants above
+
+# A bar that comes changes a count, one that changes a sum: its valid_from is another one then.
+_BASIS: Final = f"""
+WITH {_MARKET}
+SELECT concat_ws('|', own.bars, own.times, other.bars, other.times) FROM (
+    SELECT count(*) AS bars, sum(extract(epoch FROM valid_from)) AS times FROM fintrack.bars
+    WHERE instrument_id = %(instrument)s AND interval = %(interval)s AND timestamp <= %(last)s
+      AND timestamp NOT IN (SELECT unnest(%(own)s::timestamptz[]))
+) own, (
+    SELECT count(*) AS bars, sum(extract(epoch FROM valid_from)) AS times FROM market WHERE timestamp <= %(last)s
+) other
+"""  # noqa: S608  built from the constants above
+
+_STORED: Final = f"""
+SELECT (extract(epoch FROM timestamp) * 1000000)::bigint, {", ".join(f"{name}::text" for name in _COLUMNS)}
+FROM fintrack.bars WHERE instrument_id = %(instrument)s AND interval = %(interval)s
+ AND timestamp BETWEEN %(first)s AND %(last)s ORDER BY timestamp LIMIT %(limit)s
+"""  # noqa: S608  built from the constants above
+
+
+def earlier_bars(
+    conn: psycopg.Connection, instrument_id: int, interval: Interval, span: tuple[int, int], limit: int, benchmark: str
+) -> dict[str, Any]:
+    """What the bars of ``span`` (its first and last stamp, microseconds) continue, as ``with_indicators`` takes it.
+
+    ``timestamp``, ``open``, ``high``, ``low``, ``close``, ``volume`` of bars before the span, oldest first: the newest
+    ``limit`` of them and in ``state`` what the newest carries, or, where that was never computed or does not stand any
+    more, all of them and ``None``. ``benchmark``: the benchmark's closes by time, up to the span's end.
+    """
+    named = _named(instrument_id, interval, span, limit=limit, benchmark=benchmark)
+    found = conn.execute(_EARLIER, named).fetchall()
+    own = [row for row in found if row[4] is not None]
+    columns = dict(zip(_COLUMNS, zip(*(row[1:6] for row in own), strict=True), strict=True)) if own else {}
+    carried = dict(zip(_CARRIED, own[-1][7:], strict=True)) if own and own[-1][7] is not None else None
+    return {
+        "timestamp": [to_micros(row[0]) for row in own],
+        **{name: list(columns.get(name, ())) for name in _COLUMNS},
+        "benchmark": {to_micros(row[0]): row[6] for row in found if row[6] is not None},
+        "state": carried,
+    }
+
+
+def basis(
+    conn: psycopg.Connection, instrument_id: int, interval: Interval, stamps: Sequence[int], benchmark: str
+) -> str:
+    """A word for what bars with these stamps, ascending, continue: another one as soon as any of that has changed.
+
+    That is the other bars up to the last of them, and the benchmark's.
+    """
+    own = [from_micros(stamp) for stamp in stamps]
+    named = _named(instrument_id, interval, (stamps[0], stamps[-1]), own=own, benchmark=benchmark)
+    row = conn.execute(_BASIS, named).fetchone()
+    return str(row[0]) if row else ""
+
+
+def outdated(conn: psycopg.Connection, instrument_id: int, interval: Interval, benchmark: str) -> set[int]:
+    """The stamps of stored bars whose indicators were never computed, or from other bars than those that are there.
+
+    That is told by ``bars_seen``, which a load takes from the bars behind one that it changes, and by times: a bar
+    before them, or the benchmark's bar of the same time as one of these, changed after ``computed_at``.
+    """
+    named = {"instrument": instrument_id, "interval": interval.value, "benchmark": benchmark}
+    return {to_micros(stamp) for (stamp,) in conn.execute(_OUTDATED, named)}
+
+
+def stored_bars(
+    conn: psycopg.Connection, instrument_id: int, interval: Interval, span: tuple[int, int], limit: int
+) -> dict[str, list[Any]]:
+    """The first ``limit`` bars of a span, oldest first, as a batch has them: stamps, and prices as decimal text."""
+    rows = conn.execute(_STORED, _named(instrument_id, interval, span, limit=limit)).fetchall()
+    return {name: [row[place] for row in rows] for place, name in enumerate(("timestamp", *_COLUMNS))}
+
+
+def _named(instrument_id: int, interval: Interval, span: tuple[int, int], **more: Any) -> dict[str, Any]:
+    first, last = map(from_micros, span)
+    return {"instrument": instrument_id, "interval": interval.value, "first": first, "last": last, **more}

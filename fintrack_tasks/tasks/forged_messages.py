@@ -1,0 +1,38 @@
+"""A message that no stage of ours made is told and dropped; its item, if there is such a one, is left alone.
+
+The item that it names goes on by its own message, or is enqueued again when its deadline has passed: whoever can write
+to the broker cannot end it by a false message.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fintrack_tasks.domain import Item, uuid7
+from fintrack_tasks.publish import messages
+from fintrack_tasks.settings import settings
+from fintrack_tasks.store import alerts, database_mode, outbox
+from fintrack_tasks.tasks import foreign_messages
+from fintrack_tasks.tasks.base import connections, utc_now
+
+__all__ = ["RULE", "tell"]
+
+RULE: Final = "forged_message"
+_EVERY: Final = 10.0
+"""Seconds between two alerts of one task: however many are forged, the table does not fill."""
+
+
+def tell(task: str, claimed: Item, reason: str, args: Any) -> None:
+    """Keep it among the dead letters, and raise an alert that people and Kafka see.
+
+    :param claimed: the item that it says it is of.
+    """
+    foreign_messages.keep(task, RULE, reason, args)
+    now = utc_now()
+    detail = f"{reason}; it claims to be of item {claimed.id}; nothing of it was stored"
+    database, topic = connections().database, settings().kafka_topic_notifications
+    simulated = database_mode.is_simulated(database)
+    event = messages.alert_raised(RULE, task, detail, topic, now, uuid7(now.timestamp()), simulated=simulated)
+    with database.connection() as conn, conn.transaction():
+        if alerts.add_once(conn, RULE, "error", task, detail, now, _EVERY):
+            outbox.add(conn, event, now)

@@ -1,0 +1,50 @@
+"""Exchange rates, once a working day after the European Central Bank published them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from fintrack_tasks.app import app
+from fintrack_tasks.errors import ProviderError
+from fintrack_tasks.fetch.quota.gate import Place, Ticket
+from fintrack_tasks.pipeline import fx_rates
+from fintrack_tasks.tasks.base import BaseTask, connections, utc_now
+
+__all__ = ["fetch_fx_rates"]
+
+log = structlog.get_logger("fintrack.tasks")
+
+
+class RatesTask(BaseTask):
+    """What the ECB may answer better in a while is asked again, six times within a quarter of an hour or so."""
+
+    abstract = True
+    autoretry_for = (*BaseTask.autoretry_for, ProviderError)
+    dont_autoretry_for = tuple(kind for kind in BaseTask.dont_autoretry_for if kind is not ProviderError)
+    retry_backoff = 10
+    retry_backoff_max = 600
+
+
+@app.task(name="fintrack.fetch_fx_rates", base=RatesTask, bind=True, ignore_result=False)
+def fetch_fx_rates(self: RatesTask, ticket: list[str] | None = None) -> dict[str, Any]:
+    """Bring the exchange rates up to date: all days since 1999 on the first run, what is new afterwards.
+
+    :returns: ``{"rates": int, "changed": int, "newest": ISO time}``, or ``{"again_in": seconds}`` where the provider's
+        quota has to be waited for.
+    """
+    outcome = fx_rates.update_rates(
+        database=connections().database,
+        http=connections().http,
+        gate=connections().gate,
+        now=utc_now(),
+        ticket=Ticket(*ticket) if ticket else None,
+        longest=60.0,
+    )
+    if isinstance(outcome, Place):
+        place = [outcome.ticket.id, outcome.ticket.key]
+        self.apply_async(kwargs={"ticket": place}, countdown=outcome.seconds)
+        return {"again_in": outcome.seconds}
+    log.info("rates_updated", rates=outcome.rates, changed=outcome.changed)
+    return {"rates": outcome.rates, "changed": outcome.changed, "newest": outcome.newest.isoformat()}

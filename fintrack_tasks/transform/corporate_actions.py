@@ -1,0 +1,103 @@
+"""Splits, dividends and capital gains of funds as a provider tells them beside its bars.
+
+``meta["splits"]`` holds ``[time, numerator, denominator]``, ``meta["dividends"]`` and ``meta["capital_gains"]``
+``[time, amount]`` or ``[time, amount, currency]`` where an amount has a currency of its own; times are microseconds of
+the ex-date's opening. ``meta["zone"]`` is the exchange's, ``meta["unit"]`` the minor unit that prices came in, and
+``meta["adjusted_to"]`` the date up to which the provider has restated prices and dividends for splits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, tzinfo
+from decimal import Context, Decimal
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from fintrack_tasks.domain import Batch, CorporateAction, from_micros, payment_amount, split_ratio
+from fintrack_tasks.transform.batch import MINOR_UNITS
+
+__all__ = ["PAID", "actions_of", "adjusted_to"]
+
+PAID: Final = {"dividend": "dividends", "capital_gain": "capital_gains"}
+"""What is paid to shareholders: the kind of the action, and its name in ``meta``."""
+
+_EXACT: Final = Context(prec=100)
+
+
+def actions_of(batch: Batch) -> list[CorporateAction]:
+    """The splits, dividends and capital gains of a batch, one of a kind a day, oldest first.
+
+    What is told twice counts once; different dividends of one day (a special one beside the regular) are one of their
+    sum, different splits one of their product. Amounts are in whole units of their currency: the one that the event
+    names, else the batch's. A day's dividends in several currencies have no sum: their amount and currency are unknown.
+    What can be no split or payment counts as not told; :mod:`fintrack_tasks.validate.payments` marks it.
+
+    :raises ValueError: when the meta is none of ours.
+    """
+    try:
+        paid = (action for kind, name in PAID.items() for action in _paid(batch, kind, name))
+        return sorted([*_splits(batch), *paid], key=lambda each: (each.ex_date, each.kind))
+    except (TypeError, KeyError, ArithmeticError, OSError) as error:
+        raise ValueError(f"no splits and dividends: {error!r:.100}") from None
+
+
+def adjusted_to(batch: Batch) -> date | None:
+    """The date up to which the batch's prices are restated for splits; ``None`` for prices as they were traded."""
+    text = batch.meta.get("adjusted_to")
+    return date.fromisoformat(text) if text else None
+
+
+def _splits(batch: Batch) -> Iterator[CorporateAction]:
+    for day, opens, told in _by_day(batch, "splits"):
+        over = under = Decimal(1)
+        sound = (numbers for numbers in told if split_ratio(*numbers))
+        for numerator, denominator in dict.fromkeys(tuple(map(Decimal, numbers)) for numbers in sound):
+            over, under = _EXACT.multiply(over, numerator), _EXACT.multiply(under, denominator)
+        if split_ratio(str(over), str(under)):
+            yield CorporateAction("split", day, opens, over, under)
+
+
+def _paid(batch: Batch, kind: str, name: str) -> Iterator[CorporateAction]:
+    """The dividends, or the capital gains, of each day."""
+    for day, opens, told in _by_day(batch, name):
+        sums: dict[str | None, Decimal] = {}
+        for currency, amount in dict.fromkeys(_whole(batch, *row) for row in told if payment_amount(*row)):
+            sums[currency] = sums.get(currency, Decimal(0)) + amount
+        if not sums:
+            continue
+        action = CorporateAction(kind, day, opens, adjusted_to=adjusted_to(batch))
+        [(of, total), *others] = sums.items()
+        yield action if others else replace(action, amount=total, currency=of)
+
+
+def _whole(batch: Batch, amount: str, own: str | None = None) -> tuple[str | None, Decimal]:
+    """An amount's currency and its worth in whole units of that: pence count as the pounds that they are.
+
+    A cleaned batch is in whole units already and keeps the unit that it came in, which is its events' unit too.
+    """
+    unit = own or batch.meta.get("unit") or batch.currency
+    currency, places = MINOR_UNITS.get(str(unit), (unit, 0))
+    return currency, Decimal(amount).scaleb(-places)
+
+
+def _zone(batch: Batch) -> tzinfo:
+    """The exchange's zone; UTC where nobody knows the one that is named: most sessions open on its date, too."""
+    try:
+        return ZoneInfo(str(batch.meta.get("zone") or "UTC"))
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC
+
+
+def _by_day(batch: Batch, name: str) -> Iterator[tuple[date, datetime, list[tuple[str, ...]]]]:
+    """Each ex-date by the exchange's own clock, its opening, and the different things told of it."""
+    rows: Sequence[Any] = batch.meta.get(name) or ()
+    zone = _zone(batch) if rows else UTC
+    days: dict[date, tuple[datetime, dict[tuple[str, ...], None]]] = {}
+    for stamp, *said in sorted(rows, key=lambda row: int(row[0])):
+        opens = from_micros(stamp)
+        _, told = days.setdefault(opens.astimezone(zone).date(), (opens, {}))
+        told[tuple(said)] = None
+    for day, (opens, told) in days.items():
+        yield day, opens, list(told)

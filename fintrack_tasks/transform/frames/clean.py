@@ -1,0 +1,100 @@
+"""Cleans a person's DataFrame by the findings on it: :func:`clean_market_data`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Final, Literal
+
+import numpy as np
+import pandas as pd
+
+from fintrack_tasks.domain import Finding
+from fintrack_tasks.errors import UsageError
+
+__all__ = ["OUTLIER_RULES", "clean_market_data"]
+
+OUTLIER_RULES: Final = frozenset({"price_jump", "missed_split", "volume_anomaly"})
+"""The rules whose flags make a row an outlier."""
+
+
+def clean_market_data(
+    data: pd.DataFrame,
+    findings: Iterable[Finding],
+    *,
+    outliers: Literal["keep", "mark", "drop"] = "keep",
+    forward_fill: Sequence[str] = (),
+    max_gap: timedelta | None = None,
+) -> pd.DataFrame:
+    """A new frame without the rows that do not stand, in the order and with the index of the input.
+
+    - Invalid rows and duplicates go: those with a rejecting finding, all of them when the frame as a whole is rejected.
+    - Outliers, rows with a flag of :data:`OUTLIER_RULES`, stay as they are, or get ``is_outlier``, or go.
+    - Only where asked, unknown cells of the columns ``forward_fill`` take the last known value of the same symbol. No
+      fill crosses a gap: between the row and the one that was observed no two neighbours in time lie further apart
+      than ``max_gap``. Rows that go leave such gaps. Rows that hold a filled value have ``is_filled``: they were not
+      observed, and :func:`fintrack_tasks.pipeline.stages.save_quote` does not store them.
+
+    :param findings: ``row`` being positions of this frame, as :class:`fintrack_tasks.validate.DataValidator` and
+        :func:`fintrack_tasks.validate.find_outliers` give them.
+    :raises UsageError: when a column to be filled, or ``symbol`` or ``timestamp`` beside it, is missing, or
+        ``max_gap`` is.
+    """
+    _demand(data, forward_fill, max_gap)
+    rejected, odd = _rows(findings, len(data))
+    drop = rejected | odd if outliers == "drop" else rejected
+    cleaned = data[~drop].copy()
+    if outliers == "mark":
+        cleaned["is_outlier"] = odd[~drop]
+    if forward_fill and max_gap is not None:
+        cleaned = _filled(cleaned, forward_fill, max_gap)
+    return cleaned
+
+
+def _demand(data: pd.DataFrame, columns: Sequence[str], max_gap: timedelta | None) -> None:
+    if not columns:
+        return
+    if max_gap is None or max_gap <= timedelta(0):
+        raise UsageError("forward_fill needs max_gap: how far apart rows may lie and still be neighbours")
+    wrong = [name for name in ("symbol", "timestamp", *columns) if list(data.columns).count(name) != 1]
+    if wrong:
+        raise UsageError(f"forward_fill needs the columns {', '.join(wrong)}, each once")
+
+
+def _rows(findings: Iterable[Finding], size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where rows are rejected, and where they are outliers."""
+    rejected, odd = np.zeros(size, dtype=np.bool_), np.zeros(size, dtype=np.bool_)
+    for one in findings:
+        if one.severity == "reject":
+            rejected[slice(None) if one.row is None else one.row] = True
+        elif one.rule in OUTLIER_RULES and one.row is not None:
+            odd[one.row] = True
+    return rejected, odd
+
+
+def _filled(frame: pd.DataFrame, columns: Sequence[str], max_gap: timedelta) -> pd.DataFrame:
+    times = pd.to_datetime(frame["timestamp"], utc=True, format="ISO8601", errors="coerce").array.as_unit("us")
+    codes, _ = pd.factorize(frame["symbol"])
+    alone = times.isna() | (codes < 0)  # a row without a known time or symbol has no neighbours
+    stamps = np.where(alone, 0, times.asi8)
+    order = np.lexsort((stamps, codes))
+    # A stretch is a symbol's rows without a gap between them: fills stay inside it.
+    breaks = (
+        alone[order][1:]
+        | alone[order][:-1]
+        | (np.diff(codes[order]) != 0)
+        | (np.diff(stamps[order]) > max_gap // timedelta(microseconds=1))
+    )
+    stretch = np.concatenate([[0], np.cumsum(breaks)]) if len(order) else order
+    filled = np.zeros(len(frame), dtype=np.bool_)
+    for name in columns:
+        place = frame.columns.get_loc(name)
+        before = frame.iloc[:, place]
+        ordered = before.iloc[order]
+        after = ordered.groupby(stretch).ffill()
+        invented = (ordered.isna() & after.notna()).to_numpy()
+        filled[order[invented]] = True
+        values = before.array.copy()
+        values[order[invented]] = after.array[invented]
+        frame.isetitem(place, values)
+    return frame.assign(is_filled=filled)

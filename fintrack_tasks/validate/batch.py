@@ -1,0 +1,191 @@
+"""Checks of a batch, and its split into the rows that stand and those that do not."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Hashable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from fintrack_tasks.calendars import EARLY_PRINTS
+from fintrack_tasks.domain import AssetClass, Batch, Finding, Kind, to_micros
+from fintrack_tasks.symbols import RATE_INDICES
+from fintrack_tasks.validate.context import Context
+from fintrack_tasks.validate.payments import check_payments
+from fintrack_tasks.validate.quote import check_quotes
+from fintrack_tasks.validate.row import as_number, check_row
+from fintrack_tasks.validate.rules import REJECT, SHAPES, Limits, finding
+
+if TYPE_CHECKING:
+    from fintrack_tasks.validate.screen import Screened
+
+__all__ = ["check_batch", "check_rows", "repeats", "split"]
+
+_DEFAULT = Limits()
+
+
+def check_batch(
+    batch: Batch, now: datetime | None, limits: Limits = _DEFAULT, context: Context | None = None
+) -> list[Finding]:
+    """Every finding on a batch, ordered by row; findings on the batch as a whole (row ``None``) come first.
+
+    Never raises for what a batch may hold. One row is judged in plain Python; many rows are screened with numpy, and
+    only those that look wrong are judged one by one, with the same verdict. What a context is needed for is judged on
+    the rows that stand by themselves, in the order of time.
+
+    :param now: the caller's clock, aware; without it no time counts as being in the future, and no quote as stale.
+    :param context: without it the rules that need one are silent.
+    """
+    found: list[Finding] = []
+    if not isinstance(batch.symbol, str) or not batch.symbol.strip():
+        found.append(finding("value_ranges", None, "symbol is missing"))
+    missing = [name for name in SHAPES[batch.kind].required if name not in batch.columns]
+    if missing:
+        found.append(finding("required_columns", None, f"missing columns: {', '.join(missing)}"))
+    span = limits.span(now, batch.interval)
+    bars_in_context = context is not None and batch.kind is not Kind.QUOTE and not missing
+    signed = _is_signed(batch, context)
+    if len(batch) == 1 and not bars_in_context:
+        by_row = check_rows(batch, [0], span, limits, signed=signed)
+    else:
+        by_row = _check_many(batch, span, limits, context if bars_in_context else None, signed=signed)
+    if context is not None and now is not None and batch.kind is Kind.QUOTE and not missing:
+        by_row += check_quotes(batch, context, to_micros(now), limits)
+        by_row.sort(key=_row)
+    if payments := check_payments(batch):
+        by_row = sorted([*by_row, *payments], key=_row)
+    return found + by_row
+
+
+def _is_signed(batch: Batch, context: Context | None) -> bool:
+    """Whether prices may be zero or negative: by the class that is known, or that of the symbol's form."""
+    if not isinstance(batch.symbol, str):
+        return False
+    kind = context.asset_class if context is not None else AssetClass.by_form(batch.symbol.strip().upper())
+    return kind.is_signed(batch.symbol.strip().upper())
+
+
+def _check_many(
+    batch: Batch, span: tuple[int, int], limits: Limits, context: Context | None, *, signed: bool
+) -> list[Finding]:
+    from fintrack_tasks.validate.screen import screen  # noqa: PLC0415  # a worker that sees quotes alone loads no numpy
+
+    seen = screen(batch, span, limits.ohlc_tolerance, signed=signed)
+    by_row = check_rows(batch, seen.suspects, span, limits, signed=signed)
+    if not seen.in_order:
+        rejected = {one.row for one in by_row if one.severity == REJECT}
+        by_row += _check_order(batch)
+        by_row += _check_repeats(batch, rejected)
+    if context is not None:
+        by_row += _check_in_context(batch, seen, by_row, limits, context)
+    if not seen.in_order or context is not None:
+        by_row.sort(key=_row)  # stable: a row's findings keep the rules' order
+    return by_row
+
+
+def _check_in_context(
+    batch: Batch, seen: Screened, by_row: Sequence[Finding], limits: Limits, context: Context
+) -> list[Finding]:
+    """The findings on the rows that stand so far: first by the calendar, then those left against earlier bars."""
+    import numpy as np  # noqa: PLC0415  # see _check_many
+
+    from fintrack_tasks.validate.sequence import Bars, check_series  # noqa: PLC0415  # see _check_many
+    from fintrack_tasks.validate.trading_sessions import check_hours  # noqa: PLC0415  # see _check_many
+    from fintrack_tasks.validate.unlisted_sessions import Traded  # noqa: PLC0415  # see _check_many
+
+    interval = batch.interval
+    if interval is None:
+        return []
+    standing = np.ones(len(batch), dtype=np.bool_)
+    standing[[one.row for one in by_row if one.severity == REJECT and one.row is not None]] = False
+    rows = np.flatnonzero(standing)
+    given = batch.columns["timestamp"]
+    stamps = np.array(given if len(rows) == len(given) else [given[row] for row in rows.tolist()], dtype=np.int64)
+    found: list[Finding] = []
+    if context.hours is not None:
+        margin = limits.by_class[context.asset_class].margin
+        hours = replace(context.hours, early=EARLY_PRINTS.get(batch.symbol, context.hours.early))
+        high, low, volume = (seen.numbers[name][rows] for name in ("high", "low", "volume"))
+        newest = context.before.timestamp[-1] if context.before is not None and len(context.before.timestamp) else None
+        traded = Traded(high, low, volume, context.asset_class, None if newest is None else int(newest))
+        found = check_hours(rows, stamps, hours, interval, margin, traded)
+        kept = ~np.isin(rows, [_row(one) for one in found if one.severity == REJECT])
+        rows, stamps = rows[kept], stamps[kept]
+    if not seen.in_order:
+        order = np.argsort(stamps, kind="stable")
+        rows, stamps = rows[order], stamps[order]
+    columns = (seen.numbers[name][rows] for name in ("open", "high", "low", "close", "volume"))
+    # A yield moves by any factor: it has no unit to be wrong in, and no splits.
+    ratios = batch.symbol not in RATE_INDICES
+    return found + check_series(Bars(rows, stamps, *columns), context, interval, batch.source, limits, ratios=ratios)
+
+
+def _row(one: Finding) -> int:
+    return one.row or 0
+
+
+def check_rows(
+    batch: Batch, rows: Iterable[int], span: tuple[int, int], limits: Limits, *, signed: bool = False
+) -> list[Finding]:
+    """The findings on these rows, each by itself."""
+    shape, tolerance = SHAPES[batch.kind], limits.ohlc_tolerance
+    return [one for row in rows for one in check_row(row, batch.row(row), shape, span, tolerance, signed=signed)]
+
+
+def split(batch: Batch, findings: Iterable[Finding]) -> tuple[Batch, list[int]]:
+    """The batch of the rows without a rejecting finding, and the positions of the others, ascending.
+
+    A rejecting finding on the batch as a whole rejects every row. A zero that ``unknown_price`` names is null in the
+    batch that comes back; the batch itself does when every row stands as it is.
+    """
+    findings = list(findings)
+    batch = _without_zeros(batch, {one.row for one in findings if one.rule == "unknown_price" and one.row is not None})
+    rejecting = {one.row for one in findings if one.severity == REJECT}
+    if not rejecting:
+        return batch, []
+    if None in rejecting:
+        return batch.take([]), list(range(len(batch)))
+    rejected = {row for row in rejecting if row is not None}
+    return batch.take(row for row in range(len(batch)) if row not in rejected), sorted(rejected)
+
+
+def _without_zeros(batch: Batch, rows: Container[int]) -> Batch:
+    """The batch with null for each zero among the prices of these rows that need not be known."""
+    names = [name for name in SHAPES[batch.kind].partial if name in batch.columns]
+    changed = {}
+    for name in names:
+        cells = batch.columns[name]
+        zeros = {row for row, cell in enumerate(cells) if row in rows and as_number(cell) == 0}
+        if zeros:
+            changed[name] = [None if row in zeros else cell for row, cell in enumerate(cells)]
+    return batch.with_columns(**changed) if changed else batch
+
+
+def repeats(keys: Sequence[Hashable], skip: Iterable[int | None]) -> list[tuple[int, int]]:
+    """Pairs of a row and the earlier row whose key it repeats. Rows in ``skip`` neither stand nor repeat."""
+    skipped = set(skip)
+    first: dict[Hashable, int] = {}
+    return [
+        (row, first[key]) for row, key in enumerate(keys) if row not in skipped and first.setdefault(key, row) != row
+    ]
+
+
+def _check_repeats(batch: Batch, rejected: set[int | None]) -> list[Finding]:
+    found = []
+    for row, first in repeats(batch.columns["timestamp"], rejected):
+        verb = "repeats" if batch.row(row) == batch.row(first) else "conflicts with"
+        found.append(finding("duplicates", row, f"{verb} row {first}, which has the same time and stands"))
+    return found
+
+
+def _check_order(batch: Batch) -> list[Finding]:
+    found = []
+    latest: int | None = None
+    for row, stamp in enumerate(batch.columns["timestamp"]):
+        if type(stamp) is not int:
+            continue
+        if latest is not None and stamp < latest:
+            found.append(finding("timestamp_order", row, "older than a row before it"))
+        else:
+            latest = stamp
+    return found

@@ -1,0 +1,61 @@
+"""A quote against its own previous close, the calendar and other providers, in plain Python."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from math import inf, log
+from typing import Final
+
+from fintrack_tasks.domain import Batch, Finding
+from fintrack_tasks.validate.context import Context, Hours
+from fintrack_tasks.validate.row import as_number
+from fintrack_tasks.validate.rules import Limits, finding
+
+__all__ = ["check_quotes", "traded_time"]
+
+_HUNDRED: Final = log(100)
+
+
+def check_quotes(batch: Batch, context: Context, now: int, limits: Limits) -> list[Finding]:
+    """The findings that quotes' prices, times and consensus give. What cannot be read is for other rules.
+
+    :param now: microseconds.
+    """
+    found: list[Finding] = []
+    usual = limits.by_class[context.asset_class]
+    for row in range(len(batch)):
+        if "previous_close" in batch.columns:
+            _check_change(found, row, batch, usual.quote_jump, limits.unit_tolerance)
+        stamp = batch.columns["timestamp"][row]
+        if context.hours is not None and type(stamp) is int and abs(stamp) < 2**62:
+            traded = timedelta(microseconds=traded_time(context.hours, stamp, now))
+            if traded > usual.stale_after:
+                detail = f"{traded} of trading passed since the quote, more than {usual.stale_after}"
+                found.append(finding("stale_quote", row, detail))
+    for metric in batch.meta.get("metrics") or ():
+        if metric.get("metric") == "provider_deviation_bps":
+            said = metric["detail"]
+            detail = f"{said['provider']} said {said['price']}, {metric['value']} basis points off {said['median']}"
+            found.append(finding("provider_disagreement", 0, detail[:300]))
+        elif metric.get("metric") == "consensus_answers":
+            found.append(finding("short_consensus", 0, str(metric["detail"]["note"])[:300]))
+    return found
+
+
+def traded_time(hours: Hours, since: int, until: int) -> int:
+    """The microseconds of trading between two moments."""
+    first, last = hours.ends.searchsorted(since, "right"), hours.starts.searchsorted(until, "left")
+    starts, ends = hours.starts[first:last], hours.ends[first:last]
+    return int((ends.clip(max=until) - starts.clip(min=since)).sum()) if len(starts) else 0
+
+
+def _check_change(found: list[Finding], row: int, batch: Batch, jump: float, unit_tolerance: float) -> None:
+    price, before = as_number(batch.columns["price"][row]), as_number(batch.columns["previous_close"][row])
+    if not price or not before or not 0 < price < inf or not 0 < before < inf:
+        return
+    change = log(price / before)
+    if abs(abs(change) - _HUNDRED) < unit_tolerance:
+        found.append(finding("unit_error", row, f"price {price:g} against a previous close of {before:g}"))
+    elif abs(change) > jump:
+        detail = f"price {price:g} lies {change:+.3f} (log) from the previous close {before:g}, more than {jump:g}"
+        found.append(finding("price_jump", row, detail))

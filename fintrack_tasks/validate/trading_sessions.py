@@ -1,0 +1,136 @@
+"""Bars against their instrument's calendar: outside of every session, or in another zone's time.
+
+Sessions are instants, so that a change to summer time moves them and not the bars.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fintrack_tasks.domain import Finding, Interval, from_micros
+from fintrack_tasks.validate.context import Hours
+from fintrack_tasks.validate.rules import finding
+from fintrack_tasks.validate.unlisted_sessions import Traded, unlisted
+
+__all__ = ["check_hours"]
+
+Stamps = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+_HOUR: Final = timedelta(hours=1) // _MICROSECOND
+_DAY: Final = 24 * _HOUR
+_QUARTER: Final = _HOUR // 4
+"""Every zone's offset is a multiple of it."""
+_FARTHEST: Final = 14 * _HOUR
+_ENOUGH: Final = 10
+"""Rows of a batch, all of whose dates lie a day off, that make the zone the likelier reason than the rows."""
+_MOST_OF_A_SESSION: Final = 0.75
+
+
+def check_hours(
+    rows: Stamps, stamps: Stamps, hours: Hours, interval: Interval, margin: timedelta, traded: Traded | None = None
+) -> list[Finding]:
+    """The findings of ``shifted_zone``, ``outside_session`` and ``unlisted_session`` on bars; silent beyond what the
+    calendar knows.
+
+    :param rows: the positions that findings name, one for each stamp; ``stamps`` need not ascend.
+    :param margin: how long before a part of a session, and how long after it, an intraday bar may lie.
+    :param traded: without it no bar proves a session that the calendar does not have.
+    """
+    if not len(hours.starts):
+        return []
+    if interval is Interval.D1:
+        found = _daily(rows, stamps, hours)
+    elif interval.delta < timedelta(days=1):
+        still = np.zeros(len(stamps), np.bool_) if traded is None else _still(traded)
+        found = _intraday(rows, stamps, hours, interval.delta // _MICROSECOND, margin // _MICROSECOND, still)
+    else:
+        return []
+    if traded is None or not any(one.rule == "outside_session" for one in found):
+        return found
+    proven = dict(zip(rows.tolist(), unlisted(stamps, hours, interval, traded).tolist(), strict=True))
+    return [_kept(one) if one.rule == "outside_session" and proven[one.row or 0] else one for one in found]
+
+
+def _kept(one: Finding) -> Finding:
+    return finding("unlisted_session", one.row, f"{one.detail}, yet it was traded: the calendar may lack a session")
+
+
+def _daily(rows: Stamps, stamps: Stamps, hours: Hours) -> list[Finding]:
+    off = stamps % _DAY != 0
+    found = [
+        finding("shifted_zone", int(row), f"a daily bar is stamped {from_micros(int(stamp)):%H:%M}, not midnight UTC")
+        for row, stamp in zip(rows[off], stamps[off], strict=True)
+    ]
+    rows, stamps = rows[~off], stamps[~off]
+    known = (stamps >= hours.dates[0]) & (stamps <= hours.dates[-1])
+    outside = known & ~_is_among(stamps, hours.dates)
+    if not outside.any():
+        return found
+    if len(stamps) >= _ENOUGH and outside.sum() * 20 > len(stamps):
+        for days in (1, -1):
+            if _is_among(stamps + days * _DAY, hours.dates).all():
+                detail = f"all dates of the batch fit the sessions when they are moved by {days:+d} day"
+                return found + [finding("shifted_zone", int(row), detail) for row in rows]
+    return found + [
+        finding("outside_session", int(row), f"{from_micros(int(stamp)):%A %Y-%m-%d} is no session")
+        for row, stamp in zip(rows[outside], stamps[outside], strict=True)
+    ]
+
+
+def _still(traded: Traded) -> Mask:
+    """Which bars are one price without trade: after a session's end no print, but the close shown once more."""
+    still: Mask = (traded.high == traded.low) & ~(np.nan_to_num(traded.volume) > 0)
+    return still
+
+
+def _intraday(rows: Stamps, stamps: Stamps, hours: Hours, step: int, margin: int, still: Mask) -> list[Finding]:
+    known = (stamps >= hours.starts[0]) & (stamps < hours.ends[-1])
+    # The first part that is not over at the stamp: the bar touches it when it ends after that part's start.
+    place = np.minimum(np.searchsorted(hours.ends, stamps, "right"), len(hours.ends) - 1)
+    over = hours.ends[np.maximum(place - 1, 0)]
+    early = max(margin, hours.early // _MICROSECOND)
+    late = np.where(still, margin, max(margin, hours.late // _MICROSECOND))
+    outside = known & (stamps + step + early <= hours.starts[place]) & (stamps >= over + late)
+    if not outside.any():
+        return []
+    moved = _moved_runs(stamps, outside, hours, step)
+    found = []
+    for position in np.flatnonzero(outside | (moved != 0)):
+        row, at = int(rows[position]), from_micros(int(stamps[position]))
+        if shift := int(moved[position]):
+            detail = f"the session's bars fit when they are moved by {shift / _HOUR:+g} hours"
+            found.append(finding("shifted_zone", row, detail))
+        else:
+            found.append(finding("outside_session", row, f"{at:%A %Y-%m-%d %H:%M} UTC lies in no session"))
+    return found
+
+
+def _moved_runs(stamps: Stamps, outside: Mask, hours: Hours, step: int) -> Stamps:
+    """For each bar the shift that brings its unbroken run onto a session that it mostly fills; 0 where none does."""
+    moved = np.zeros(len(stamps), dtype=np.int64)
+    order = np.argsort(stamps, kind="stable")
+    for run in np.split(order, np.flatnonzero(np.diff(stamps[order]) > step) + 1):
+        if not outside[run].any():
+            continue
+        first, last = stamps[run[0]], stamps[run[-1]]
+        near = np.searchsorted(hours.starts, first)
+        for start, end in zip(hours.starts[max(near - 1, 0) : near + 1], hours.ends[max(near - 1, 0) :], strict=False):
+            shift = int(start - first)
+            length = last + step - first
+            fits = last + shift < end and length >= _MOST_OF_A_SESSION * (end - start)
+            if fits and 0 < abs(shift) <= _FARTHEST and shift % _QUARTER == 0:
+                moved[run] = shift
+                break
+    return moved
+
+
+def _is_among(stamps: Stamps, dates: Stamps) -> Mask:
+    place = np.minimum(np.searchsorted(dates, stamps), len(dates) - 1)
+    among: Mask = dates[place] == stamps
+    return among

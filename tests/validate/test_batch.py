@@ -1,0 +1,250 @@
+"""Checks of a batch: the pipeline's verdicts."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import fintrack_tasks.validate.batch as module
+from fintrack_tasks.domain import BAR_COLUMNS, QUOTE_COLUMNS, Batch, Finding, Interval, Kind, to_micros
+from fintrack_tasks.validate import Limits, check_batch, split
+from fintrack_tasks.validate.row import check_row
+from fintrack_tasks.validate.rules import SHAPES
+
+NOW = datetime(2024, 6, 3, 15, 0, tzinfo=UTC)
+BUNDLED = Path(module.__file__).parents[1] / "sandbox" / "data" / "daily.csv.gz"
+
+
+def quote(**cells: Any) -> Batch:
+    row = {"timestamp": to_micros(NOW), "price": "189.50", "volume": "1000", **cells}
+    return Batch(Kind.QUOTE, "AAPL", "yahoo_finance", {name: [cell] for name, cell in row.items()})
+
+
+def bars(rows: int = 4, **columns: list[Any]) -> Batch:
+    first = to_micros(NOW - timedelta(days=rows))
+    day = 86_400_000_000
+    made: dict[str, list[Any]] = {
+        "timestamp": [first + place * day for place in range(rows)],
+        "open": ["10"] * rows,
+        "high": ["12.5"] * rows,
+        "low": ["9"] * rows,
+        "close": ["11"] * rows,
+        "adj_close": ["10.9"] * rows,
+        "volume": ["100"] * rows,
+    }
+    return Batch(Kind.BARS, "AAPL", "yahoo_finance", {**made, **columns}, interval=Interval.D1)
+
+
+def rules(batch: Batch, limits: Limits | None = None) -> list[tuple[str, int | None]]:
+    return [(one.rule, one.row) for one in check_batch(batch, NOW, limits or Limits())]
+
+
+def test_a_right_quote_and_right_bars_have_no_finding() -> None:
+    assert check_batch(quote(), NOW) == []
+    assert check_batch(bars(), NOW) == []
+    assert check_batch(bars(0), NOW) == []
+
+
+@pytest.mark.parametrize("price", ["0", "-1", "-0.0", "nan", "inf", "-Infinity", "1e999", None])
+def test_a_price_has_to_be_known_finite_and_above_zero(price: str | None) -> None:
+    assert rules(quote(price=price)) == [("value_ranges", 0)]
+    assert rules(bars(close=["11", price, "11", "11"])) == [("value_ranges", 1)]
+
+
+@pytest.mark.parametrize("price", ["", "abc", "1_000", "1,5", "٣", 189.5, 189, True, [1], {"raw": 1}, b"1"])
+def test_a_number_that_is_no_decimal_text_is_of_a_wrong_type(price: Any) -> None:
+    assert rules(quote(price=price)) == [("data_types", 0)]
+    assert rules(bars(adj_close=["11", price, "11", "11"])) == [("data_types", 1)]
+
+
+def test_a_volume_may_be_unknown_or_zero_but_not_negative() -> None:
+    assert rules(quote(volume=None)) == []
+    assert rules(quote(volume="0")) == []
+    assert rules(quote(volume="-1")) == [("value_ranges", 0)]
+    assert rules(bars(volume=[None, "-1", "0", "5"])) == [("value_ranges", 1)]
+
+
+def test_what_is_not_required_may_be_null_but_not_garbage() -> None:
+    assert rules(quote(previous_close=None, bid=None, ask="0")) == []
+    assert rules(quote(bid="none")) == [("data_types", 0)]
+    assert rules(quote(previous_close="inf")) == [("value_ranges", 0)]
+
+
+@pytest.mark.parametrize(
+    ("ahead", "found"), [(timedelta(minutes=5), []), (timedelta(minutes=5, microseconds=1), [("timestamps", 0)])]
+)
+def test_a_quote_may_be_five_minutes_ahead_of_the_clock(ahead: timedelta, found: list[Any]) -> None:
+    assert rules(quote(timestamp=to_micros(NOW + ahead))) == found
+
+
+def test_a_daily_bar_of_a_session_east_of_greenwich_may_carry_tomorrows_date() -> None:
+    """Auckland's session of the 4th opens on the 3rd at 22:00 UTC and is stamped 2024-06-04T00:00Z."""
+    opened = datetime(2024, 6, 3, 22, 0, tzinfo=UTC)
+    batch = bars(1, timestamp=[to_micros(datetime(2024, 6, 4, tzinfo=UTC))])
+    assert check_batch(batch, opened) == []
+    assert [one.rule for one in check_batch(batch, opened - timedelta(days=1))] == ["timestamps"]
+
+
+def test_a_time_before_1900_or_beyond_all_calendars_is_rejected() -> None:
+    assert rules(quote(timestamp=to_micros(datetime(1899, 12, 31, tzinfo=UTC)))) == [("timestamps", 0)]
+    assert rules(quote(timestamp=10**18)) == [("timestamps", 0)]
+    assert rules(quote(timestamp=10**30)) == [("timestamps", 0)]
+    assert rules(quote(timestamp=None)) == [("timestamps", 0)]
+    assert rules(bars(2, timestamp=[0, 10**30])) == [("timestamps", 1)]
+    assert rules(bars(2, timestamp=[0, 2**63 - 1])) == [("timestamps", 1)]
+
+
+@pytest.mark.parametrize("stamp", ["2024-01-01", 1.5, True, [1]])
+def test_a_time_that_is_no_integer_is_of_a_wrong_type(stamp: Any) -> None:
+    assert rules(quote(timestamp=stamp)) == [("data_types", 0)]
+    assert rules(bars(2, timestamp=[0, stamp])) == [("data_types", 1)]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("open", "12.6"), ("open", "8.9"), ("close", "12.6"), ("close", "8.9"), ("high", "10.5")]
+)
+def test_open_and_close_lie_between_low_and_high(column: str, value: str) -> None:
+    assert rules(bars(**{column: ["11", value, "11", "11"]}))[:1] == [("ohlc", 1)]
+
+
+def test_swapped_high_and_low_are_found_and_equality_is_right() -> None:
+    assert ("ohlc", 0) in rules(bars(1, high=["9"], low=["12.5"]))
+    assert rules(bars(1, open=["5"], high=["5"], low=["5"], close=["5"])) == []
+
+
+def test_an_ohlc_tolerance_is_relative() -> None:
+    batch = bars(1, close=["12.5001"])
+    assert rules(batch) == [("ohlc", 0)]
+    assert rules(batch, Limits(ohlc_tolerance=1e-4)) == []
+
+
+def test_of_two_rows_with_one_time_the_first_stands_and_the_detail_says_how_they_differ() -> None:
+    batch = bars(4, timestamp=[0, 1, 1, 1], close=["11", "11", "11", "10"])
+    found = [one for one in check_batch(batch, NOW) if one.rule == "duplicates"]
+    assert [(one.row, one.detail.split()[0]) for one in found] == [(2, "repeats"), (3, "conflicts")]
+
+
+def test_a_row_that_is_rejected_does_not_displace_a_right_one_of_the_same_time() -> None:
+    batch = bars(2, timestamp=[1, 1], close=["-11", "11"])
+    findings = check_batch(batch, NOW)
+    assert [(one.rule, one.row) for one in findings] == [("value_ranges", 0)]
+    assert split(batch, findings)[1] == [0]
+
+
+def test_rows_out_of_order_are_flagged_and_stay() -> None:
+    batch = bars(3, timestamp=[2, 1, 3])
+    findings = check_batch(batch, NOW)
+    assert [(one.rule, one.severity, one.row) for one in findings] == [("timestamp_order", "flag", 1)]
+    assert split(batch, findings) == (batch, [])
+
+
+def test_a_missing_column_or_symbol_rejects_the_whole_batch() -> None:
+    without = Batch(Kind.QUOTE, "AAPL", "x", {"timestamp": [0], "price": ["1"]})
+    assert rules(without) == [("required_columns", None)]
+    nameless = Batch(Kind.QUOTE, " ", "x", {"timestamp": [0, 1], "price": ["1", "1"], "volume": [None, None]})
+    findings = check_batch(nameless, NOW)
+    good, rejected = split(nameless, findings)
+    assert (len(good), rejected) == (0, [0, 1])
+
+
+def test_ten_bad_rows_of_a_thousand_leave_990() -> None:
+    close = ["11"] * 1000
+    for row in range(5, 1000, 100):
+        close[row] = "-11"
+    batch = bars(1000, close=close)
+    good, rejected = split(batch, check_batch(batch, NOW))
+    assert (len(good), rejected) == (990, list(range(5, 1000, 100)))
+    assert good.columns["timestamp"] == [t for row, t in enumerate(batch.columns["timestamp"]) if row % 100 != 5]
+
+
+@pytest.mark.skipif(not BUNDLED.exists(), reason="the bundled prices are not there")
+def test_no_untouched_real_bar_is_rejected() -> None:
+    by_symbol: dict[str, list[dict[str, str]]] = {}
+    with gzip.open(BUNDLED, "rt", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            by_symbol.setdefault(row["symbol"], []).append(row)
+    for symbol, rows in by_symbol.items():
+        for begin in range(0, len(rows), 1000):
+            part = rows[begin : begin + 1000]
+            columns: dict[str, list[Any]] = {name: [row[name] or None for row in part] for name in BAR_COLUMNS[1:]}
+            columns["timestamp"] = [to_micros(datetime.fromisoformat(row["date"]).replace(tzinfo=UTC)) for row in part]
+            assert check_batch(Batch(Kind.BARS, symbol, "bundled", columns, interval=Interval.D1), NOW) == []
+
+
+CELLS = st.one_of(
+    st.none(),
+    st.decimals(-5, 5, places=1).map(str),
+    st.sampled_from(["nan", "inf", "-inf", "1e999", "-1e999", "1e-999", "0", "-0", "", " 1 ", "1_0", "٣", "abc", "+2"]),
+    st.floats(),
+    st.integers(-3, 3),
+    st.booleans(),
+    st.text(max_size=3),
+    st.lists(st.integers(), max_size=1),
+)
+STAMPS = st.one_of(
+    st.integers(to_micros(NOW) - 3, to_micros(NOW) + 3),
+    st.integers(to_micros(NOW) + 299_999_998, to_micros(NOW) + 300_000_003),
+    st.integers(),
+    st.sampled_from([2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 10**40]),
+    st.none(),
+    st.booleans(),
+    st.floats(),
+    st.text(max_size=2),
+    st.lists(st.integers(), max_size=1),
+)
+GOOD = {name: st.sampled_from(["1", "2", "3"]) for name in {*QUOTE_COLUMNS, *BAR_COLUMNS}}
+
+
+@st.composite
+def batches(draw: Callable[..., Any]) -> Batch:
+    kind = draw(st.sampled_from(list(Kind)))
+    names = QUOTE_COLUMNS if kind is Kind.QUOTE else BAR_COLUMNS
+    kept = [name for name in names if name == "timestamp" or draw(st.integers(0, 9)) > 0]
+    size = draw(st.integers(0, 6))
+    columns = {}
+    for name in kept:
+        nice = st.integers(to_micros(NOW) - 9, to_micros(NOW)) if name == "timestamp" else GOOD[name]
+        odd = STAMPS if name == "timestamp" else CELLS
+        cell = nice if draw(st.booleans()) else st.one_of(nice, odd)
+        columns[name] = draw(st.lists(cell, min_size=size, max_size=size))
+    interval = None if kind is Kind.QUOTE else draw(st.sampled_from(list(Interval)))
+    return Batch(kind, draw(st.sampled_from(["AAPL", ""])), "x", columns, interval=interval)
+
+
+@given(batches())
+def test_one_row_and_many_rows_get_equal_verdicts(batch: Batch) -> None:
+    """The path for many rows says of each row by itself exactly what the path for one row says; it never raises."""
+    together = [one for one in check_batch(batch, NOW) if one.row is not None]
+    by_itself = [one for one in together if one.rule not in ("duplicates", "timestamp_order")]
+    alone = []
+    for row in range(len(batch)):
+        alone += [
+            Finding(one.rule, one.severity, row, one.detail)
+            for one in check_batch(batch.take([row]), NOW)
+            if one.row is not None
+        ]
+    assert by_itself == alone
+
+
+@given(batches())
+def test_every_row_is_either_good_or_rejected_and_the_good_ones_have_no_rejecting_finding(batch: Batch) -> None:
+    good, rejected = split(batch, check_batch(batch, NOW))
+    assert len(good) + len(rejected) == len(batch)
+    assert rejected == sorted(set(rejected))
+    if len(good):
+        assert split(good, check_batch(good, NOW))[1] == []
+
+
+@given(st.dictionaries(st.sampled_from(QUOTE_COLUMNS), st.one_of(CELLS, STAMPS)))
+@example({})
+def test_a_row_of_anything_is_judged_without_an_error(cells: dict[str, Any]) -> None:
+    for shape in SHAPES.values():
+        check_row(0, cells, shape, (0, 1))
