@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from fintrack_tasks.domain import Batch, Finding, Instrument, Interval, Kind, to_micros
 from fintrack_tasks.sandbox.prices import real_daily, real_splits
 from fintrack_tasks.sessions import segments
-from fintrack_tasks.validate import Context, Earlier, Hours, check_batch
+from fintrack_tasks.validate import Earlier, Hours, ValidationContext, check_batch
 
 __all__ = ["KINDS", "NAMES", "History", "Injected", "Window", "judge", "real_histories", "rules_on", "some_window"]
 
@@ -113,7 +113,7 @@ def judge(window: Window, bars: Bars | None = None, now: datetime = NOW) -> list
     """The findings on a window's bars, or on what an injection made of them."""
     history = window.history
     before = Earlier(*(window.before[name] for name in ("timestamp", "open", "high", "low", "close", "volume")))
-    context = Context(history.instrument.asset_class, history.hours, before, history.splits)
+    context = ValidationContext(history.instrument.asset_class, history.hours, before, history.splits)
     return check_batch(batch_of(history.instrument, window.bars if bars is None else bars), now, context=context)
 
 

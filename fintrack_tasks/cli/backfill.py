@@ -17,9 +17,9 @@ from fintrack_tasks.cli.watch import counts
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import AssetClass, Budget, Item
 from fintrack_tasks.fetch import providers, route
-from fintrack_tasks.fetch.quota import limits as quota
+from fintrack_tasks.fetch.quota.limits import floors_of, quotas_of, windows
 from fintrack_tasks.pipeline.plan import Arguments, Plan, check_arguments, check_span
-from fintrack_tasks.pipeline.plan import plan as make_plan
+from fintrack_tasks.pipeline.plan import plan_run as make_plan
 from fintrack_tasks.queries import runs
 from fintrack_tasks.settings import Settings, load_settings
 from fintrack_tasks.store import ledger
@@ -45,7 +45,7 @@ def _named(**given: Any) -> dict[str, Any]:
 
 
 @app.command("plan")
-def plan(
+def plan_run(
     symbols: Symbols = None,
     intervals: Intervals = None,
     start: Start = None,
@@ -97,7 +97,7 @@ def _needs(connections: Connections, items: list[Item]) -> list[dict[str, Any]]:
             found.append({"provider": "nobody", "requests": requests, "quotas": [], "seconds": 0.0})
             continue
         facts = providers.provider(name).facts
-        held = [w for w in quota.windows(quota.quotas_of(facts, settings), quota.floors_of(settings)) if w.hold]
+        held = [w for w in windows(quotas_of(facts, settings), floors_of(settings)) if w.hold]
         standings = connections.gate.standing(facts)
         quotas = []
         for number, window in enumerate(held):

@@ -18,7 +18,7 @@ from fintrack_tasks.cli.watch import Followed, counts, follow
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.embedded import Stack
 from fintrack_tasks.errors import FinTrackError
-from fintrack_tasks.queries import runs as report
+from fintrack_tasks.queries.runs import by_instrument, daily_bars, events_of_run, totals
 from fintrack_tasks.settings import Settings, load_settings
 
 __all__ = ["demo"]
@@ -77,8 +77,8 @@ def _jobs(*, live: bool) -> list[tuple[str, dict[str, Any]]]:
 
 def _result(connections: Connections, runs: list[UUID], followed: Followed) -> dict[str, Any]:
     with connections.database.connection() as conn:
-        rows = report.totals(conn)
-        acknowledged = sum((Counter(report.events_of_run(conn, run)) for run in runs), Counter[str]())
+        rows = totals(conn)
+        acknowledged = sum((Counter(events_of_run(conn, run)) for run in runs), Counter[str]())
     topics = (connections.settings.kafka_topic_market_data, connections.settings.kafka_topic_notifications)
     # Kafka itself is asked what it holds, unless it does not answer: then the ledger says what it has acknowledged.
     sent = {topic: acknowledged[topic] for topic in topics} if followed.outage else events(connections)
@@ -88,7 +88,7 @@ def _result(connections: Connections, runs: list[UUID], followed: Followed) -> d
 
 def _details(connections: Connections, *, live: bool) -> dict[str, Any]:
     with connections.database.connection() as conn:
-        instruments = report.by_instrument(conn)
+        instruments = by_instrument(conn)
         compared, different = (0, 0) if live else _compare(conn)
     return {"instruments": instruments, "compared": compared, "different": different}
 
@@ -99,7 +99,7 @@ def _compare(conn: Any) -> tuple[int, int]:
 
     compared = different = 0
     for symbol, bars in real_daily_bars().items():
-        for stored in report.daily_bars(conn, symbol):
+        for stored in daily_bars(conn, symbol):
             real = bars.get(stored["timestamp"].date())
             if real is None:
                 continue

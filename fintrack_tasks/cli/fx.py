@@ -15,6 +15,7 @@ from fintrack_tasks.cli.context import opened, utc_now
 from fintrack_tasks.cli.groups import group
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.errors import FinTrackError, UsageError
+from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.queries import runs
 from fintrack_tasks.store import fx_rates as stored
 from fintrack_tasks.transform.currency import BASES, MAX_AGE, Conversion, convert, main_unit
@@ -59,10 +60,9 @@ def _updated(connections: Connections) -> Updated:
     ticket = None
     while isinstance(
         outcome := update_rates(
-            database=connections.database,
+            context=StageContext(connections.database, connections.settings, utc_now()),
             http=connections.http,
             gate=connections.gate,
-            now=utc_now(),
             ticket=ticket,
             longest=_LONGEST,
         ),

@@ -13,7 +13,7 @@ from fintrack_tasks.cli.workers import check_beat, check_local_stack, check_outb
 from fintrack_tasks.errors import OutageError
 from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.providers.base import Facts
-from fintrack_tasks.fetch.quota import limits as quota
+from fintrack_tasks.fetch.quota.limits import quotas_of
 from fintrack_tasks.settings import Settings, load_settings, redact_url
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _facts(name: str, settings: Settings, gate: Gate) -> dict[str, Any]:
         "name": name,
         "serves": ", ".join(sorted(facts.asset_classes)),
         "intervals": ", ".join(i.value for i in sorted(facts.intervals, key=lambda i: -i.delta)),
-        "quotas": [{"limit": q.limit, "seconds": q.seconds} for q in quota.quotas_of(facts, settings)],
+        "quotas": [{"limit": q.limit, "seconds": q.seconds} for q in quotas_of(facts, settings)],
         "key": key,
         "address": redact_url(settings.provider_base_urls.get(name) or facts.base_url),
         **_standing(facts, settings, gate),

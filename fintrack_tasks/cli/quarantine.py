@@ -18,6 +18,7 @@ from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import from_micros
 from fintrack_tasks.errors import UsageError
+from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.printable import printable
 from fintrack_tasks.store import flags, quarantine
 from fintrack_tasks.store.quarantine import Row
@@ -107,7 +108,7 @@ def release(numbers: Numbers, actor: Actor = None, as_json: AsJson = False) -> N
 
     def decide(connections: Connections, number: int, who: str) -> Decision:
         settings = connections.settings
-        return review.release(number, actor=who, database=connections.database, settings=settings, now=utc_now())
+        return review.release_row(number, context=StageContext(connections.database, settings, utc_now()), actor=who)
 
     decisions = _decided(numbers, actor, decide)
     if any(one.outcome == quarantine.RELEASED for one in decisions):
@@ -123,7 +124,9 @@ def discard(numbers: Numbers, actor: Actor = None, as_json: AsJson = False) -> N
     from fintrack_tasks.pipeline import quarantine as review  # noqa: PLC0415  see release
 
     def decide(connections: Connections, number: int, who: str) -> Decision:
-        return review.discard(number, actor=who, database=connections.database, now=utc_now())
+        return review.discard_row(
+            number, context=StageContext(connections.database, connections.settings, utc_now()), actor=who
+        )
 
     _show(_decided(numbers, actor, decide), as_json)
 

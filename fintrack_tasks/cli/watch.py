@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fintrack_tasks.cli.output import errors
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.errors import FinTrackError, OutageError
-from fintrack_tasks.queries import runs as report
+from fintrack_tasks.queries.runs import events_waiting, next_deadline
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import ledger
 from fintrack_tasks.store.connection import Database
@@ -136,8 +136,8 @@ def follow(
 def _look(database: Database, runs: Sequence[UUID]) -> Followed:
     with database.connection() as conn:
         found = {run: summary for run in runs if (summary := ledger.run_summary(conn, run))}
-        waiting, oldest = report.events_waiting(conn, runs)
-        return Followed(len(runs), found, waiting, oldest, report.next_deadline(conn, runs))
+        waiting, oldest = events_waiting(conn, runs)
+        return Followed(len(runs), found, waiting, oldest, next_deadline(conn, runs))
 
 
 def _outage(settings: Settings, seen: Followed, *, stands: bool) -> OutageError | None:

@@ -251,5 +251,5 @@ class MarketDataFetcher:
             # Fetching knows nothing of storing: the pipeline joins the two, and only when asked to.
             from importlib import import_module  # noqa: PLC0415
 
-            self._save = import_module("fintrack_tasks.pipeline.stages").save_quote
+            self._save = import_module("fintrack_tasks.pipeline.save_quote").save_quote
         self._save(data)

@@ -7,7 +7,7 @@ the ledger knows of every attempt.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -31,17 +31,17 @@ from fintrack_tasks.fetch.providers.base import Ask, HttpRequest, HttpResponse, 
 from fintrack_tasks.fetch.quota.gate import Gate, Pass, Place, Ticket
 from fintrack_tasks.fetch.request import exchange
 from fintrack_tasks.pipeline.availability import kept_part, marked, record_rest, refusers
+from fintrack_tasks.pipeline.context import StageContext
+from fintrack_tasks.pipeline.outcome import DEFERRED, Ended, Retry, fail_item
 from fintrack_tasks.publish import messages
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import alerts, database_mode, ledger, outbox, provider_quotes
-from fintrack_tasks.store.connection import Database
 from fintrack_tasks.store.payloads import Payload
 from fintrack_tasks.transform.consensus import combine
 
-__all__ = ["DEFERRED", "Ended", "Retry", "fail", "fetch"]
+__all__ = ["fetch_item"]
 
 log = structlog.get_logger("fintrack.acquisition")
-
 RETRIES: Final = 3
 """How often one provider is asked again after a transient error before the next one of the route is."""
 PAUSE_BROKEN: Final = 3.0
@@ -58,43 +58,18 @@ PATIENCE_BARS: Final = 300.0
 LONGEST_PAUSE: Final = 30.0
 """Seconds that a failing server may ask for before its provider is given up for the next one."""
 MOST_ATTEMPTS: Final = 100
-DEFERRED: Final = "deferred"
 _PASSING: Final = ("quota", "transient")
 _BROKEN: Final = (MalformedError.reason, EmptyError.reason, NoPriceError.reason)
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The chain stops here: the item is in this state for this reason.
-
-    ``stale``: another message owns it; ``deferred``: it waits in the ledger until then.
-    """
-
-    state: str
-    reason: str | None = None
-    until: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """The item goes on later, or with another provider; ``ticket`` is its place at that provider's quota."""
-
-    provider: str
-    countdown: float
-    retries: int
-    ticket: Ticket | None = None
-
-
-def fetch(
+def fetch_item(
     item: Item,
     provider_name: str,
     *,
     retries: int,
-    database: Database,
+    context: StageContext,
     http: HttpClient,
     gate: Gate,
-    settings: Settings,
-    now: datetime,
     ticket: Ticket | None = None,
 ) -> Batch | Retry | Ended:
     """Ask a provider, keep its raw answer, then interpret it.
@@ -105,7 +80,7 @@ def fetch(
     :param retries: how often this provider was asked for the item already, after errors that may pass.
     :param ticket: the item's place at the provider's quota, whose time has come.
     """
-    with database.connection() as conn:
+    with context.database.connection() as conn:
         begin = ledger.begin(conn, item)
     if begin.stale:
         return Ended("stale")
@@ -114,38 +89,38 @@ def fetch(
     taken: Pass | None = None
     asked = item
     try:
-        asked = kept_part(item, name, begin.attempts, settings, begin.payload.received_at if begin.payload else now)
-        ask = Ask(item.kind, item.instrument, now, item.interval, asked.window)
+        asked = kept_part(
+            item, name, begin.attempts, context.settings, begin.payload.received_at if begin.payload else context.now
+        )
+        ask = Ask(item.kind, item.instrument, context.now, item.interval, asked.window)
         if begin.payload:
             response = HttpResponse(begin.payload.status, begin.payload.body, begin.payload.headers)
-            ask = replace(ask, now=min(now, begin.payload.received_at))
+            ask = replace(ask, now=min(context.now, begin.payload.received_at))
         else:
             request = _request(provider, ask)
-            longest = _longest_wait(item, name, settings)
+            longest = _longest_wait(item, name, context.settings)
             answer = exchange(
                 provider.facts, request, gate=gate, http=http, budget=item.budget, ticket=ticket, longest=longest
             )
             if isinstance(answer, Place):
-                return _wait(item, name, answer, retries, database=database, settings=settings, now=now)
+                return _wait(item, name, answer, retries, context=context)
             response, taken = answer.response, answer.taken
-            _keep(item, name, request.path, response, database=database, now=now)
+            _keep(item, name, request.path, response, context=context)
         batch = interpret(name, lambda: provider.parse(ask, response))
     except ProviderError as error:
         if isinstance(error.partial, HttpResponse):
-            _keep(item, name, request.path, error.partial, database=database, now=now)
+            _keep(item, name, request.path, error.partial, context=context)
         if taken and isinstance(error, KeyRejectedError) and taken.key.secret is None:
             # There was no key that could be wrong: it is about the address or the moment, and passes.
             error = TransientError(error.detail, retry_after=error.retry_after)
         if taken and gate.learn(taken, error):
-            _key_set_aside(taken, error, database=database, settings=settings, now=now)
+            _key_set_aside(taken, error, context=context)
         if not error.retry_after and isinstance(error, QuotaError):  # "at once" is no time either: it was just refused
             error.retry_after = gate.pause(provider.facts)
         spare = taken is not None and gate.spare(taken, error)
-        return _after(
-            item, name, error, asked=asked, retries=retries, spare=spare, database=database, settings=settings, now=now
-        )
+        return _after(item, name, error, context=context, asked=asked, retries=retries, spare=spare)
     if item.consensus > 1:
-        return _agreed(item, batch, database=database, settings=settings, now=now)
+        return _agreed(item, batch, context=context)
     return marked(batch, asked, item)
 
 
@@ -158,14 +133,14 @@ def _request(provider: Provider, ask: Ask) -> HttpRequest:
         raise
 
 
-def _keep(item: Item, provider: str, path: str, response: HttpResponse, *, database: Database, now: datetime) -> None:
+def _keep(item: Item, provider: str, path: str, response: HttpResponse, *, context: StageContext) -> None:
     """Keep an answer, or the part of one, before anything interprets it; the local market's only among simulated ones.
 
     :raises ConfigurationError: the database holds prices of the other kind; nothing was kept.
     """
-    database_mode.admit(database, simulated=response.simulated)
-    kept = Payload.of(provider, path, response.status, response.headers, response.body, now)
-    with database.connection() as conn:
+    database_mode.admit(context.database, simulated=response.simulated)
+    kept = Payload.of(provider, path, response.status, response.headers, response.body, context.now)
+    with context.database.connection() as conn:
         ledger.fetched(conn, item, kept)
 
 
@@ -182,27 +157,25 @@ def _wait(
     place: Place,
     retries: int,
     *,
-    database: Database,
-    settings: Settings,
-    now: datetime,
+    context: StageContext,
 ) -> Retry:
     """The slot's time as one countdown; the ledger knows that the item is not lost meanwhile."""
-    with database.connection() as conn:
-        ledger.wait(conn, item, now, place.seconds + settings.fintrack_item_deadline_seconds)
+    with context.database.connection() as conn:
+        ledger.wait(conn, item, context.now, place.seconds + context.settings.fintrack_item_deadline_seconds)
     return Retry(provider, place.seconds, retries, place.ticket)
 
 
-def _key_set_aside(taken: Pass, error: ProviderError, *, database: Database, settings: Settings, now: datetime) -> None:
+def _key_set_aside(taken: Pass, error: ProviderError, *, context: StageContext) -> None:
     """One alert for each key that is refused, with the key's name, which gives none of it away."""
     rule, subject = "key_set_aside", f"{taken.facts.name} {taken.ticket.key}"
     detail = f"{error.reason}: set aside for a day, or until it is changed"
     log.error(rule, provider=taken.facts.name, key_name=taken.ticket.key, reason=error.reason)
-    topic, event_id = settings.kafka_topic_notifications, uuid7(now.timestamp())
-    simulated = database_mode.is_simulated(database)
-    event = messages.alert_raised(rule, subject, detail, topic, now, event_id, simulated=simulated)
-    with database.connection() as conn, conn.transaction():
-        alerts.add(conn, rule, "error", subject, detail, now)
-        outbox.add(conn, event, now)
+    topic, event_id = context.settings.kafka_topic_notifications, uuid7(context.now.timestamp())
+    simulated = database_mode.is_simulated(context.database)
+    event = messages.alert_raised(rule, subject, detail, topic, context.now, event_id, simulated=simulated)
+    with context.database.connection() as conn, conn.transaction():
+        alerts.add(conn, rule, "error", subject, detail, context.now)
+        outbox.add(conn, event, context.now)
 
 
 def _after(
@@ -213,9 +186,7 @@ def _after(
     asked: Item,
     retries: int,
     spare: bool,
-    database: Database,
-    settings: Settings,
-    now: datetime,
+    context: StageContext,
 ) -> Batch | Retry | Ended:
     """What an error means for its item: again, elsewhere, later, or the end.
 
@@ -223,36 +194,46 @@ def _after(
     :param spare: the provider has another key than the one that this error bars.
     """
     if isinstance(error, EmptyError) and not _broken(item, error):
-        return _empty(item, asked, provider, error, database=database, now=now)
+        return _empty(item, asked, provider, error, context=context)
     earliest = error.earliest if isinstance(error, UnavailableRangeError) else None
-    until = now + timedelta(seconds=error.retry_after) if error.retry_after is not None else None
-    with database.connection() as conn:
+    until = context.now + timedelta(seconds=error.retry_after) if error.retry_after is not None else None
+    with context.database.connection() as conn:
         attempts = ledger.attempt(
-            conn, item, provider, error.reason, error.detail, now, until=until, asked=error.asked, earliest=earliest
+            conn,
+            item,
+            provider,
+            error.reason,
+            error.detail,
+            context.now,
+            until=until,
+            asked=error.asked,
+            earliest=earliest,
         )
-    following: Retry | Ended | None = _following(asked, provider, error, retries, attempts, settings, spare=spare)
-    if following is None and item.consensus > 1 and (batch := _combined(item, database=database, settings=settings)):
+    following: Retry | Ended | None = _following(
+        asked, provider, error, retries, attempts, context.settings, spare=spare
+    )
+    if following is None and item.consensus > 1 and (batch := _combined(item, context=context)):
         return batch  # fewer providers than were asked for answered; what they said need not wait for the others
-    following = following or _later(item, error, attempts, now)
+    following = following or _later(item, error, attempts, context.now)
     if following is None and isinstance(error, EmptyError):
-        return _empty(item, asked, provider, error, database=database, now=now)
+        return _empty(item, asked, provider, error, context=context)
     if following is None and isinstance(error, UnavailableRangeError):
-        with database.connection() as conn:
-            record_rest(conn, item, None, refusers(attempts), now)
+        with context.database.connection() as conn:
+            record_rest(conn, item, None, refusers(attempts), context.now)
     if following is None:
-        return fail(item, error.reason, error.detail, provider=provider, database=database, settings=settings, now=now)
-    with database.connection() as conn:
+        return fail_item(item, error.reason, error.detail, context=context, provider=provider)
+    with context.database.connection() as conn:
         if isinstance(following, Ended):
-            ledger.defer(conn, item, following.until or now)
+            ledger.defer(conn, item, following.until or context.now)
         else:
-            ledger.wait(conn, item, now, following.countdown + settings.fintrack_item_deadline_seconds)
+            ledger.wait(conn, item, context.now, following.countdown + context.settings.fintrack_item_deadline_seconds)
     return following
 
 
-def _empty(item: Item, asked: Item, provider: str, error: EmptyError, *, database: Database, now: datetime) -> Ended:
-    with database.connection() as conn, conn.transaction():
-        record_rest(conn, item, asked.window, [provider], now)
-        ledger.finish(conn, asked, ItemState.EMPTY, error.reason, error.detail, provider, now)
+def _empty(item: Item, asked: Item, provider: str, error: EmptyError, *, context: StageContext) -> Ended:
+    with context.database.connection() as conn, conn.transaction():
+        record_rest(conn, item, asked.window, [provider], context.now)
+        ledger.finish(conn, asked, ItemState.EMPTY, error.reason, error.detail, provider, context.now)
     return Ended(ItemState.EMPTY, error.reason)
 
 
@@ -325,41 +306,20 @@ def _later(
     return Retry(name, wait, 0) if wait <= LONGEST_COUNTDOWN else Ended(DEFERRED, error.reason, free[name])
 
 
-def _agreed(
-    item: Item, batch: Batch, *, database: Database, settings: Settings, now: datetime
-) -> Batch | Retry | Ended:
+def _agreed(item: Item, batch: Batch, *, context: StageContext) -> Batch | Retry | Ended:
     """Keep one provider's opinion; ask the next one, or combine them when there are enough or nobody is left."""
-    with database.connection() as conn:
+    with context.database.connection() as conn:
         held = provider_quotes.add(conn, item, batch)
-    following = route.next_provider(item.instrument, item.kind, item.interval, batch.source, settings)
+    following = route.next_provider(item.instrument, item.kind, item.interval, batch.source, context.settings)
     if len(held) < item.consensus and following:
-        with database.connection() as conn:
-            ledger.wait(conn, item, now, settings.fintrack_item_deadline_seconds)
+        with context.database.connection() as conn:
+            ledger.wait(conn, item, context.now, context.settings.fintrack_item_deadline_seconds)
         return Retry(following, 0.0, 0)
-    return combine(held, settings.fintrack_consensus_deviation_bps, item.consensus)
+    return combine(held, context.settings.fintrack_consensus_deviation_bps, item.consensus)
 
 
-def _combined(item: Item, *, database: Database, settings: Settings) -> Batch | None:
+def _combined(item: Item, *, context: StageContext) -> Batch | None:
     """What the providers that answered say together; ``None`` when none did."""
-    with database.connection() as conn:
+    with context.database.connection() as conn:
         held = provider_quotes.held(conn, item)
-    return combine(held, settings.fintrack_consensus_deviation_bps, item.consensus) if held else None
-
-
-def fail(
-    item: Item,
-    reason: str,
-    detail: str,
-    *,
-    database: Database,
-    settings: Settings,
-    now: datetime,
-    provider: str | None = None,
-) -> Ended:
-    """End an item as failed: dead letter and notification in one transaction."""
-    topic, event_id = settings.kafka_topic_notifications, uuid7(now.timestamp())
-    simulated = database_mode.is_simulated(database)
-    event = messages.item_failed(item, reason, detail, topic, now, event_id, simulated=simulated)
-    with database.connection() as conn:
-        ledger.finish(conn, item, ItemState.FAILED, reason, detail, provider, now, event)
-    return Ended(ItemState.FAILED, reason)
+    return combine(held, context.settings.fintrack_consensus_deviation_bps, item.consensus) if held else None

@@ -14,8 +14,8 @@ from fintrack_tasks.fetch.providers import ecb
 from fintrack_tasks.fetch.providers.base import Ask
 from fintrack_tasks.fetch.quota.gate import Gate, Place, Ticket
 from fintrack_tasks.fetch.request import exchange
+from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.store import database_mode, fx_rates, payloads
-from fintrack_tasks.store.connection import Database
 from fintrack_tasks.store.payloads import Payload
 
 __all__ = ["Updated", "update_rates"]
@@ -36,10 +36,9 @@ class Updated:
 
 def update_rates(
     *,
-    database: Database,
+    context: StageContext,
     http: HttpClient,
     gate: Gate,
-    now: datetime,
     ticket: Ticket | None = None,
     longest: float = 0.0,
 ) -> Updated | Place:
@@ -53,24 +52,26 @@ def update_rates(
     :raises ConfigurationError: the database holds prices of the other kind; nothing was written.
     """
     facts = ecb.PROVIDER.facts
-    with database.connection() as conn:
+    with context.database.connection() as conn:
         known = fx_rates.newest(conn, facts.name)
-    start = min(known or _FIRST, now)
-    ask = Ask(Kind.BARS, _ANY_PAIR, now, Interval.D1, Window(start, max(now, start) + Interval.D1.delta))
+    start = min(known or _FIRST, context.now)
+    ask = Ask(
+        Kind.BARS, _ANY_PAIR, context.now, Interval.D1, Window(start, max(context.now, start) + Interval.D1.delta)
+    )
     request = ecb.PROVIDER.request(ask)
     answer = exchange(facts, request, gate=gate, http=http, budget=Budget.GAP_REPAIR, ticket=ticket, longest=longest)
     if isinstance(answer, Place):
         return answer
     response = answer.response
-    database_mode.admit(database, simulated=response.simulated)
-    kept = Payload.of(facts.name, request.path, response.status, response.headers, response.body, now)
-    with database.connection() as conn:
+    database_mode.admit(context.database, simulated=response.simulated)
+    kept = Payload.of(facts.name, request.path, response.status, response.headers, response.body, context.now)
+    with context.database.connection() as conn:
         payloads.add(conn, kept)
     try:
-        rates = interpret(facts.name, lambda: ecb.rates(response, now))
+        rates = interpret(facts.name, lambda: ecb.rates(response, context.now))
     except ProviderError as error:
         gate.learn(answer.taken, error)
         raise
-    with database.connection() as conn:
-        changed = fx_rates.add(conn, rates, now, payload_sha=kept.sha256)
+    with context.database.connection() as conn:
+        changed = fx_rates.add(conn, rates, context.now, payload_sha=kept.sha256)
     return Updated(len(rates), changed, max(rate.timestamp for rate in rates))

@@ -16,10 +16,10 @@ import psycopg
 from fintrack_tasks.domain import BATCH_LIMIT, BENCHMARK, AssetClass, Batch, Interval, Item, Kind
 from fintrack_tasks.store import index_indicators, load
 
-__all__ = ["indicate", "mend"]
+__all__ = ["indicate", "recompute"]
 
 _BASIS: Final = "continues"
-"""In a batch's ``meta``: what its indicators were computed from, see :func:`fintrack_tasks.store.index_indicators.basis`."""
+"""In a batch's ``meta``: what its indicators were computed from (:func:`index_indicators.basis`)."""
 
 
 def indicate(conn: psycopg.Connection, item: Item, batch: Batch) -> Batch:
@@ -36,7 +36,7 @@ def indicate(conn: psycopg.Connection, item: Item, batch: Batch) -> Batch:
     return replace(made, meta={**made.meta, _BASIS: basis})
 
 
-def mend(conn: psycopg.Connection, item: Item, batch: Batch, now: datetime) -> int:
+def recompute(conn: psycopg.Connection, item: Item, batch: Batch, now: datetime) -> int:
     """Compute the indicators of an index's stored bars again that do not stand behind the load of a batch.
 
     In the caller's transaction, which holds the instrument's order of loads. The bars from the first such one on are

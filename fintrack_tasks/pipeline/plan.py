@@ -25,6 +25,7 @@ from fintrack_tasks.domain import (
     Instrument,
     Interval,
     Item,
+    ItemState,
     Kind,
     Window,
     from_micros,
@@ -37,9 +38,9 @@ from fintrack_tasks.pipeline.availability import reach
 from fintrack_tasks.pipeline.windows import newest_sessions, windows, with_newest
 from fintrack_tasks.sessions import askable_bars, asked_as
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import coverage, instruments
+from fintrack_tasks.store import coverage, instruments, ledger
 
-__all__ = ["DEFAULT_INSTRUMENTS", "JOBS", "Arguments", "Plan", "Refused", "check_arguments", "check_span", "plan"]
+__all__ = ["DEFAULT_INSTRUMENTS", "JOBS", "Arguments", "Plan", "Refused", "check_arguments", "check_span", "plan_run"]
 
 JOBS: Final = ("fetch_market_data", "fetch_historical_market_data", "fetch_market_index_data")
 
@@ -246,7 +247,7 @@ def _edge(moment: datetime, given: datetime | None, variable: str) -> str:
     return str(moment.date()) if given else f"{moment.date()} (from {variable})"
 
 
-def plan(
+def plan_run(
     conn: psycopg.Connection, arguments: Arguments, settings: Settings, now: datetime, run_id: UUID | None = None
 ) -> Plan:
     """The items of one run. Symbols that nobody registered are registered, inactive, by the way.
@@ -478,3 +479,21 @@ def _moment(name: str, text: object) -> datetime | None:
     if to_micros(moment) < to_micros(datetime(1900, 1, 1, tzinfo=UTC)):
         raise ValueError(f"{name} lies before 1900: {text!r:.40}")
     return moment
+
+
+def record_run(conn: psycopg.Connection, plan: Plan, settings: Settings, now: datetime) -> None:
+    """Write a run and its items to the ledger; only then may they be enqueued. Refused ones end here."""
+    deadline = now.timestamp() + settings.fintrack_item_deadline_seconds + route.drain_seconds(plan.items, settings)
+    with conn.transaction():
+        ledger.create_run(
+            conn,
+            plan.run_id,
+            plan.job,
+            plan.arguments,
+            [*plan.items, *(refused.item for refused in plan.refused)],
+            datetime.fromtimestamp(deadline, tz=now.tzinfo),
+            now,
+            plan.note,
+        )
+        for refused in plan.refused:
+            ledger.finish(conn, refused.item, ItemState.FAILED, refused.reason, refused.detail, None, now)

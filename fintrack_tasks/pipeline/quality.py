@@ -17,20 +17,19 @@ import structlog
 
 from fintrack_tasks.domain import Interval, ItemState, Kind, from_micros, to_micros
 from fintrack_tasks.errors import ConfigurationError
+from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.sessions import calendar_name
 from fintrack_tasks.store import anomalies as flags
 from fintrack_tasks.store import instruments, quality
-from fintrack_tasks.store.connection import Database
 from fintrack_tasks.store.quality import Outcome, Run
-from fintrack_tasks.validate import quality as measures
-from fintrack_tasks.validate.quality import Part
+from fintrack_tasks.validate.quality import Part, measure, of_bars, of_quote, series
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fintrack_tasks.validate.anomalies import Anomaly
 
-__all__ = ["TRAINED", "measure", "train"]
+__all__ = ["TRAINED", "measure_run", "train_model"]
 
 log = structlog.get_logger("fintrack.assurance")
 
@@ -48,27 +47,27 @@ _MOST_BARS: Final = 2_520
 """Bars of a training: ten years of days."""
 
 
-def measure(*, database: Database, now: datetime) -> int | None:
+def measure_run(*, context: StageContext) -> int | None:
     """Measure the next instruments of the oldest run that has ended, in one transaction.
 
     Returns how many those were, ``None`` when there is nothing to do or another process is at it. To be called until
     then; a page that is cut off is measured again.
     """
-    with database.connection() as conn, conn.transaction():
+    with context.database.connection() as conn, conn.transaction():
         run = quality.unmeasured(conn, claim=True)
         if run is None:
             return None
         page = quality.outcomes(conn, run.id, _PAGE)
         if page:
-            _measure(conn, run, page, now)
+            _measure(conn, run, page, context.now)
         else:
-            quality.mark_measured(conn, run.id, now)
+            quality.mark_measured(conn, run.id, context.now)
             if run.job == _OFTEN:
                 quality.thin(conn, run.job, run.finished_at.date())
     return len(page)
 
 
-def train(*, database: Database, now: datetime, after: int = 0) -> int | None:
+def train_model(*, context: StageContext, after: int = 0) -> int | None:
     """Train a model for the next registered instrument, by number, if it has bars enough; returns its number.
 
     ``None`` when there is none behind ``after``. An instrument whose bars are those of its newest model keeps it. The
@@ -76,11 +75,11 @@ def train(*, database: Database, now: datetime, after: int = 0) -> int | None:
     """
     from fintrack_tasks.validate import anomalies  # noqa: PLC0415  # numpy, for a worker that trains alone
 
-    with database.connection() as conn:
+    with context.database.connection() as conn:
         number = min((n for n, _ in instruments.active(conn) if n > after), default=None)
         if number is None:
             return None
-        bars = _arrays(flags.bars(conn, number, TRAINED, now, _MOST_BARS + anomalies.LOOK_BACK))
+        bars = _arrays(flags.bars(conn, number, TRAINED, context.now, _MOST_BARS + anomalies.LOOK_BACK))
         if len(bars["timestamp"]) < anomalies.MINIMUM:
             return number
         try:
@@ -88,11 +87,11 @@ def train(*, database: Database, now: datetime, after: int = 0) -> int | None:
         except ValueError as error:
             log.info("not_trained", instrument=number, detail=str(error))
             return number
-        version = flags.save_model(conn, number, TRAINED, model.summary(), model.forest.to_json(), now)
+        version = flags.save_model(conn, number, TRAINED, model.summary(), model.forest.to_json(), context.now)
         if version:
             log.info("trained", instrument=number, version=version, bars=model.bars)
         if version == 1:
-            _keep(conn, number, version, model.span, anomalies.score(model, bars), None, now)
+            _keep(conn, number, version, model.span, anomalies.score(model, bars), None, context.now)
     return number
 
 
@@ -120,7 +119,7 @@ def _measure(conn: psycopg.Connection, run: Run, page: Mapping[int, Sequence[Out
     )
     rows: list[tuple[int, str, float, Mapping[str, Any]]] = []
     for number, outcomes in page.items():
-        found = measures.measure(_parts(conn, facts, number, outcomes))
+        found = measure(_parts(conn, facts, number, outcomes))
         rows += [(number, each.metric, round(each.value, 6), each.detail) for each in found]
         _score(conn, run, number, outcomes, now)
     quality.save(conn, run.id, run.finished_at.date(), rows, now)
@@ -143,7 +142,7 @@ def _quote_part(facts: _Facts, number: int, outcomes: Sequence[Outcome]) -> Part
     if calendar_name(instrument) is None:  # as below
         return Part("quote", 1, int(loaded), None, **rows)
     try:
-        return measures.of_quote(instrument, facts.run.created_at, loaded, facts.quotes.get(number), **rows)
+        return of_quote(instrument, facts.run.created_at, loaded, facts.quotes.get(number), **rows)
     except ConfigurationError:  # a price needs no calendar: nobody can say whether it is late
         return Part("quote", 1, int(loaded), None, **rows)
 
@@ -166,8 +165,8 @@ def _bars_part(
     if calendar_name(instrument) is None:
         return Part(interval.value, 0, 0, None, dated=False, **rows)
     try:
-        rows["series"] = measures.series(instrument, interval, whole)
-        return measures.of_bars(instrument, interval, start, moment, set(stored), **rows)
+        rows["series"] = series(instrument, interval, whole)
+        return of_bars(instrument, interval, start, moment, set(stored), **rows)
     except ConfigurationError:  # a calendar that is none expects nothing
         return Part(interval.value, 0, 0, None, **rows)
 

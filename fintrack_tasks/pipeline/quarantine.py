@@ -11,18 +11,18 @@ import psycopg
 
 from fintrack_tasks.domain import Batch, Event, Finding, Interval, Item, Kind, uuid7
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.pipeline.indicators import mend
-from fintrack_tasks.pipeline.stages import add_actions, add_rate, transform
+from fintrack_tasks.pipeline.context import StageContext
+from fintrack_tasks.pipeline.indicators import recompute
+from fintrack_tasks.pipeline.load import add_actions, add_rate
+from fintrack_tasks.pipeline.transform import transform_item
 from fintrack_tasks.publish import messages
 from fintrack_tasks.sessions import finals
-from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import audit, database_mode, flags, ledger, load, quarantine
-from fintrack_tasks.store.connection import Database
 from fintrack_tasks.store.quarantine import DISCARDED, RELEASED, Row
-from fintrack_tasks.validate import Context, check_batch, split
+from fintrack_tasks.validate import ValidationContext, check_batch, split
 from fintrack_tasks.validate.rules import FLAG, REJECT, unstorable
 
-__all__ = ["REFUSED", "UNCHANGED", "Decision", "discard", "release"]
+__all__ = ["REFUSED", "UNCHANGED", "Decision", "discard_row", "release_row"]
 
 UNCHANGED: Final = "unchanged"
 REFUSED: Final = "refused"
@@ -37,7 +37,7 @@ class Decision:
     detail: str
 
 
-def release(number: int, *, actor: str, database: Database, settings: Settings, now: datetime) -> Decision:
+def release_row(number: int, *, actor: str, context: StageContext) -> Decision:
     """Load a row that a check rejected, as its item would have when it came: cleaned, with revisions and an event, the
     exchange rate that a currency pair's quote is and the splits and dividends told beside it, in one transaction with
     the decision.
@@ -50,7 +50,7 @@ def release(number: int, *, actor: str, database: Database, settings: Settings, 
 
     :raises UsageError: when there is no such entry.
     """
-    with database.connection() as conn:
+    with context.database.connection() as conn:
         row = _known(quarantine.get(conn, number), number)
         item = ledger.item(conn, row.item_id)
     if row.status != quarantine.HELD:
@@ -62,33 +62,35 @@ def release(number: int, *, actor: str, database: Database, settings: Settings, 
     batch = _batch(row, item)
     # A zero that is no price is null, as in a row that was never held.
     batch, _ = split(batch, [one for one in again if one.rule == "unknown_price"])
-    cleaned = transform(item, batch, database=database)
-    topic, event_id = settings.kafka_topic_market_data, uuid7(now.timestamp())
-    event = messages.item_loaded(item, cleaned, topic, now, event_id, simulated=database_mode.is_simulated(database))
-    with database.connection() as conn, conn.transaction():
+    cleaned = transform_item(item, batch, context=context)
+    topic, event_id = context.settings.kafka_topic_market_data, uuid7(context.now.timestamp())
+    event = messages.item_loaded(
+        item, cleaned, topic, context.now, event_id, simulated=database_mode.is_simulated(context.database)
+    )
+    with context.database.connection() as conn, conn.transaction():
         claimed = _known(quarantine.claim(conn, number), number)
         if claimed.status != quarantine.HELD:
             return _decided_before(claimed)
-        if not _merged(conn, item, cleaned, event, now, row.seen_at):
+        if not _merged(conn, item, cleaned, event, context.now, row.seen_at):
             return Decision(row.id, REFUSED, f"provisional at {_utc(row.seen_at)}; a final bar that came later stands")
-        quarantine.decide(conn, claimed, RELEASED, actor, now)
+        quarantine.decide(conn, claimed, RELEASED, actor, context.now)
         broken = [Finding(rule, FLAG, 0, f"released by {actor}: {why}") for rule, why in _reasons(row)]
-        flags.add(conn, item, cleaned, broken, now)
-        audit.add(conn, actor, "quarantine.release", _subject(row), _lineage(row), now)
+        flags.add(conn, item, cleaned, broken, context.now)
+        audit.add(conn, actor, "quarantine.release", _subject(row), _lineage(row), context.now)
     return Decision(row.id, RELEASED, f"{row.symbol} from {batch.source}, item {row.item_id}")
 
 
-def discard(number: int, *, actor: str, database: Database, now: datetime) -> Decision:
+def discard_row(number: int, *, actor: str, context: StageContext) -> Decision:
     """Keep a row out for good. It stays where it is, with who decided so and when; a second time does nothing.
 
     :raises UsageError: when there is no such entry.
     """
-    with database.connection() as conn, conn.transaction():
+    with context.database.connection() as conn, conn.transaction():
         row = _known(quarantine.claim(conn, number), number)
         if row.status != quarantine.HELD:
             return _decided_before(row)
-        quarantine.decide(conn, row, DISCARDED, actor, now)
-        audit.add(conn, actor, "quarantine.discard", _subject(row), _lineage(row), now)
+        quarantine.decide(conn, row, DISCARDED, actor, context.now)
+        audit.add(conn, actor, "quarantine.discard", _subject(row), _lineage(row), context.now)
     return Decision(row.id, DISCARDED, f"{row.symbol}, item {row.item_id}")
 
 
@@ -104,7 +106,7 @@ def _merged(conn: psycopg.Connection, item: Item, batch: Batch, event: Event, no
     if not closed[0] and load.stands(conn, item, stamps[0]):
         return False
     load.merge_bars(conn, item, batch, event, now, closed)
-    mend(conn, item, batch, now)
+    recompute(conn, item, batch, now)
     add_actions(conn, item, batch, now, told_at=seen_at)
     return True
 
@@ -127,7 +129,7 @@ def _batch(row: Row, item: Item) -> Batch:
 
 
 def _judged_again(row: Row, item: Item) -> list[Finding]:
-    return check_batch(_batch(row, item), None, context=Context(item.instrument.asset_class))
+    return check_batch(_batch(row, item), None, context=ValidationContext(item.instrument.asset_class))
 
 
 def _still_broken(row: Row, again: Sequence[Finding]) -> list[str]:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fintrack_tasks.domain import Batch, CorporateAction, Instrument, Interval, Item, Kind, to_micros
 from fintrack_tasks.errors import ConfigurationError
+from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.sessions import calendar_name
 from fintrack_tasks.store import corporate_actions, known_bars
-from fintrack_tasks.store.connection import Database
 from fintrack_tasks.store.known_bars import KnownBar
 from fintrack_tasks.transform.batch import MINOR_UNITS
 from fintrack_tasks.transform.corporate_actions import actions_of, adjusted_to
-from fintrack_tasks.validate import Context, Earlier, Hours, Limits, Stored
+from fintrack_tasks.validate import Earlier, Hours, Limits, Stored, ValidationContext
 from fintrack_tasks.validate.context import LOOK_BACK
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class _Split(NamedTuple):
     ratio: float
 
 
-def gather(item: Item, batch: Batch, *, database: Database, now: datetime, limits: Limits) -> Context:
+def gather(item: Item, batch: Batch, *, context: StageContext, limits: Limits) -> ValidationContext:
     """The context of a batch.
 
     A quote needs its calendar only when it is old; a fresh one costs no query and no calendar.
@@ -42,12 +42,14 @@ def gather(item: Item, batch: Batch, *, database: Database, now: datetime, limit
     """
     kind = item.instrument.asset_class
     if batch.kind is Kind.QUOTE:
-        return Context(kind, _hours_of_old(item.instrument, batch, now, limits.by_class[kind].stale_after))
-    first, last = limits.span(now, item.interval)
+        return ValidationContext(
+            kind, _hours_of_old(item.instrument, batch, context.now, limits.by_class[kind].stale_after)
+        )
+    first, last = limits.span(context.now, item.interval)
     stamps = [stamp for stamp in batch.columns["timestamp"] if type(stamp) is int and first <= stamp <= last]
     if not stamps or item.interval is None:
-        return Context(kind)
-    with database.connection() as conn:
+        return ValidationContext(kind)
+    with context.database.connection() as conn:
         span = (min(stamps), max(stamps))
         known = known_bars.around(conn, item.instrument_id, item.interval, span, batch.source, LOOK_BACK)
         splits = _splits(corporate_actions.splits(conn, item.instrument_id), batch, item.interval)
@@ -55,7 +57,7 @@ def gather(item: Item, batch: Batch, *, database: Database, now: datetime, limit
     until = adjusted_to(batch)
     # A move on the day of a split that the batch is restated for is a real one.
     told = tuple((split.first, split.ratio) for split in splits if until is None or split.ex_date > until)
-    return Context(kind, Hours.of(calendar_name(item.instrument)), before, told, stored)
+    return ValidationContext(kind, Hours.of(calendar_name(item.instrument)), before, told, stored)
 
 
 def _hours_of_old(instrument: Instrument, batch: Batch, now: datetime, stale_after: timedelta) -> Hours | None:

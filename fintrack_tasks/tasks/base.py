@@ -15,10 +15,11 @@ from celery import Task, signals
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.errors import OutageError, ProviderError, UsageError
 from fintrack_tasks.observability import metrics
+from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.refusals import remedy_of
 from fintrack_tasks.settings import settings
 
-__all__ = ["OUTAGES", "BaseTask", "connections", "is_outage", "utc_now"]
+__all__ = ["OUTAGES", "BaseTask", "connections", "is_outage", "stage_context", "utc_now"]
 
 log = structlog.get_logger("fintrack.tasks")
 
@@ -49,6 +50,11 @@ def connections() -> Connections:
 def utc_now() -> datetime:
     """The tasks' clock: below them, time is an argument."""
     return datetime.now(tz=UTC)
+
+
+def stage_context() -> StageContext:
+    """What a stage that begins now works with."""
+    return StageContext(connections().database, settings(), utc_now())
 
 
 @signals.worker_process_init.connect

@@ -1,9 +1,10 @@
 """A worker's consumer that outlives its broker, whatever it held when that went. ``celeryconfig.worker_consumer`` names
 it.
 
-Each connection notes what it holds under keys of its own (:mod:`fintrack_tasks.tasks.unacknowledged`), so that the next one,
-or another worker, puts it back to the queues. It is tried for as long as it takes, every few seconds. While Redis
-refuses to write, nothing is taken from the queues: it could not be noted as held, nor handed on to the next stage.
+Each connection notes what it holds under keys of its own (:mod:`fintrack_tasks.tasks.unacknowledged`), so that the
+next one, or another worker, puts it back to the queues. It is tried for as long as it takes, every few seconds. While
+Redis refuses to write, nothing is taken from the queues: it could not be noted as held, nor handed on to the next
+stage.
 """
 
 from __future__ import annotations

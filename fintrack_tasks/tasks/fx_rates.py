@@ -10,7 +10,7 @@ from fintrack_tasks.app import app
 from fintrack_tasks.errors import ProviderError
 from fintrack_tasks.fetch.quota.gate import Place, Ticket
 from fintrack_tasks.pipeline import fx_rates
-from fintrack_tasks.tasks.base import BaseTask, connections, utc_now
+from fintrack_tasks.tasks.base import BaseTask, connections, stage_context
 
 __all__ = ["fetch_fx_rates"]
 
@@ -35,10 +35,9 @@ def fetch_fx_rates(self: RatesTask, ticket: list[str] | None = None) -> dict[str
         quota has to be waited for.
     """
     outcome = fx_rates.update_rates(
-        database=connections().database,
+        context=stage_context(),
         http=connections().http,
         gate=connections().gate,
-        now=utc_now(),
         ticket=Ticket(*ticket) if ticket else None,
         longest=60.0,
     )

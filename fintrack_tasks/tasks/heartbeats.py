@@ -17,7 +17,7 @@ from celery import bootsteps
 
 from fintrack_tasks.app import app
 from fintrack_tasks.fetch import providers
-from fintrack_tasks.fetch.quota import limits as quota
+from fintrack_tasks.fetch.quota.limits import celery_rate_limit, quotas_of
 from fintrack_tasks.settings import settings
 from fintrack_tasks.tasks import unattended
 from fintrack_tasks.tasks.base import connections
@@ -67,8 +67,8 @@ def limits(counts: dict[str, int]) -> dict[str, str | None]:
         _, is_fetch, name = queue.partition("fetch.")
         if not is_fetch:
             continue
-        quotas = quota.quotas_of(providers.provider(name).facts, settings())
-        made[f"fintrack.fetch.{name}"] = quota.celery_rate_limit(quotas, workers / _SLACK)
+        quotas = quotas_of(providers.provider(name).facts, settings())
+        made[f"fintrack.fetch.{name}"] = celery_rate_limit(quotas, workers / _SLACK)
     return made
 
 

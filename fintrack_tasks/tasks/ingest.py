@@ -11,15 +11,15 @@ from typing import Any, Final
 import structlog
 from psycopg import DataError, IntegrityError
 
+from fintrack_tasks import pipeline
 from fintrack_tasks.app import app
 from fintrack_tasks.domain import Batch, Item
 from fintrack_tasks.errors import ConfigurationError, ForgedMessageError, MissingKeyError, StoreError, UsageError
 from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.quota.gate import Ticket
-from fintrack_tasks.pipeline import stages
 from fintrack_tasks.settings import settings
 from fintrack_tasks.tasks import forged_messages, stage_messages
-from fintrack_tasks.tasks.base import BaseTask, connections, is_outage, utc_now
+from fintrack_tasks.tasks.base import BaseTask, connections, is_outage, stage_context
 from fintrack_tasks.tasks.publish import publish_soon
 from fintrack_tasks.tasks.stage_messages import Link
 
@@ -65,14 +65,7 @@ class ItemTask(BaseTask):
             reason = "refused_by_store"
         elif isinstance(exc, ConfigurationError):
             reason = "configuration"
-        stages.fail(
-            item,
-            reason,
-            f"{self.name}: {type(exc).__name__}: {exc}",
-            database=connections().database,
-            settings=settings(),
-            now=utc_now(),
-        )
+        pipeline.fail_item(item, reason, f"{self.name}: {type(exc).__name__}: {exc}", context=stage_context())
         publish_soon()
 
 
@@ -86,21 +79,19 @@ def _fetch(
     """
     item = stage_messages.item_of(message, signature, ticket)
     name = self.name.rpartition(".")[2]
-    outcome = stages.fetch(
+    outcome = pipeline.fetch_item(
         item,
         name,
+        context=stage_context(),
         retries=self.request.retries,
-        database=connections().database,
         http=connections().http,
         gate=connections().gate,
-        settings=settings(),
-        now=utc_now(),
         ticket=Ticket(*ticket) if ticket else None,
     )
     if isinstance(outcome, Batch):
         return stage_messages.handed_on(validate.name, message, outcome)
     self.stop_chain()
-    if isinstance(outcome, stages.Retry):
+    if isinstance(outcome, pipeline.Retry):
         place = [outcome.ticket.id, outcome.ticket.key] if outcome.ticket else None
         # Ahead of what nobody has begun: an item that goes on keeps its place, and a ticket is not overslept.
         again = {"countdown": outcome.countdown, "retries": outcome.retries, "priority": FIRST}
@@ -118,7 +109,7 @@ fetch_tasks: Final = {
 def validate(self: ItemTask, link: Link) -> Link | dict[str, Any]:
     """Check the rows; rejected ones go to quarantine, the rest go on."""
     item, batch = stage_messages.opened(self.name, link)
-    outcome = stages.validate(item, batch, database=connections().database, settings=settings(), now=utc_now())
+    outcome = pipeline.validate_item(item, batch, context=stage_context())
     if isinstance(outcome, Batch):
         return stage_messages.handed_on(transform.name, link[0], outcome)
     self.stop_chain()
@@ -129,14 +120,14 @@ def validate(self: ItemTask, link: Link) -> Link | dict[str, Any]:
 def transform(self: ItemTask, link: Link) -> Link:
     """Clean the rows and add what is derived from them."""
     item, batch = stage_messages.opened(self.name, link)
-    return stage_messages.handed_on(load.name, link[0], stages.transform(item, batch, database=connections().database))
+    return stage_messages.handed_on(load.name, link[0], pipeline.transform_item(item, batch, context=stage_context()))
 
 
 @app.task(name="fintrack.load", base=ItemTask, bind=True)
 def load(self: ItemTask, link: Link) -> dict[str, Any]:
     """Write the rows, their revisions, the ledger and the outbox in one transaction."""
     item, batch = stage_messages.opened(self.name, link)
-    outcome = stages.load(item, batch, database=connections().database, settings=settings(), now=utc_now())
+    outcome = pipeline.load_item(item, batch, context=stage_context())
     return _ended(item, outcome)
 
 
@@ -158,7 +149,7 @@ def enqueue(items: Iterable[Item]) -> int:
 def _unroutable(item: Item, error: ConfigurationError | UsageError) -> None:
     """Nobody can be asked: the item ends with what a person can do about it, and the others go on."""
     reason = "missing_key" if isinstance(error, MissingKeyError) else "no_provider"
-    outcome = stages.fail(item, reason, str(error), database=connections().database, settings=settings(), now=utc_now())
+    outcome = pipeline.fail_item(item, reason, str(error), context=stage_context())
     _ended(item, outcome)
 
 
@@ -188,8 +179,8 @@ def _behind(stage: str, shown: str | None) -> list[Any]:
     return [step.s().set(argsrepr=shown, kwargsrepr="{}") for step in behind]
 
 
-def _ended(item: Item, outcome: stages.Ended) -> dict[str, Any]:
-    if outcome.state not in ("stale", stages.DEFERRED):
+def _ended(item: Item, outcome: pipeline.Ended) -> dict[str, Any]:
+    if outcome.state not in ("stale", pipeline.DEFERRED):
         publish_soon()
     log.info("item_ended", item=str(item.id), symbol=item.instrument.symbol, state=outcome.state, reason=outcome.reason)
     return {"item": str(item.id), "state": str(outcome.state), "reason": outcome.reason}

@@ -13,10 +13,10 @@ from uuid import UUID
 import psycopg
 import structlog
 
+from fintrack_tasks import pipeline
 from fintrack_tasks.app import app
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.pipeline import plan as planning
-from fintrack_tasks.pipeline import stages
+from fintrack_tasks.pipeline.plan import Arguments, check_arguments, check_span, plan_run
 from fintrack_tasks.settings import settings
 from fintrack_tasks.store import ledger
 from fintrack_tasks.tasks.base import BaseTask, connections, utc_now
@@ -46,16 +46,16 @@ class JobTask(BaseTask):
         named = {
             name: list(value) if isinstance(value, tuple | set | frozenset) else value for name, value in named.items()
         }
-        planning.check_span(_checked(self.__name__, named), settings(), utc_now())
+        check_span(_checked(self.__name__, named), settings(), utc_now())
         return super().apply_async((), named, **options)
 
 
-def _checked(job: str, named: dict[str, Any]) -> planning.Arguments:
+def _checked(job: str, named: dict[str, Any]) -> Arguments:
     known = {name: value for name, value in named.items() if name not in ("scheduled", "run_id")}
     try:
         if named.get("run_id"):
             UUID(named["run_id"])
-        return planning.check_arguments(job, **known)
+        return check_arguments(job, **known)
     except TypeError:
         raise UsageError(f"{job} does not take {', '.join(sorted(known))}") from None
     except ValueError as error:
@@ -85,8 +85,8 @@ def _planned(task: JobTask, scheduled: bool, run_id: str | None, **named: Any) -
             return {"run_id": str(skipped), "items": 0, "skipped": True}
         if known and chosen:
             return {"run_id": run_id, "items": _go_on(task, conn, chosen, now), "repeated": True}
-        plan = planning.plan(conn, arguments, settings(), now, chosen)
-        stages.record(conn, plan, settings(), now)
+        plan = plan_run(conn, arguments, settings(), now, chosen)
+        pipeline.record_run(conn, plan, settings(), now)
     count = enqueue(plan.items)
     if not count:
         publish_soon()

@@ -6,13 +6,13 @@ from typing import Any
 
 import structlog
 
+from fintrack_tasks import pipeline
 from fintrack_tasks.app import app
 from fintrack_tasks.embedded import logs
-from fintrack_tasks.pipeline import stages
 from fintrack_tasks.settings import settings
 from fintrack_tasks.store import cleanup as cleaning
 from fintrack_tasks.tasks import unattended
-from fintrack_tasks.tasks.base import BaseTask, connections, utc_now
+from fintrack_tasks.tasks.base import BaseTask, connections, stage_context, utc_now
 from fintrack_tasks.tasks.ingest import enqueue
 
 __all__ = ["cleanup", "reconcile"]
@@ -29,7 +29,7 @@ def reconcile() -> dict[str, Any]:
     """
     if cut := logs.bound(settings().fintrack_home):
         log.info("logs_cut", logs=cut)
-    items = stages.reconcile(database=connections().database, settings=settings(), now=utc_now())
+    items = pipeline.reconcile_items(context=stage_context())
     if items:
         log.warning("items_enqueued_again", items=len(items))
     count = enqueue(items)  # before Redis is asked for more, which may be away

@@ -7,10 +7,9 @@ from typing import Any, Final
 import redis.exceptions
 import structlog
 
+from fintrack_tasks import pipeline
 from fintrack_tasks.app import app
-from fintrack_tasks.pipeline import stages
-from fintrack_tasks.settings import settings
-from fintrack_tasks.tasks.base import OUTAGES, BaseTask, connections, utc_now
+from fintrack_tasks.tasks.base import OUTAGES, BaseTask, connections, stage_context
 from fintrack_tasks.tasks.quality import measure_soon
 
 __all__ = ["publish", "publish_soon"]
@@ -31,9 +30,7 @@ def publish(self: BaseTask) -> dict[str, Any]:
     # The mark goes before the outbox is read: a commit that finds no mark enqueues the next drain, and a commit
     # that finds one is early enough to be read by this drain.
     connections().redis.delete(_PENDING)
-    sent = stages.publish(
-        database=connections().database, producer=connections().producer, settings=settings(), now=utc_now()
-    )
+    sent = pipeline.publish_events(context=stage_context(), producer=connections().producer)
     if sent is None:
         # What was committed since the other drain looked last must not wait for the schedule.
         publish_soon(_BUSY_SECONDS)

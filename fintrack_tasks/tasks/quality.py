@@ -14,7 +14,7 @@ import structlog
 from fintrack_tasks.app import app
 from fintrack_tasks.pipeline import quality as assurance
 from fintrack_tasks.store import quality
-from fintrack_tasks.tasks.base import OUTAGES, BaseTask, connections, utc_now
+from fintrack_tasks.tasks.base import OUTAGES, BaseTask, connections, stage_context
 
 __all__ = ["measure_quality", "measure_soon", "train_anomaly_models"]
 
@@ -32,7 +32,7 @@ def measure_quality(self: BaseTask) -> dict[str, Any]:
     # The mark goes first: a run that ends from now on is either seen below or enqueues the next message.
     connections().redis.delete(_PENDING)
     count, began = 0, time.monotonic()
-    while (done := assurance.measure(database=connections().database, now=utc_now())) is not None:
+    while (done := assurance.measure_run(context=stage_context())) is not None:
         count += done
         if time.monotonic() - began > _AT_MOST:
             self.apply_async()
@@ -61,7 +61,7 @@ def train_anomaly_models(self: BaseTask, after: int = 0) -> dict[str, Any]:
     :param after: the number of the last instrument that an earlier message has seen to.
     """
     count, began = 0, time.monotonic()
-    while (number := assurance.train(database=connections().database, now=utc_now(), after=after)) is not None:
+    while (number := assurance.train_model(context=stage_context(), after=after)) is not None:
         count, after = count + 1, number
         if time.monotonic() - began > _AT_MOST:
             self.apply_async((after,))

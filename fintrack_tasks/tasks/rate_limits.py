@@ -5,8 +5,8 @@ Celery 5.7 arms one timer for every prefetched message of a rate-limited task, a
 timers before it sleeps for a whole second. With ten or more messages prefetched, a limit of 40 a second was measured
 at one a second. One timer for each limit is enough: it lets go what the limit allows and is set again.
 
-A task is not started either while others of its provider sleep at the gate (:mod:`fintrack_tasks.fetch.quota.gate`): more of
-them would only fill the pool's threads, which the other providers need.
+A task is not started either while others of its provider sleep at the gate (:mod:`fintrack_tasks.fetch.quota.gate`):
+more of them would only fill the pool's threads, which the other providers need.
 
 A message that waits for its task's limit also takes one of the worker's prefetch places, so that a long queue of a slow
 provider would take all of them. A queue of which :data:`HELD` messages wait is not listened to until they are fewer.

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["INDICATORS", "DataTransformer", "clean_batch", "clean_market_data", "with_indicators"]
 
 _LAZY = {
-    "DataTransformer": "frames",
+    "DataTransformer": "frames.transformer",
     "INDICATORS": "indicators",
-    "clean_market_data": "cleaning",
+    "clean_market_data": "frames.clean",
     "with_indicators": "incremental",
 }
 

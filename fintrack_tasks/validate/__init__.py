@@ -1,7 +1,7 @@
 """Checks. They return findings with a rule's name and the row's position; they never raise, log or drop.
 
 - :func:`check_batch` and :func:`split` serve the pipeline, over a :class:`fintrack_tasks.domain.Batch`. What some rules
-  must know beside it (the calendar, earlier bars, splits) is a :class:`Context` that the caller gives.
+  must know beside it (the calendar, earlier bars, splits) is a :class:`ValidationContext` that the caller gives.
 - :class:`DataValidator` (of quotes and of bars), :func:`find_outliers` and :class:`DataQualityMonitor` serve people,
   over a DataFrame.
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fintrack_tasks.validate.batch import check_batch, split
-from fintrack_tasks.validate.context import Context, Earlier, Hours, Stored
+from fintrack_tasks.validate.context import Earlier, Hours, Stored, ValidationContext
 from fintrack_tasks.validate.rules import RULES, Limits, Rule
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = [
     "RULES",
     "CheckResult",
-    "Context",
     "DataQualityMonitor",
     "DataValidator",
     "Earlier",
@@ -33,6 +32,7 @@ __all__ = [
     "QualityMetrics",
     "Rule",
     "Stored",
+    "ValidationContext",
     "ValidationResult",
     "check_batch",
     "find_outliers",
@@ -40,12 +40,12 @@ __all__ = [
 ]
 
 _LAZY = {
-    "CheckResult": "frames",
-    "DataValidator": "frames",
-    "ValidationResult": "frames",
-    "DataQualityMonitor": "quality",
-    "QualityMetrics": "quality",
-    "find_outliers": "outliers",
+    "CheckResult": "frames.validator",
+    "DataValidator": "frames.validator",
+    "ValidationResult": "frames.validator",
+    "DataQualityMonitor": "frames.quality",
+    "QualityMetrics": "frames.quality",
+    "find_outliers": "frames.outliers",
 }
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fintrack_tasks.calendars import EARLY_PRINTS
 from fintrack_tasks.domain import AssetClass, Batch, Finding, Kind, to_micros
 from fintrack_tasks.symbols import RATE_INDICES
-from fintrack_tasks.validate.context import Context
+from fintrack_tasks.validate.context import ValidationContext
 from fintrack_tasks.validate.payments import check_payments
 from fintrack_tasks.validate.quote import check_quotes
 from fintrack_tasks.validate.row import as_number, check_row
@@ -25,7 +25,7 @@ _DEFAULT = Limits()
 
 
 def check_batch(
-    batch: Batch, now: datetime | None, limits: Limits = _DEFAULT, context: Context | None = None
+    batch: Batch, now: datetime | None, limits: Limits = _DEFAULT, context: ValidationContext | None = None
 ) -> list[Finding]:
     """Every finding on a batch, ordered by row; findings on the batch as a whole (row ``None``) come first.
 
@@ -57,7 +57,7 @@ def check_batch(
     return found + by_row
 
 
-def _is_signed(batch: Batch, context: Context | None) -> bool:
+def _is_signed(batch: Batch, context: ValidationContext | None) -> bool:
     """Whether prices may be zero or negative: by the class that is known, or that of the symbol's form."""
     if not isinstance(batch.symbol, str):
         return False
@@ -66,7 +66,7 @@ def _is_signed(batch: Batch, context: Context | None) -> bool:
 
 
 def _check_many(
-    batch: Batch, span: tuple[int, int], limits: Limits, context: Context | None, *, signed: bool
+    batch: Batch, span: tuple[int, int], limits: Limits, context: ValidationContext | None, *, signed: bool
 ) -> list[Finding]:
     from fintrack_tasks.validate.screen import screen  # noqa: PLC0415  # a worker that sees quotes alone loads no numpy
 
@@ -84,7 +84,7 @@ def _check_many(
 
 
 def _check_in_context(
-    batch: Batch, seen: Screened, by_row: Sequence[Finding], limits: Limits, context: Context
+    batch: Batch, seen: Screened, by_row: Sequence[Finding], limits: Limits, context: ValidationContext
 ) -> list[Finding]:
     """The findings on the rows that stand so far: first by the calendar, then those left against earlier bars."""
     import numpy as np  # noqa: PLC0415  # see _check_many

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Stamps = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
-__all__ = ["LOOK_BACK", "Context", "Earlier", "Hours", "Stored"]
+__all__ = ["LOOK_BACK", "Earlier", "Hours", "Stored", "ValidationContext"]
 
 LOOK_BACK: Final = 61
 """Bars: the 60 returns before one of them are what its jump is measured by."""
@@ -82,7 +82,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class ValidationContext:
     """Beside the batch: the class of its instrument, its calendar, what was before, and what others say.
 
     A field that is ``None`` silences the rules that need it. ``splits`` are pairs of the first stamp that a split

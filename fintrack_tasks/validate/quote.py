@@ -7,7 +7,7 @@ from math import inf, log
 from typing import Final
 
 from fintrack_tasks.domain import Batch, Finding
-from fintrack_tasks.validate.context import Context, Hours
+from fintrack_tasks.validate.context import Hours, ValidationContext
 from fintrack_tasks.validate.row import as_number
 from fintrack_tasks.validate.rules import Limits, finding
 
@@ -16,7 +16,7 @@ __all__ = ["check_quotes", "traded_time"]
 _HUNDRED: Final = log(100)
 
 
-def check_quotes(batch: Batch, context: Context, now: int, limits: Limits) -> list[Finding]:
+def check_quotes(batch: Batch, context: ValidationContext, now: int, limits: Limits) -> list[Finding]:
     """The findings that quotes' prices, times and consensus give. What cannot be read is for other rules.
 
     :param now: microseconds.

@@ -53,7 +53,7 @@ class Rule:
     """What rows have to satisfy. A ``reject`` keeps the row out of the tables, a ``flag`` only marks it.
 
     :param needs: what the rule must know beside the batch (a field of
-        :class:`fintrack_tasks.validate.context.Context`); without it the rule is silent.
+        :class:`fintrack_tasks.validate.context.ValidationContext`); without it the rule is silent.
     :param thresholds: the fields of :class:`Limits` and :class:`Thresholds` that it obeys.
     """
 

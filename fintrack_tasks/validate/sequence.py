@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from fintrack_tasks.domain import Finding, Interval
-from fintrack_tasks.validate.context import Context, Earlier, Stored
+from fintrack_tasks.validate.context import Earlier, Stored, ValidationContext
 from fintrack_tasks.validate.rules import Limits, finding
 
 __all__ = ["FEWEST", "WINDOW", "Bars", "check_series"]
@@ -56,7 +56,7 @@ class Bars:
 
 
 def check_series(
-    bars: Bars, context: Context, interval: Interval, source: str, limits: Limits, *, ratios: bool = True
+    bars: Bars, context: ValidationContext, interval: Interval, source: str, limits: Limits, *, ratios: bool = True
 ) -> list[Finding]:
     """The findings of every rule that needs earlier bars or other providers', each row's in the order of the rules.
 

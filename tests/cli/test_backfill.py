@@ -18,6 +18,7 @@ import pytest
 import redis
 from typer.testing import CliRunner, Result
 
+from fintrack_tasks import pipeline
 from fintrack_tasks.cli import context
 from fintrack_tasks.domain import ItemState
 from fintrack_tasks.errors import ConfigurationError
@@ -26,7 +27,7 @@ from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import HttpRequest
 from fintrack_tasks.fetch.quota.gate import Gate, Pass
 from fintrack_tasks.fetch.quota.keys import KeyRing
-from fintrack_tasks.pipeline import plan, stages
+from fintrack_tasks.pipeline import plan
 from fintrack_tasks.publish.kafka import ensure_topics
 from fintrack_tasks.sandbox import running
 from fintrack_tasks.settings import Settings
@@ -187,7 +188,7 @@ def record(shell: Shell, conn: psycopg.Connection, budget: str, now: datetime) -
         "fetch_historical_market_data", ["AAPL", "GOOG"], start="2012-01-03", end="2016-01-01", budget=budget
     )
     made = plan.plan(conn, arguments, shell.settings(), now)
-    stages.record(conn, made, shell.settings(), now)
+    pipeline.record_run(conn, made, shell.settings(), now)
     return made
 
 

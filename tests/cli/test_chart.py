@@ -12,9 +12,10 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
+from fintrack_tasks import pipeline
 from fintrack_tasks.cli import app, chart_drawing
 from fintrack_tasks.domain import Kind, to_micros
-from fintrack_tasks.pipeline import stages
+from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.sandbox.prices import real_daily
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, load
@@ -93,7 +94,7 @@ def test_a_split_is_no_cliff_unless_it_is_asked_for(
     batch = replace(bars(item, ["80"] * 5 + ["40", "41"] + ["40"] * 3), meta=told)
     database = Database(database_settings, pool_size=1)
     try:
-        stages.load(item, batch, database=database, settings=database_settings, now=NOW)
+        pipeline.load_item(item, batch, context=StageContext(database, database_settings, NOW))
     finally:
         database.close()
     seen: list[float] = []

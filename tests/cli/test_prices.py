@@ -14,11 +14,12 @@ from typing import Any
 import psycopg
 import pytest
 
+from fintrack_tasks import pipeline
 from fintrack_tasks.cli import fx
 from fintrack_tasks.domain import Batch, Interval, Item, Kind, Window, to_micros
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
-from fintrack_tasks.pipeline import stages
+from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.sandbox import Running, running
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, ledger
@@ -77,7 +78,7 @@ def ingest(database: Database, settings: Settings, body: bytes, now: datetime) -
     item = replace(item, window=Window(item.window.start, now)) if item.window else item
     ask = Ask(Kind.BARS, item.instrument, now, Interval.D1, item.window)
     batch = provider("yahoo_finance").parse(ask, HttpResponse(200, body))
-    ended = stages.load(item, clean_batch(batch), database=database, settings=settings, now=now)
+    ended = pipeline.load_item(item, clean_batch(batch), context=StageContext(database, settings, now))
     assert ended.state == "loaded"
     return item
 
@@ -145,7 +146,7 @@ def test_explain_shows_a_quote_in_dollars_and_the_rate_behind_it(
     for item, price, currency, at in ((pair, "1.25", "USD", NOW - timedelta(hours=1)), (stock, "416", "GBp", NOW)):
         columns = {"timestamp": [to_micros(at)], "price": [price]}
         batch = clean_batch(Batch(Kind.QUOTE, item.instrument.symbol, "x", columns, currency))
-        stages.load(item, batch, database=database, settings=database_settings, now=NOW)
+        pipeline.load_item(item, batch, context=StageContext(database, database_settings, NOW))
     [found] = told(tmp_path, where, "explain", "OCDO.L", NOW.isoformat())["quotes"]
     assert (found["price"], found["price_usd"], found["usd_rate"], found["usd_rate_path"]) == (
         "4.16", "5.2000", "1.25", "GBP/USD"
@@ -227,7 +228,7 @@ def test_aggregate_says_how_many_bars_open_in_no_session(
     batch = Batch(
         Kind.BARS, "EURUSD=X", "x", {"timestamp": stamps, **columns, "volume": [None] * 2}, "USD", Interval.H1
     )
-    stages.load(item, batch, database=database, settings=database_settings, now=NOW)
+    pipeline.load_item(item, batch, context=StageContext(database, database_settings, NOW))
     found = told(tmp_path, where, "aggregate", "EURUSD=X", "--to", "1d")
     [day] = found["bars"]
     assert (day["parts"], day["missing"], found["outside"]) == (1, 23, 1)

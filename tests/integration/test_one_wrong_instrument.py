@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
+from fintrack_tasks import pipeline
 from fintrack_tasks.domain import AssetClass, Instrument, Interval, Kind, Window, to_micros
-from fintrack_tasks.pipeline import plan as planning
-from fintrack_tasks.pipeline import stages
+from fintrack_tasks.pipeline.plan import Plan, check_arguments, plan_run
 from fintrack_tasks.sessions import askable_bars, asked_as
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import coverage, instruments, ledger, load
@@ -23,8 +23,8 @@ NOW = datetime(2025, 3, 21, 12, tzinfo=UTC)
 SETTINGS = Settings(fintrack_history_start="2025-03-01")
 
 
-def planned(conn: psycopg.Connection, job: str, **named: object) -> planning.Plan:
-    return planning.plan(conn, planning.check_arguments(job, **named), SETTINGS, NOW)  # type: ignore[arg-type]
+def planned(conn: psycopg.Connection, job: str, **named: object) -> Plan:
+    return plan_run(conn, check_arguments(job, **named), SETTINGS, NOW)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_calendar_that_is_none_fails_its_instrument_alone(
     plan = planned(conn, job)
     assert [item.instrument.symbol for item in plan.items] == [right.symbol]
     assert [(one.item.instrument.symbol, one.reason) for one in plan.refused] == [(wrong.symbol, "misconfigured")]
-    stages.record(conn, plan, SETTINGS, NOW)
+    pipeline.record_run(conn, plan, SETTINGS, NOW)
     told = {row["symbol"]: row for row in ledger.items(conn, plan.run_id)}
     assert told[wrong.symbol]["state"] == "failed"
     assert told[wrong.symbol]["reason"] == "misconfigured"
@@ -52,7 +52,7 @@ def test_a_calendar_that_is_none_fails_its_instrument_alone(
 def test_a_run_of_wrong_instruments_alone_ends_as_failed(conn: psycopg.Connection) -> None:
     instruments.add(conn, [Instrument("BAD", AssetClass.STOCK, calendar="NOPE")])
     plan = planned(conn, "fetch_historical_market_data")
-    stages.record(conn, plan, SETTINGS, NOW)
+    pipeline.record_run(conn, plan, SETTINGS, NOW)
     assert [(run.run_id, run.state) for run in ledger.finish_runs(conn, NOW)] == [(plan.run_id, "failed")]
 
 
@@ -76,7 +76,7 @@ def test_hours_that_begin_off_the_grid_are_not_asked_for_again(
     named = {"symbols": [symbol], "intervals": ["1h"], "start": "2025-03-03", "end": "2025-03-04"}
     plan = planned(conn, "fetch_historical_market_data", **named)
     [item] = plan.items
-    stages.record(conn, plan, SETTINGS, NOW)
+    pipeline.record_run(conn, plan, SETTINGS, NOW)
     new_york = ZoneInfo("America/New_York")
     times = [datetime.fromisoformat(f"2025-03-03T{clock}").replace(tzinfo=new_york) for clock in clocks]
     told = bars(item, ["10"] * len(times), NOW).with_columns(timestamp=[to_micros(each) for each in times])
@@ -93,7 +93,7 @@ def test_where_no_calendar_is_known_gaps_are_told_by_what_came(
     plan = planned(conn, "fetch_historical_market_data", **named)
     [item] = plan.items
     assert item.window == Window(datetime(2025, 3, 2, tzinfo=UTC), datetime(2025, 3, 9, tzinfo=UTC))
-    stages.record(conn, plan, SETTINGS, NOW)
+    pipeline.record_run(conn, plan, SETTINGS, NOW)
     batch = bars(item, ["10", "11", "12", "13", "14"], datetime(2025, 3, 2, tzinfo=UTC))
     half_past = [stamp + opens * 3_600_000_000 + (opens and 1_800_000_000) for stamp in batch.columns["timestamp"]]
     told = batch.with_columns(timestamp=half_past)

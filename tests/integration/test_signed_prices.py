@@ -9,8 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from fintrack_tasks import pipeline
 from fintrack_tasks.domain import Batch, Kind, to_micros
-from fintrack_tasks.pipeline import stages, validation_context
+from fintrack_tasks.pipeline import validation_context
+from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.queries.aggregate import Adjust, aggregate_bars
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database
@@ -18,6 +20,8 @@ from fintrack_tasks.transform.resample import Length
 from fintrack_tasks.validate import Limits
 from tests.store.items import make_run
 from tests.validate.test_signed import JNJ, NULLS, OIL, bars
+
+SETTINGS = Settings.from_mapping({})
 
 pytestmark = pytest.mark.integration
 
@@ -32,10 +36,10 @@ def test_bars_are_loaded_and_read_and_others_are_compared_with_them(
     database = Database(database_settings)
     try:
         batch = bars(symbol, rows)
-        good = stages.validate(item, batch, database=database, settings=database_settings, now=NOW)
+        good = pipeline.validate_item(item, batch, context=StageContext(database, database_settings, NOW))
         assert isinstance(good, Batch)
-        clean = stages.transform(item, good, database=database)
-        stages.load(item, clean, database=database, settings=database_settings, now=NOW)
+        clean = pipeline.transform_item(item, good, context=StageContext(database, SETTINGS, NOW))
+        pipeline.load_item(item, clean, context=StageContext(database, database_settings, NOW))
         stored = conn.execute("SELECT open, close FROM historical_market_data ORDER BY timestamp").fetchall()
         assert [close for _, close in stored] == [Decimal(row[4]) for row in rows]
         assert sum(opening is not None for opening, _ in stored) == opens
@@ -43,7 +47,7 @@ def test_bars_are_loaded_and_read_and_others_are_compared_with_them(
         week = aggregate_bars(conn, item.instrument_id, item.instrument, Length.W1, now=NOW, adjust=Adjust.NONE)
         assert week.columns["close"][-1] == Decimal(rows[-1][4])
         later = bars(symbol, [("2020-04-22" if symbol == "CL=F" else "1970-01-07", *rows[-1][1:])])
-        context = validation_context.gather(item, later, database=database, now=NOW, limits=Limits())
+        context = validation_context.gather(item, later, context=StageContext(database, SETTINGS, NOW), limits=Limits())
         assert context.before is not None
         assert len(context.before.close) == 3
         assert to_micros(datetime(1970, 1, 1, tzinfo=UTC)) == 0

@@ -18,15 +18,14 @@ import pytest
 import requests
 import responses
 
+from fintrack_tasks import pipeline
 from fintrack_tasks.domain import Batch, Interval, Item, from_micros, to_micros
 from fintrack_tasks.fetch.http.client import HttpClient
 from fintrack_tasks.fetch.quota.gate import Gate
-from fintrack_tasks.pipeline import fetch as acquisition
-from fintrack_tasks.pipeline import plan as planning
-from fintrack_tasks.pipeline import stages
 from fintrack_tasks.pipeline.availability import Reach, reach
-from fintrack_tasks.pipeline.fetch import Ended, Retry
-from fintrack_tasks.pipeline.plan import Plan
+from fintrack_tasks.pipeline.context import StageContext
+from fintrack_tasks.pipeline.fetch import Ended, Retry, fetch_item
+from fintrack_tasks.pipeline.plan import Instrument, Plan, Window, check_arguments, plan_run
 from fintrack_tasks.sessions import expected_bars
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, ledger
@@ -73,22 +72,28 @@ class Pipeline:
         self.http = HttpClient(timeout=3.0, session=requests.Session())
 
     def plan(self, *symbols: str, now: datetime = NOW, **named: Any) -> Plan:
-        arguments = planning.check_arguments("fetch_historical_market_data", symbols, **named)
+        arguments = check_arguments("fetch_historical_market_data", symbols, **named)
         with self.database.connection() as conn:
-            made = planning.plan(conn, arguments, self.settings, now)
-            stages.record(conn, made, self.settings, now)
+            made = plan_run(conn, arguments, self.settings, now)
+            pipeline.record_run(conn, made, self.settings, now)
         return made
 
     def fetch(self, item: Item, provider: str, retries: int = 0, now: datetime = NOW) -> Batch | Retry | Ended:
-        return acquisition.fetch(
-            item, provider, retries=retries, database=self.database, http=self.http, gate=self.gate,
-            settings=self.settings, now=now,
-        )  # fmt: skip
+        return fetch_item(
+            item,
+            provider,
+            context=StageContext(self.database, self.settings, now),
+            retries=retries,
+            http=self.http,
+            gate=self.gate,
+        )
 
     def load(self, item: Item, batch: Batch | Retry | Ended, now: datetime = NOW) -> None:
         assert isinstance(batch, Batch), batch
-        cleaned = stages.transform(item, batch, database=self.database)
-        assert stages.load(item, cleaned, database=self.database, settings=self.settings, now=now).state == "loaded"
+        cleaned = pipeline.transform_item(item, batch, context=StageContext(self.database, self.settings, NOW))
+        assert (
+            pipeline.load_item(item, cleaned, context=StageContext(self.database, self.settings, now)).state == "loaded"
+        )
 
     def attempts(self, item: Item) -> list[tuple[Any, ...]]:
         with self.database.connection() as conn:
@@ -132,9 +137,9 @@ def yahoo(limit: datetime, interval: Interval = Interval.H1) -> Callable[[reques
 
 
 def chart(start: datetime, end: datetime, interval: Interval, close: float = 10.0) -> dict[str, Any]:
-    item = planning.Instrument.of("AAPL")
+    item = Instrument.of("AAPL")
     opens = 14 * 3_600 + 1_800 if interval is Interval.D1 else 0  # a daily bar is stamped at the session's opening
-    stamps = [stamp // 1_000_000 + opens for stamp in expected_bars(item, interval, planning.Window(start, end))]
+    stamps = [stamp // 1_000_000 + opens for stamp in expected_bars(item, interval, Window(start, end))]
     prices = {name: [close] * len(stamps) for name in ("open", "high", "low", "close")}
     meta = {
         "symbol": "AAPL", "currency": "USD", "exchangeTimezoneName": "America/New_York",

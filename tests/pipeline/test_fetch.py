@@ -17,16 +17,16 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
+from fintrack_tasks import pipeline
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import Batch, Instrument, Interval, Item, Kind, to_micros
 from fintrack_tasks.errors import MissingKeyError
 from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.http.client import HttpClient
 from fintrack_tasks.fetch.quota.gate import Gate, Ticket
-from fintrack_tasks.pipeline import fetch as acquisition
-from fintrack_tasks.pipeline import plan as planning
-from fintrack_tasks.pipeline import stages
-from fintrack_tasks.pipeline.fetch import DEFERRED, RETRIES, Ended, Retry
+from fintrack_tasks.pipeline.context import StageContext
+from fintrack_tasks.pipeline.fetch import DEFERRED, PAUSE_BROKEN, RETRIES, Ended, Retry, fetch_item
+from fintrack_tasks.pipeline.plan import check_arguments, plan_run
 from fintrack_tasks.sandbox import Running, running
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, ledger
@@ -81,25 +81,23 @@ class Fetching:
         self.database, self.settings, self.http, self.gate = database, settings, http, gate
 
     def plan(self, *symbols: str, job: str = "fetch_market_data", **named: Any) -> list[Item]:
-        arguments = planning.check_arguments(job, symbols, **named)
+        arguments = check_arguments(job, symbols, **named)
         with self.database.connection() as conn:
-            made = planning.plan(conn, arguments, self.settings, NOW)
-            stages.record(conn, made, self.settings, NOW)
+            made = plan_run(conn, arguments, self.settings, NOW)
+            pipeline.record_run(conn, made, self.settings, NOW)
         return list(made.items)
 
     def fetch(
         self, item: Item, provider: str, *, retries: int = 0, ticket: Ticket | None = None, now: datetime = NOW
     ) -> Batch | Retry | Ended:
-        return acquisition.fetch(
+        return fetch_item(
             item,
             provider,
+            context=StageContext(self.database, self.settings, now),
             retries=retries,
             ticket=ticket,
-            database=self.database,
             http=self.http,
             gate=self.gate,
-            settings=self.settings,
-            now=now,
         )
 
     def follow(self, item: Item, provider: str) -> tuple[list[str], Batch | Ended]:
@@ -116,11 +114,11 @@ class Fetching:
 
     def load(self, item: Item, batch: Batch | Ended) -> Ended:
         assert isinstance(batch, Batch), batch
-        cleaned = stages.transform(item, batch, database=self.database)
-        return stages.load(item, cleaned, database=self.database, settings=self.settings, now=NOW)
+        cleaned = pipeline.transform_item(item, batch, context=StageContext(self.database, self.settings, NOW))
+        return pipeline.load_item(item, cleaned, context=StageContext(self.database, self.settings, NOW))
 
     def reconcile(self, now: datetime) -> list[Item]:
-        return stages.reconcile(database=self.database, settings=self.settings, now=now)
+        return pipeline.reconcile_items(context=StageContext(self.database, self.settings, now))
 
     def row(self, item: Item) -> dict[str, Any]:
         with self.database.connection() as conn:
@@ -324,8 +322,8 @@ def test_one_broken_answer_among_good_ones_is_asked_for_once_more_after_a_pause(
     market.control.add_fault(kind, provider="yahoo_finance", count=1)
     [item] = fetching.plan("AAPL")
     again = fetching.fetch(item, "yahoo_finance")
-    assert again == Retry("yahoo_finance", acquisition.PAUSE_BROKEN, 1)
-    assert acquisition.PAUSE_BROKEN >= 1
+    assert again == Retry("yahoo_finance", PAUSE_BROKEN, 1)
+    assert PAUSE_BROKEN >= 1
     batch = fetching.fetch(item, "yahoo_finance", retries=again.retries)
     assert isinstance(batch, Batch)
     assert fetching.load(item, batch) == Ended("loaded")
@@ -349,7 +347,7 @@ def test_one_broken_answer_costs_no_window_of_bars(begin: Begin, market: Running
         item = fetching.plan(symbol, **history(interval))[0]
         market.control.add_fault("html", provider=provider, count=1)
         again = fetching.fetch(item, provider)
-        assert again == Retry(provider, acquisition.PAUSE_BROKEN, 1)
+        assert again == Retry(provider, PAUSE_BROKEN, 1)
         fetching.fetch(item, provider, retries=again.retries)  # whatever it says now, it is asked
         assert fetching.attempts(item)[0][:2] == (provider, "malformed")
         assert asked(market) == {provider: 2 * place}
@@ -379,7 +377,7 @@ def test_to_be_asked_once_more_a_broken_answers_provider_must_have_a_place_in_it
     fetching = begin({"FINTRACK_ROUTE_STOCK_QUOTE": "yahoo_finance", "YAHOO_FINANCE_QUOTA": "1/m"})
     market.control.add_fault("html", provider="yahoo_finance")
     [item] = fetching.plan("AAPL")
-    assert fetching.fetch(item, "yahoo_finance") == Retry("yahoo_finance", acquisition.PAUSE_BROKEN, 1)
+    assert fetching.fetch(item, "yahoo_finance") == Retry("yahoo_finance", PAUSE_BROKEN, 1)
     waits = fetching.fetch(item, "yahoo_finance", retries=1)
     assert isinstance(waits, Retry)
     assert waits.ticket is not None
@@ -780,7 +778,7 @@ def test_where_one_alone_answers_its_price_stands_under_its_own_name(
     [item] = agreed.plan("AAPL", consensus=3)
     batch = agreed.follow(item, "finnhub")[1]
     assert isinstance(batch, Batch)
-    checked = stages.validate(item, batch, database=agreed.database, settings=agreed.settings, now=NOW)
+    checked = pipeline.validate_item(item, batch, context=StageContext(agreed.database, agreed.settings, NOW))
     assert isinstance(checked, Batch)
     agreed.load(item, checked)
     assert conn.execute("SELECT source FROM fintrack.quotes").fetchall() == [("twelve_data",)]

@@ -16,11 +16,14 @@ from fintrack_tasks.connections import Connections
 from fintrack_tasks.errors import MalformedError, ProviderError
 from fintrack_tasks.fetch.http.client import HttpClient
 from fintrack_tasks.fetch.quota.gate import Gate, Place
+from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.fx_rates import Updated, update_rates
 from fintrack_tasks.sandbox import Running, running
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database
 from fintrack_tasks.tasks import base
+
+SETTINGS = Settings.from_mapping({})
 
 pytestmark = pytest.mark.integration
 
@@ -49,7 +52,7 @@ def update(
 
     def do(now: datetime = NOW, gate: Gate = gate, **named: Any) -> Updated | Place:
         Clock.now = now
-        return update_rates(database=database, http=http, gate=gate, now=now, **named)
+        return update_rates(context=StageContext(database, SETTINGS, now), http=http, gate=gate, **named)
 
     yield do
     Clock.now = NOW
@@ -108,7 +111,7 @@ def test_the_task_says_what_it_did(
     settings = Settings.from_mapping({**stack, **urls, "DB_NAME": database_settings.db_name, "ECB_QUOTA": "unlimited"})
     own = Connections(settings)
     monkeypatch.setitem(base._process, "connections", own)
-    monkeypatch.setattr("fintrack_tasks.tasks.fx_rates.utc_now", lambda: NOW)
+    monkeypatch.setattr("fintrack_tasks.tasks.base.utc_now", lambda: NOW)
     try:
         told = tasks.fetch_fx_rates()
     finally:

@@ -12,10 +12,12 @@ import numpy as np
 import psycopg
 import pytest
 
+from fintrack_tasks import pipeline
 from fintrack_tasks.domain import Batch, Finding, Instrument, Interval, Item, Kind, to_micros, uuid7
-from fintrack_tasks.pipeline import indicators as indices
-from fintrack_tasks.pipeline import quarantine as review
-from fintrack_tasks.pipeline import stages
+from fintrack_tasks.pipeline import indicators
+from fintrack_tasks.pipeline.context import StageContext
+from fintrack_tasks.pipeline.indicators import recompute
+from fintrack_tasks.pipeline.quarantine import release_row
 from fintrack_tasks.sandbox.prices import Daily, real_daily
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, index_indicators, ledger, quarantine
@@ -44,9 +46,11 @@ class Store:
 
     def come(self, symbol: str, places: Sequence[int], factor: float = 1.0, kind: Kind = Kind.INDEX) -> None:
         item = self.item(symbol, kind)
-        made = stages.transform(item, batch(item, places, factor), database=self.database)
-        ended = stages.load(item, made, database=self.database, settings=self.settings, now=self.now)
-        assert ended == stages.Ended("loaded")
+        made = pipeline.transform_item(
+            item, batch(item, places, factor), context=StageContext(self.database, self.settings, NOW)
+        )
+        ended = pipeline.load_item(item, made, context=StageContext(self.database, self.settings, self.now))
+        assert ended == pipeline.Ended("loaded")
 
     def release(self, symbol: str, place: int) -> None:
         """What a check had rejected comes back by a person's decision."""
@@ -54,8 +58,8 @@ class Store:
         found = [Finding("outside_session", "reject", 0, "said so")]
         quarantine.add(self.conn, item, batch(item, [place]), found, self.now)
         [row, *_] = quarantine.rows(self.conn, "held", None, None, 1)
-        named = {"database": self.database, "settings": self.settings, "now": self.now}
-        assert review.release(row.id, actor="ada", **named).outcome == "released"
+        context = StageContext(self.database, self.settings, self.now)
+        assert release_row(row.id, actor="ada", context=context).outcome == "released"
 
     def equals_the_whole(self, symbol: str) -> None:
         """Every stored indicator against those of all stored bars at once."""
@@ -174,18 +178,20 @@ def test_what_changes_between_transform_and_load_is_in_the_indicators(store: Sto
     store.come("^IXIC", range(690))
     for symbol in ("^GSPC", "^IXIC"):
         item = store.item(symbol, Kind.INDEX)
-        made = stages.transform(item, batch(item, range(690, 700)), database=store.database)
+        made = pipeline.transform_item(
+            item, batch(item, range(690, 700)), context=StageContext(store.database, store.settings, NOW)
+        )
         store.now += timedelta(seconds=1)
         store.come("^GSPC", [680], factor=1.1 if symbol == "^GSPC" else 1.2)
-        stages.load(item, made, database=store.database, settings=store.settings, now=store.now)
+        pipeline.load_item(item, made, context=StageContext(store.database, store.settings, store.now))
         store.equals_the_whole(symbol)
 
 
 def test_what_stands_is_not_computed_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the order of time, and when the same comes again, one batch is computed once."""
     counts: list[int] = []
-    mend = indices.mend
-    monkeypatch.setattr(indices, "mend", lambda *given: counts.append(mend(*given)))
+    real = recompute
+    monkeypatch.setattr(indicators, "recompute", lambda *given: counts.append(real(*given)))
     store.come("^GSPC", range(500))
     store.come("^GSPC", range(500, 600))
     store.come("^GSPC", range(400, 600))
@@ -203,7 +209,7 @@ def test_what_stands_is_not_computed_again(store: Store, monkeypatch: pytest.Mon
 
 
 def test_many_bars_are_mended_by_the_batch(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(indices, "BATCH_LIMIT", 64)
+    monkeypatch.setattr(indicators, "BATCH_LIMIT", 64)
     store.come("^GSPC", range(100, 700))
     store.come("^GSPC", range(100))
     store.equals_the_whole("^GSPC")

@@ -26,11 +26,15 @@ from fintrack_tasks.domain import (
     to_micros,
     uuid7,
 )
-from fintrack_tasks.pipeline import quality as assurance
+from fintrack_tasks.pipeline.context import StageContext
+from fintrack_tasks.pipeline.quality import measure_run, train_model
 from fintrack_tasks.sandbox.prices import Daily, real_daily
 from fintrack_tasks.sessions import finals
+from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, corporate_actions, flags, instruments, ledger, load, quality, quarantine
 from tests.store.items import event, make_run, quote
+
+SETTINGS = Settings.from_mapping({})
 
 pytestmark = pytest.mark.integration
 
@@ -78,7 +82,7 @@ def measured(
 ) -> dict[str, dict[str, float]]:
     """Symbol to metric to value, after everything that waits was measured."""
     ledger.finish_runs(conn, now)
-    while assurance.measure(database=database, now=now) is not None:
+    while measure_run(context=StageContext(database, SETTINGS, now)) is not None:
         pass
     found: dict[str, dict[str, float]] = {}
     for symbol, metric, value in conn.execute(
@@ -274,13 +278,13 @@ def test_a_quote_of_several_providers_counts_by_those_that_agree(database: Datab
 def test_a_run_is_measured_once_page_by_page_and_again_without_a_double(
     database: Database, conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assurance, "_PAGE", 2)
+    monkeypatch.setattr("fintrack_tasks.pipeline.quality._PAGE", 2)
     run, items = make_run(conn, ["AAPL", "MSFT", "IBM"], now=MONDAY)
     for item in items:
         load.load_quote(conn, item, quote(item, at=MONDAY), event(item), MONDAY)
-    assert assurance.measure(database=database, now=MONDAY) is None  # it has not ended
+    assert measure_run(context=StageContext(database, SETTINGS, MONDAY)) is None  # it has not ended
     ledger.finish_runs(conn, MONDAY)
-    assert [assurance.measure(database=database, now=MONDAY) for _ in range(4)] == [2, 1, 0, None]
+    assert [measure_run(context=StageContext(database, SETTINGS, MONDAY)) for _ in range(4)] == [2, 1, 0, None]
     rows = conn.execute("SELECT instrument_id, metric, value FROM fintrack.quality_metrics ORDER BY 1, 2").fetchall()
     assert len(rows) == 18
     conn.execute("UPDATE fintrack.runs SET measured_at = NULL")
@@ -296,8 +300,8 @@ def test_two_processes_do_not_measure_at_once(database: Database, conn: psycopg.
     ledger.finish_runs(conn, MONDAY)
     with conn.transaction():
         assert quality.unmeasured(conn, claim=True) is not None
-        assert assurance.measure(database=database, now=MONDAY) is None
-    assert assurance.measure(database=database, now=MONDAY) == 1
+        assert measure_run(context=StageContext(database, SETTINGS, MONDAY)) is None
+    assert measure_run(context=StageContext(database, SETTINGS, MONDAY)) == 1
     assert run == item.run_id
 
 
@@ -344,7 +348,7 @@ def models(conn: psycopg.Connection) -> list[tuple[Any, ...]]:
 
 def trained(database: Database, now: datetime = NOW) -> int:
     count, after = 0, 0
-    while (number := assurance.train(database=database, now=now, after=after)) is not None:
+    while (number := train_model(context=StageContext(database, SETTINGS, now), after=after)) is not None:
         count, after = count + 1, number
     return count
 

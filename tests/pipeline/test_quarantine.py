@@ -14,10 +14,11 @@ import psycopg
 import pytest
 
 from benchmarks.injections import batch_of, real_histories, window_at
+from fintrack_tasks import pipeline
 from fintrack_tasks.domain import Batch, CorporateAction, Finding, Item, Kind, from_micros, to_micros
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.pipeline import quarantine as review
-from fintrack_tasks.pipeline import stages
+from fintrack_tasks.pipeline.context import StageContext
+from fintrack_tasks.pipeline.quarantine import Decision, discard_row, release_row
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, corporate_actions, ledger, quarantine
 from tests.store.items import bars, make_run, quote
@@ -40,21 +41,21 @@ class Desk:
         return replace(item, window=None)
 
     def through(self, item: Item, batch: Batch, now: datetime = NOW) -> Any:
-        good = stages.validate(item, batch, database=self.database, settings=self.settings, now=now)
+        good = pipeline.validate_item(item, batch, context=StageContext(self.database, self.settings, now))
         if not isinstance(good, Batch):
             return good
-        cleaned = stages.transform(item, good, database=self.database)
-        return stages.load(item, cleaned, database=self.database, settings=self.settings, now=now)
+        cleaned = pipeline.transform_item(item, good, context=StageContext(self.database, self.settings, NOW))
+        return pipeline.load_item(item, cleaned, context=StageContext(self.database, self.settings, now))
 
     def held(self, status: str | None = "held") -> list[quarantine.Row]:
         with self.database.connection() as conn:
             return quarantine.rows(conn, status, None, None, 1000)[::-1]
 
-    def release(self, number: int, actor: str = "ada", now: datetime = LATER) -> review.Decision:
-        return review.release(number, actor=actor, database=self.database, settings=self.settings, now=now)
+    def release(self, number: int, actor: str = "ada", now: datetime = LATER) -> Decision:
+        return release_row(number, context=StageContext(self.database, self.settings, now), actor=actor)
 
-    def discard(self, number: int, actor: str = "ada") -> review.Decision:
-        return review.discard(number, actor=actor, database=self.database, now=LATER)
+    def discard(self, number: int, actor: str = "ada") -> Decision:
+        return discard_row(number, context=StageContext(self.database, self.settings, LATER), actor=actor)
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ def test_ten_bad_rows_of_a_thousand_are_quarantined_with_their_rules_and_one_is_
     assert all(row.item_id == item.id and len(row.rules) == 1 for row in held)
 
     [unit] = [row for row in held if row.rules == ["unit_error"]]
-    assert desk.release(unit.id) == review.Decision(unit.id, "released", f"AAPL from bundled, item {item.id}")
+    assert desk.release(unit.id) == Decision(unit.id, "released", f"AAPL from bundled, item {item.id}")
     stamp = from_micros(batch.columns["timestamp"][550])
     [bar] = conn.execute(
         "SELECT close, source, item_id, is_final, valid_from FROM fintrack.bars WHERE timestamp = %s", (stamp,)
@@ -143,9 +144,7 @@ def test_ten_bad_rows_of_a_thousand_are_quarantined_with_their_rules_and_one_is_
 def test_a_second_release_does_nothing(desk: Desk, conn: psycopg.Connection) -> None:
     number = rejected_bar(desk)
     assert desk.release(number).outcome == "released"
-    assert desk.release(number, "bob") == review.Decision(
-        number, "unchanged", "released by ada, 2024-05-07 09:00:00 UTC"
-    )
+    assert desk.release(number, "bob") == Decision(number, "unchanged", "released by ada, 2024-05-07 09:00:00 UTC")
     assert desk.discard(number, "bob").outcome == "unchanged"
     counts = conn.execute(
         "SELECT (SELECT count(*) FROM fintrack.audit_log), (SELECT count(*) FROM fintrack.bar_versions),"
@@ -182,7 +181,7 @@ def test_what_cannot_be_stored_is_refused_with_the_reason(desk: Desk, conn: psyc
     batch = real.take(range(3))
     desk.through(item, batch.with_columns(close=[batch.columns["close"][0], "-1", batch.columns["close"][2]]))
     [row] = desk.held()
-    assert desk.release(row.id) == review.Decision(
+    assert desk.release(row.id) == Decision(
         row.id, "refused", "cannot be stored: value_ranges: close is not above zero: -1"
     )
     assert [each.status for each in desk.held(None)] == ["held"]
@@ -241,7 +240,7 @@ def test_a_released_bar_is_in_whole_units_and_replaces_the_one_that_stood(desk: 
 def test_a_quote_whose_item_failed_is_loaded_when_it_is_released(desk: Desk, conn: psycopg.Connection) -> None:
     item = desk.item("BTC-USD", Kind.QUOTE)
     batch = quote(item, "10000", volume=None, previous_close="100")
-    assert desk.through(item, batch) == stages.Ended("failed", "rejected")
+    assert desk.through(item, batch) == pipeline.Ended("failed", "rejected")
     [row] = desk.held()
     assert desk.release(row.id).outcome == "released"
     assert conn.execute("SELECT symbol, price, item_id FROM market_data").fetchall() == [
@@ -330,7 +329,7 @@ def test_a_repeated_message_of_an_ended_item_changes_no_mark(desk: Desk, conn: p
     assert conn.execute(marks, stamp).fetchone() == (1,)
     desk.through(desk.item(), batch)
     assert conn.execute(marks, stamp).fetchone() == (0,)
-    assert desk.through(first, batch.with_columns(volume=volumes)) == stages.Ended("stale")
+    assert desk.through(first, batch.with_columns(volume=volumes)) == pipeline.Ended("stale")
     assert conn.execute(marks, stamp).fetchone() == (0,)
 
 
@@ -338,7 +337,7 @@ def test_a_clean_quote_asks_the_database_for_nothing(desk: Desk) -> None:
     item = desk.item("BTC-USD", Kind.QUOTE)
     batch = quote(item, "100", previous_close="100", volume="1", at=NOW)
     closed: Any = None  # no database at all
-    assert stages.validate(item, batch, database=closed, settings=desk.settings, now=NOW) is batch
+    assert pipeline.validate_item(item, batch, context=StageContext(closed, desk.settings, NOW)) is batch
 
 
 def test_a_redelivered_batch_keeps_what_a_person_decided(desk: Desk, database: Database) -> None:
@@ -369,7 +368,7 @@ def test_a_row_is_released_for_the_item_that_brought_it_last(desk: Desk, conn: p
     number = rejected_bar(desk)
     item = desk.item()
     desk.through(item, bad_batch())
-    assert desk.release(number) == review.Decision(number, "released", f"AAPL from bundled, item {item.id}")
+    assert desk.release(number) == Decision(number, "released", f"AAPL from bundled, item {item.id}")
     stamp = from_micros(bad_batch().columns["timestamp"][1])
     bar = conn.execute("SELECT item_id FROM fintrack.bars WHERE timestamp = %s", (stamp,)).fetchone()
     assert bar == (item.id,)
@@ -408,7 +407,7 @@ def test_a_final_bar_that_came_later_stands_and_the_release_is_refused(desk: Des
     desk.through(early, broken(bars(early, ["182"], NOW), 0))
     assert desk.through(late, bars(late, ["181.71"], NOW), LATER - timedelta(hours=7)).state == "loaded"
     [row] = desk.held()
-    assert desk.release(row.id) == review.Decision(
+    assert desk.release(row.id) == Decision(
         row.id, "refused", "provisional at 2024-05-06 15:00:00 UTC; a final bar that came later stands"
     )
     assert [each.id for each in desk.held()] == [row.id]
@@ -447,7 +446,7 @@ SPLITS = "SELECT ex_date, numerator / denominator, source, item_id FROM fintrack
 
 def test_a_split_told_beside_a_released_row_is_known(desk: Desk, conn: psycopg.Connection) -> None:
     item, batch = split_of(desk, "10")
-    assert desk.through(item, batch) == stages.Ended("failed", "rejected")
+    assert desk.through(item, batch) == pipeline.Ended("failed", "rejected")
     conn.execute("DELETE FROM fintrack.corporate_actions")  # held before rejected batches told theirs
     [row] = desk.held()
     assert desk.release(row.id).outcome == "released"

@@ -14,13 +14,15 @@ import pytest
 import requests
 import talib
 
+from fintrack_tasks import pipeline
 from fintrack_tasks.domain import Batch, Interval, Item, Kind, from_micros, to_micros
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.fetch.http.client import HttpClient
 from fintrack_tasks.fetch.quota.gate import Gate
-from fintrack_tasks.pipeline import fetch as acquisition
-from fintrack_tasks.pipeline import plan as planning
-from fintrack_tasks.pipeline import stages as pipeline
+from fintrack_tasks.pipeline.context import StageContext
+from fintrack_tasks.pipeline.fetch import PAUSE_BROKEN, RETRIES
+from fintrack_tasks.pipeline.plan import check_arguments, plan_run
+from fintrack_tasks.pipeline.save_quote import save_quote
 from fintrack_tasks.publish.kafka import read_all
 from fintrack_tasks.publish.producer import Producer
 from fintrack_tasks.sandbox import Running, running
@@ -56,30 +58,28 @@ class Stages:
         self.database, self.settings, self.http, self.gate = database, settings, http, gate
 
     def plan(self, job: str, symbols: list[str], now: datetime = NOW, **named: Any) -> tuple[UUID, list[Item]]:
-        arguments = planning.check_arguments(job, symbols, **named)
+        arguments = check_arguments(job, symbols, **named)
         with self.database.connection() as conn:
-            made = planning.plan(conn, arguments, self.settings, now)
-            pipeline.record(conn, made, self.settings, now)
+            made = plan_run(conn, arguments, self.settings, now)
+            pipeline.record_run(conn, made, self.settings, now)
         return made.run_id, list(made.items)
 
     def fetch(self, item: Item, provider: str = "yahoo_finance", retries: int = 0, now: datetime = NOW) -> Any:
-        return pipeline.fetch(
+        return pipeline.fetch_item(
             item,
             provider,
+            context=StageContext(self.database, self.settings, now),
             retries=retries,
-            database=self.database,
             http=self.http,
             gate=self.gate,
-            settings=self.settings,
-            now=now,
         )
 
     def validate(self, item: Item, batch: Batch, now: datetime = NOW) -> Any:
-        return pipeline.validate(item, batch, database=self.database, settings=self.settings, now=now)
+        return pipeline.validate_item(item, batch, context=StageContext(self.database, self.settings, now))
 
     def load(self, item: Item, batch: Batch) -> pipeline.Ended:
-        good = pipeline.transform(item, batch, database=self.database)
-        return pipeline.load(item, good, database=self.database, settings=self.settings, now=NOW)
+        good = pipeline.transform_item(item, batch, context=StageContext(self.database, self.settings, NOW))
+        return pipeline.load_item(item, good, context=StageContext(self.database, self.settings, NOW))
 
     def through(self, item: Item) -> pipeline.Ended:
         batch = self.fetch(item)
@@ -132,7 +132,7 @@ def test_a_broken_answer_is_a_named_attempt_and_in_the_end_a_named_failure(
     assert (first.provider, first.retries) == ("yahoo_finance", 1)
     assert stages.item(run)["state"] == "queued"
     assert stages.item(run)["attempts"] == 1
-    tries = 1 if reason == "malformed" else acquisition.RETRIES
+    tries = 1 if reason == "malformed" else RETRIES
     assert stages.fetch(item, retries=tries) == pipeline.Ended("failed", reason)
     row = stages.item(run)
     assert (row["state"], row["reason"]) == ("failed", reason)
@@ -170,13 +170,13 @@ def test_history_waits_for_tomorrow_in_the_ledger(stages: Stages, market: Runnin
     assert stages.item(run)["state"] == "queued"
     for hours, expected in ((5, 0), (6, 1)):
         now = NOW + timedelta(hours=hours)
-        assert len(pipeline.reconcile(database=stages.database, settings=stages.settings, now=now)) == expected
+        assert len(pipeline.reconcile_items(context=StageContext(stages.database, stages.settings, now))) == expected
 
 
 def test_a_quote_of_nulls_is_an_answer_without_a_price(stages: Stages, market: Running) -> None:
     run, [item] = stages.plan("fetch_market_data", ["AAPL"])
     fault(market, "nulls")
-    assert stages.fetch(item) == pipeline.Retry("yahoo_finance", acquisition.PAUSE_BROKEN, 1)
+    assert stages.fetch(item) == pipeline.Retry("yahoo_finance", PAUSE_BROKEN, 1)
     assert stages.fetch(item, retries=1) == pipeline.Ended("empty", "no_price")
     assert all(each["payload"] for each in stages.item(run)["attempt_log"])
 
@@ -184,7 +184,7 @@ def test_a_quote_of_nulls_is_an_answer_without_a_price(stages: Stages, market: R
 def test_an_item_goes_on_to_the_next_provider_of_its_route(stages: Stages, market: Running) -> None:
     run, [item] = stages.plan("fetch_market_data", ["ETH-USD"])
     fault(market, "html", provider="coinbase")
-    assert stages.fetch(item, "coinbase") == pipeline.Retry("coinbase", acquisition.PAUSE_BROKEN, 1)
+    assert stages.fetch(item, "coinbase") == pipeline.Retry("coinbase", PAUSE_BROKEN, 1)
     assert stages.fetch(item, "coinbase", retries=1) == pipeline.Retry("yahoo_finance", 0.0, 0)
     assert stages.through(item) == pipeline.Ended("loaded")
     row = stages.item(run)
@@ -204,7 +204,7 @@ def test_a_kept_answer_is_interpreted_without_asking_again(stages: Stages, marke
     before = stages.fetch(item)
     requests.delete(f"{market.url}/_control/requests", timeout=5)
     later = NOW + timedelta(days=1)
-    [again] = pipeline.reconcile(database=stages.database, settings=stages.settings, now=later)
+    [again] = pipeline.reconcile_items(context=StageContext(stages.database, stages.settings, later))
     assert stages.fetch(item) == pipeline.Ended("stale")  # the older message
     assert stages.fetch(again) == before
     assert requests.get(f"{market.url}/_control/requests", timeout=5).json()["total"] == 0
@@ -215,7 +215,7 @@ def test_an_item_that_never_ends_is_given_up_with_a_reason(stages: Stages) -> No
     now = NOW
     for _ in range(ledger.MOST_LOSSES + 1):
         now += timedelta(days=30)
-        pipeline.reconcile(database=stages.database, settings=stages.settings, now=now)
+        pipeline.reconcile_items(context=StageContext(stages.database, stages.settings, now))
     row = stages.item(run)
     assert (row["state"], row["reason"]) == ("failed", "lost")
 
@@ -346,7 +346,7 @@ def test_publish_closes_the_run_and_brings_every_event_to_kafka_once(
     stages.fetch(items[2])
     producer = Producer(stack["KAFKA_BOOTSTRAP_SERVERS"])
     for expected in (4, 0):  # two loaded, one failed, one finished run; a second drain finds nothing
-        sent = pipeline.publish(database=stages.database, producer=producer, settings=stages.settings, now=NOW)
+        sent = pipeline.publish_events(context=StageContext(stages.database, stages.settings, NOW), producer=producer)
         assert sent == expected
     producer.close()
     assert outbox.lag(conn) == 0
@@ -374,17 +374,17 @@ def test_a_plan_for_all_registered_instruments_follows_their_classes(stages: Sta
         ("fetch_market_data", {"asset_class": "crypto"}, {"BTC-USD"}),
         ("fetch_market_index_data", {"end": "2018-06-01"}, {"^GSPC", "^VIX"}),
     ):
-        made = planning.plan(conn, planning.check_arguments(job, **named), stages.settings, NOW)  # type: ignore[arg-type]
+        made = plan_run(conn, check_arguments(job, **named), stages.settings, NOW)  # type: ignore[arg-type]
         assert {item.instrument.symbol for item in made.items} == expected
 
 
 def test_a_quote_of_ones_own_is_checked_and_stored(
     stages: Stages, database_settings: Settings, conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "load_settings", lambda: database_settings)
+    monkeypatch.setattr("fintrack_tasks.pipeline.save_quote.load_settings", lambda: database_settings)
     at = datetime(2024, 5, 6, 15, 0, tzinfo=UTC)
     good = {"symbol": "AAPL", "price": 182.5, "volume": 10, "timestamp": at, "currency": "USD", "source": "mine"}
-    pipeline.save_quote(good)
+    save_quote(good)
     assert conn.execute("SELECT symbol, price, source, timestamp FROM market_data").fetchall() == [
         ("AAPL", Decimal("182.5"), "mine", at)
     ]
@@ -396,9 +396,9 @@ def test_a_quote_of_ones_own_is_checked_and_stored(
         {"symbol": "no symbol"},
     ):
         with pytest.raises(UsageError):
-            pipeline.save_quote({**good, **wrong})
+            save_quote({**good, **wrong})
     with pytest.raises(UsageError):
-        pipeline.save_quote({"symbol": "AAPL"})
+        save_quote({"symbol": "AAPL"})
 
 
 def test_windows_end_where_the_history_of_interest_does(stages: Stages) -> None:

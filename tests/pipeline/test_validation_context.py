@@ -10,11 +10,14 @@ import psycopg
 import pytest
 
 from fintrack_tasks.domain import AssetClass, Batch, CorporateAction, Instrument, Interval, Item, Kind, to_micros, uuid7
+from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.validation_context import gather
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, corporate_actions, load
 from fintrack_tasks.validate import Limits, check_batch
 from tests.store.items import DAY, NOW, bars, event, make_run, quote
+
+SETTINGS = Settings.from_mapping({})
 
 pytestmark = pytest.mark.integration
 LIMITS = Limits()
@@ -34,7 +37,7 @@ def test_bars_are_told_of_those_before_them_and_of_other_providers(
     stored(conn, [f"{n + 1}" for n in range(70)], start, "GBP", "a")
     item = stored(conn, ["71", "72"], start + 70 * DAY, "GBP", "b")
     batch = replace(bars(item, ["7100", "7200", "7300"], start + 70 * DAY, "a"), currency="GBp")
-    context = gather(item, batch, database=database, now=NOW, limits=LIMITS)
+    context = gather(item, batch, context=StageContext(database, SETTINGS, NOW), limits=LIMITS)
     assert context.before is not None
     assert context.before.close.tolist() == [100.0 * n for n in range(10, 71)]  # in pence, as the batch has them
     assert context.before.timestamp[-1] == to_micros(start + 69 * DAY)
@@ -43,7 +46,7 @@ def test_bars_are_told_of_those_before_them_and_of_other_providers(
     assert (context.stored.close.tolist(), context.stored.source) == ([7100.0, 7200.0], ("b", "b"))
     assert context.hours is not None
     assert context.hours.dates[-1] > to_micros(NOW)
-    same = gather(item, replace(batch, source="b"), database=database, now=NOW, limits=LIMITS)
+    same = gather(item, replace(batch, source="b"), context=StageContext(database, SETTINGS, NOW), limits=LIMITS)
     assert same.stored is not None
     assert len(same.stored.timestamp) == 0
 
@@ -52,7 +55,7 @@ def test_bars_in_another_currency_are_not_compared(conn: psycopg.Connection, dat
     start = datetime(2024, 1, 1, tzinfo=UTC)
     item = stored(conn, ["1", "2"], start, "EUR", "a")
     batch = replace(bars(item, ["7100"], start + 2 * DAY), currency="USD")
-    context = gather(item, batch, database=database, now=NOW, limits=LIMITS)
+    context = gather(item, batch, context=StageContext(database, SETTINGS, NOW), limits=LIMITS)
     assert context.before is not None
     assert len(context.before.close) == 0
 
@@ -63,11 +66,15 @@ def test_splits_apply_from_the_session_that_they_open(conn: psycopg.Connection, 
     told = {"zone": "Australia/Sydney", "splits": [[to_micros(opens), "2", "1"], [to_micros(later), "1", "0"]]}
     _, [item] = make_run(conn, ["BHP.AX"], Kind.BARS)
     batch = replace(bars(item, ["1"]), meta=told)
-    context = gather(item, batch, database=database, now=NOW, limits=LIMITS)
+    context = gather(item, batch, context=StageContext(database, SETTINGS, NOW), limits=LIMITS)
     assert context.splits == ((to_micros(datetime(2024, 1, 15, tzinfo=UTC)), 2.0),)
-    hourly = gather(replace(item, interval=Interval.H1), batch, database=database, now=NOW, limits=LIMITS)
+    hourly = gather(
+        replace(item, interval=Interval.H1), batch, context=StageContext(database, SETTINGS, NOW), limits=LIMITS
+    )
     assert hourly.splits == ((to_micros(opens), 2.0),)
-    assert gather(item, replace(batch, meta={}), database=database, now=NOW, limits=LIMITS).splits == ()
+    assert (
+        gather(item, replace(batch, meta={}), context=StageContext(database, SETTINGS, NOW), limits=LIMITS).splits == ()
+    )
 
 
 def split_known(conn: psycopg.Connection, item: Item, day: date, ratio: int) -> None:
@@ -83,7 +90,7 @@ def test_a_stored_split_is_known_to_bars_of_a_provider_that_tells_none(
     item = stored(conn, ["400"] * 30, start, "USD", "a")
     split_known(conn, item, date(2024, 1, 31), 4)
     batch = bars(item, ["100", "100"], start + 30 * DAY, "b")
-    context = gather(item, batch, database=database, now=NOW, limits=LIMITS)
+    context = gather(item, batch, context=StageContext(database, SETTINGS, NOW), limits=LIMITS)
     assert context.splits == ((to_micros(start + 30 * DAY), 4.0),)
     assert context.before is not None
     assert set(context.before.close) == {400.0}  # as they were traded, like the batch's own
@@ -117,7 +124,7 @@ def test_stored_bars_are_restated_as_the_batch_is(
     assert load.load_bars(conn, item, known, event(item), NOW, [True] * 30)
     split_known(conn, item, date(2024, 2, 10), 4)
     batch = replace(bars(item, ["1", "1"], start + 29 * DAY, "b"), meta={"adjusted_to": batch_to} if batch_to else {})
-    context = gather(item, batch, database=database, now=NOW, limits=LIMITS)
+    context = gather(item, batch, context=StageContext(database, SETTINGS, NOW), limits=LIMITS)
     assert context.before is not None
     assert context.stored is not None
     assert (set(context.before.close), set(context.before.volume)) == ({close}, {volume})
@@ -130,7 +137,7 @@ def test_a_split_that_the_batch_is_restated_for_excuses_no_move(conn: psycopg.Co
     item = stored(conn, ["400"] * 30, start, "USD", "a")
     split_known(conn, item, date(2024, 1, 31), 2)
     batch = replace(bars(item, ["100", "100"], start + 30 * DAY, "b"), meta={"adjusted_to": "2024-02-20"})
-    context = gather(item, batch, database=database, now=NOW, limits=LIMITS)
+    context = gather(item, batch, context=StageContext(database, SETTINGS, NOW), limits=LIMITS)
     assert context.splits == ()
     assert "missed_split" in {found.rule for found in check_batch(batch, NOW, LIMITS, context)}
 
@@ -139,16 +146,16 @@ def test_a_fresh_quote_costs_no_query_and_no_calendar() -> None:
     nowhere = Database(Settings.from_mapping({"DB_HOST": "127.0.0.1", "DB_PORT": "1"}))
     item = Item(uuid7(), uuid7(), Kind.QUOTE, Instrument.of("AAPL"), 1)
     fresh, old = quote(item, at=NOW - timedelta(minutes=59)), quote(item, at=NOW - timedelta(minutes=61))
-    assert gather(item, fresh, database=nowhere, now=NOW, limits=LIMITS).hours is None
-    context = gather(item, old, database=nowhere, now=NOW, limits=LIMITS)
+    assert gather(item, fresh, context=StageContext(nowhere, SETTINGS, NOW), limits=LIMITS).hours is None
+    context = gather(item, old, context=StageContext(nowhere, SETTINGS, NOW), limits=LIMITS)
     assert context.asset_class is AssetClass.STOCK
     assert context.hours is not None
     lost = replace(item, instrument=replace(item.instrument, calendar="no such"))
-    assert gather(lost, old, database=nowhere, now=NOW, limits=LIMITS).hours is None
+    assert gather(lost, old, context=StageContext(nowhere, SETTINGS, NOW), limits=LIMITS).hours is None
 
 
 def test_stamps_that_are_no_times_ask_for_nothing() -> None:
     nowhere = Database(Settings.from_mapping({"DB_HOST": "127.0.0.1", "DB_PORT": "1"}))
     _, item = uuid7(), Item(uuid7(), uuid7(), Kind.BARS, Instrument.of("AAPL"), 1)
     batch = Batch(Kind.BARS, "AAPL", "x", {"timestamp": [None, "today", 10**30]})
-    assert gather(item, batch, database=nowhere, now=NOW, limits=LIMITS).before is None
+    assert gather(item, batch, context=StageContext(nowhere, SETTINGS, NOW), limits=LIMITS).before is None

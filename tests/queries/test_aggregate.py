@@ -10,9 +10,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from fintrack_tasks import pipeline
 from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, Window, from_micros, to_micros
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.pipeline import stages
+from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.queries.aggregate import Adjust, aggregate_bars, sessions_of
 from fintrack_tasks.sessions import expected_bars
 from fintrack_tasks.settings import Settings
@@ -42,7 +43,7 @@ class Store:
         columns: dict[str, list[Any]] = dict.fromkeys(("open", "high", "low", "close"), closes)
         made = {"timestamp": stamps, **columns, "volume": ["10"] * len(stamps)}
         batch = Batch(Kind.BARS, symbol, "x", made, "USD", interval, {"zone": "America/New_York", **meta})
-        stages.load(item, batch, database=self.database, settings=self.settings, now=now)
+        pipeline.load_item(item, batch, context=StageContext(self.database, self.settings, now))
         return item.instrument_id
 
 

@@ -13,10 +13,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from fintrack_tasks import pipeline
 from fintrack_tasks.domain import Batch, FxRate, Instrument, Interval, Item, Kind, Window, to_micros
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
-from fintrack_tasks.pipeline import stages
+from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.sandbox.prices import real_daily_bars, real_splits
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, corporate_actions, fx_rates
@@ -44,7 +45,7 @@ class Store:
     def load(self, batch: Batch, symbol: str = "AAPL", now: datetime = NOW) -> Item:
         _, [item] = make_run(self.conn, [symbol], Kind.BARS, days=9000)
         item = replace(item, interval=batch.interval)
-        done = stages.load(item, clean_batch(batch), database=self.database, settings=self.settings, now=now)
+        done = pipeline.load_item(item, clean_batch(batch), context=StageContext(self.database, self.settings, now))
         assert done.state == "loaded"
         return item
 
@@ -115,7 +116,7 @@ def test_a_source_may_correct_itself_and_of_two_sources_the_first_stands_with_an
 def test_an_item_that_is_loaded_twice_brings_its_actions_once(store: Store) -> None:
     item = store.load(bars(WEEK, splits=SPLIT))
     again = clean_batch(bars(WEEK, splits=[[opens("2005-02-28"), "9", "1"]]))
-    ended = stages.load(item, again, database=store.database, settings=store.settings, now=NOW)
+    ended = pipeline.load_item(item, again, context=StageContext(store.database, store.settings, NOW))
     assert ended.state == "stale"
     assert store.conn.execute("SELECT numerator FROM fintrack.corporate_actions").fetchall() == [(Decimal(2),)]
 

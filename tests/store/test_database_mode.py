@@ -15,15 +15,19 @@ from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.fetch.http.client import HttpClient
 from fintrack_tasks.fetch.providers.base import HttpResponse
 from fintrack_tasks.fetch.quota.gate import Gate
+from fintrack_tasks.pipeline import load_item, transform_item
+from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.fetch import fetch
 from fintrack_tasks.pipeline.fx_rates import update_rates
-from fintrack_tasks.pipeline.stages import load, save_quote, transform
+from fintrack_tasks.pipeline.save_quote import save_quote
 from fintrack_tasks.queries.explain import explain
 from fintrack_tasks.sandbox import Running, running
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database
 from fintrack_tasks.store.database_mode import admit, claim
 from tests.store.items import make_run
+
+SETTINGS = Settings.from_mapping({})
 
 NOW = datetime(2026, 6, 18, 15, 0, tzinfo=UTC)
 TABLES = ("quotes", "bars", "payloads", "fx_rates", "coverage", "outbox")
@@ -111,7 +115,9 @@ def test_rates_get_among_their_kind_alone(
     admit(database, simulated=holds is Mode.SIMULATED)
     other = http if holds is Mode.LIVE else Nameless(market.provider_base_urls, timeout=20.0)
     with pytest.raises(ConfigurationError, match=r"^DB_NAME: .* holds (real|simulated) prices"):
-        update_rates(database=database, http=other, gate=make_gate({"ECB_QUOTA": "unlimited"}), now=NOW)
+        update_rates(
+            context=StageContext(database, SETTINGS, NOW), http=other, gate=make_gate({"ECB_QUOTA": "unlimited"})
+        )
     assert rows(conn)["fx_rates"] == rows(conn)["payloads"] == 0
 
 
@@ -167,7 +173,11 @@ def test_what_explains_a_stored_value_names_its_origin(
     batch = fetch(item, provider, retries=0, database=database, http=http, gate=make_gate(),
                   settings=database_settings, now=NOW)  # fmt: skip
     assert isinstance(batch, Batch)
-    load(item, transform(item, batch, database=database), database=database, settings=database_settings, now=NOW)
+    load_item(
+        item,
+        transform_item(item, batch, context=StageContext(database, SETTINGS, NOW)),
+        context=StageContext(database, database_settings, NOW),
+    )
     at = from_micros(int(batch.columns["timestamp"][-1]))
     found = explain(conn, item.instrument_id, item.instrument, at)
     [value] = found["quotes" if kind is Kind.QUOTE else "bars"]

@@ -9,8 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from fintrack_tasks import pipeline
 from fintrack_tasks.domain import FxRate, Instrument, to_micros
-from fintrack_tasks.pipeline import stages
+from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.sandbox.prices import fx_rates
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, instruments, load
@@ -139,7 +140,7 @@ def test_a_pairs_quote_that_is_loaded_is_a_rate_of_its_own_item(
     for item, price in ((pair, "1.0811"), (stock, "180")):
         batch = clean_batch(quote(item, price))
         for _ in range(2):
-            stages.load(item, batch, database=database, settings=database_settings, now=NOW)
+            pipeline.load_item(item, batch, context=StageContext(database, database_settings, NOW))
     assert conn.execute("SELECT base, quote, timestamp, rate, source, item_id FROM fintrack.fx_rates").fetchall() == [
         ("EUR", "USD", NOW, Decimal("1.0811"), "coinbase", pair.id)
     ]

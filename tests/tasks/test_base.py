@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from fintrack_tasks import pipeline
 from fintrack_tasks.errors import OutageError, UsageError
-from fintrack_tasks.pipeline import stages
 from fintrack_tasks.tasks import fetch_market_data, foreign_messages, ingest, reconcile
 from tests.tasks.test_ingest import ITEM
 
@@ -46,6 +46,6 @@ def test_an_item_that_cannot_be_ended_because_postgresql_is_down_is_left_to_reco
     def down(*_: Any, **__: Any) -> None:
         raise OutageError("PostgreSQL", "localhost:5432")
 
-    monkeypatch.setattr(stages, "fail", down)
+    monkeypatch.setattr(pipeline, "fail_item", down)
     monkeypatch.setattr(ingest, "connections", lambda: type("C", (), {"database": None}))
     ingest.load.on_failure(KeyError("price"), "id", [[ITEM.to_message(), {}]], {}, None)

@@ -12,11 +12,10 @@ import pytest
 import redis.exceptions
 import responses
 
-from fintrack_tasks import tasks
+from fintrack_tasks import pipeline, tasks
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import ORIGIN_HEADER, Instrument, Item, Kind
 from fintrack_tasks.errors import ConfigurationError, OutageError, StoreError
-from fintrack_tasks.pipeline import stages
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.signatures import Signer
 from fintrack_tasks.store import Database, ledger
@@ -30,7 +29,7 @@ ITEM = Item(UUID(int=1), UUID(int=2), Kind.QUOTE, Instrument.of("AAPL"), 1)
 def failed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The reasons with which items are ended."""
     reasons: list[str] = []
-    monkeypatch.setattr(stages, "fail", lambda _item, reason, *_args, **_kw: reasons.append(reason))
+    monkeypatch.setattr(pipeline, "fail_item", lambda _item, reason, *_args, **_kw: reasons.append(reason))
     monkeypatch.setattr(ingest, "connections", lambda: type("C", (), {"database": None}))
     monkeypatch.setattr(ingest, "publish_soon", lambda: None)
     monkeypatch.setattr(stage_messages, "are_ours", lambda *_: True)
@@ -88,8 +87,8 @@ def test_what_goes_on_is_sent_before_what_is_new(monkeypatch: pytest.MonkeyPatch
     options: list[dict[str, Any]] = []
     task = ingest.fetch_tasks["yahoo_finance"]
     monkeypatch.setattr(task, "apply_async", lambda *_args, **named: options.append(named))
-    outcome = stages.Retry("yahoo_finance", 12.5, 1)
-    monkeypatch.setattr(stages, "fetch", lambda *_args, **_named: outcome)
+    outcome = pipeline.Retry("yahoo_finance", 12.5, 1)
+    monkeypatch.setattr(pipeline, "fetch_item", lambda *_args, **_named: outcome)
     monkeypatch.setattr(ingest, "connections", lambda: type("C", (), {"database": None, "http": None, "gate": None}))
     monkeypatch.setattr(stage_messages, "connections", lambda: type("C", (), {"signer": Signer(lambda: [b"k" * 32])}))
     task.run(ITEM.to_message(), stage_messages.signature_of(ITEM.to_message()))

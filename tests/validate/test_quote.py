@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fintrack_tasks.domain import AssetClass, Batch, Instrument, Kind, to_micros
 from fintrack_tasks.sessions import segments
 from fintrack_tasks.transform.consensus import combine
-from fintrack_tasks.validate import Context, Hours, check_batch
+from fintrack_tasks.validate import Hours, ValidationContext, check_batch
 from fintrack_tasks.validate.quote import traded_time
 
 STOCK = AssetClass.STOCK
@@ -26,7 +26,7 @@ def quote(at: datetime = MONDAY, **cells: Any) -> Batch:
 
 
 def found(batch: Batch, now: datetime = MONDAY, hours: Hours | None = AAPL) -> list[str]:
-    return [one.rule for one in check_batch(batch, now, context=Context(STOCK, hours))]
+    return [one.rule for one in check_batch(batch, now, context=ValidationContext(STOCK, hours))]
 
 
 @pytest.mark.parametrize(
@@ -105,10 +105,10 @@ def test_a_provider_that_lies_apart_from_the_consensus_is_named() -> None:
         Batch(Kind.QUOTE, "AAPL", name, {"timestamp": [to_micros(MONDAY)], "price": [price], "volume": [None]}, "USD")
         for name, price in prices.items()
     ]
-    [one] = check_batch(combine(said, 100), MONDAY, context=Context(STOCK))
+    [one] = check_batch(combine(said, 100), MONDAY, context=ValidationContext(STOCK))
     assert (one.rule, one.severity, one.row) == ("provider_disagreement", "flag", 0)
     assert one.detail.startswith("c said 110")
-    assert check_batch(combine(said[:2], 100), MONDAY, context=Context(STOCK)) == []
+    assert check_batch(combine(said[:2], 100), MONDAY, context=ValidationContext(STOCK)) == []
 
 
 def test_a_quote_is_judged_without_numpy_and_pandas() -> None:
@@ -118,10 +118,10 @@ def test_a_quote_is_judged_without_numpy_and_pandas() -> None:
 
     code = (
         "import sys; from datetime import datetime, UTC; from fintrack_tasks.domain import *;"
-        "from fintrack_tasks.validate import Context, check_batch;"
+        "from fintrack_tasks.validate import ValidationContext, check_batch;"
         "batch = Batch(Kind.QUOTE, 'A', 'x', {'timestamp': [0], 'price': ['1'], 'volume': [None],"
         " 'previous_close': ['1']});"
-        "assert not check_batch(batch, datetime(2024, 1, 1, tzinfo=UTC), context=Context(AssetClass.STOCK));"
+        "assert not check_batch(batch, datetime(2024, 1, 1, tzinfo=UTC), context=ValidationContext(AssetClass.STOCK));"
         "print(sorted({'numpy', 'pandas'} & set(sys.modules)))"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fintrack_tasks.domain import AssetClass, Batch, Interval, Kind, to_micros
-from fintrack_tasks.validate import Context, Earlier, Stored, check_batch, split
+from fintrack_tasks.validate import Earlier, Stored, ValidationContext, check_batch, split
 from fintrack_tasks.validate.sequence import FEWEST, WINDOW, _above_median
 
 NOW = datetime(2024, 6, 3, 15, 0, tzinfo=UTC)
@@ -45,14 +45,14 @@ def earlier(closes: list[float], before: int = FIRST, step: int = DAY) -> Earlie
     return Earlier(stamps, values, values * 1.001, values * 0.999, values, np.arange(len(closes)) + 900.0)
 
 
-def found(batch: Batch, context: Context | None = None) -> list[tuple[str, int | None]]:
-    return [(one.rule, one.row) for one in check_batch(batch, NOW, context=context or Context(STOCK))]
+def found(batch: Batch, context: ValidationContext | None = None) -> list[tuple[str, int | None]]:
+    return [(one.rule, one.row) for one in check_batch(batch, NOW, context=context or ValidationContext(STOCK))]
 
 
 def test_a_quiet_series_has_no_finding() -> None:
     assert found(bars(wave(200))) == []
     assert found(bars([])) == []
-    assert found(bars(wave(3)), Context(STOCK, before=earlier(wave(60)))) == []
+    assert found(bars(wave(3)), ValidationContext(STOCK, before=earlier(wave(60)))) == []
 
 
 def test_without_a_context_nothing_is_judged_that_needs_one() -> None:
@@ -68,7 +68,7 @@ def test_a_return_is_a_jump_beyond_four_and_a_half_times_the_usual_one(size: flo
 
 def test_a_jump_on_the_first_row_is_measured_by_the_bars_before_the_batch() -> None:
     before = earlier(wave(61))
-    assert found(bars([110.0, 110.0]), Context(STOCK, before=before)) == [("price_jump", 0)]
+    assert found(bars([110.0, 110.0]), ValidationContext(STOCK, before=before)) == [("price_jump", 0)]
 
 
 def test_a_move_that_the_next_bar_takes_back_is_seen_better() -> None:
@@ -102,20 +102,20 @@ def test_a_series_that_stood_still_is_not_upset_by_a_basis_point() -> None:
 def test_a_jump_by_a_splits_ratio_is_a_missed_split_and_the_row_stays(ratio: float, up: bool) -> None:
     factor = ratio if up else 1 / ratio
     batch = bars([*wave(61), *wave(20, 102.0 * factor)])
-    findings = check_batch(batch, NOW, context=Context(STOCK))
+    findings = check_batch(batch, NOW, context=ValidationContext(STOCK))
     assert ("missed_split", 61) in [(one.rule, one.row) for one in findings]
     assert {one.severity for one in findings} == {"flag"}
     assert split(batch, findings) == (batch, [])
 
 
 def test_a_known_split_is_no_error_whether_or_not_prices_are_adjusted_for_it() -> None:
-    context = Context(STOCK, splits=((FIRST + 61 * DAY, 4.0),))
+    context = ValidationContext(STOCK, splits=((FIRST + 61 * DAY, 4.0),))
     assert found(bars([*wave(61), *wave(20, 25.0)]), context) == []
     assert found(bars(wave(81)), context) == []
 
 
 def test_a_split_of_two_for_one_is_missed_where_one_of_four_is_known() -> None:
-    context = Context(STOCK, splits=((FIRST + 61 * DAY, 4.0),))
+    context = ValidationContext(STOCK, splits=((FIRST + 61 * DAY, 4.0),))
     assert ("missed_split", 61) in found(bars([*wave(61), *wave(20, 200.0)]), context)
 
 
@@ -126,18 +126,18 @@ def test_pence_among_pounds_are_rejected_and_only_they(factor: float, length: in
     for place in range(70, 70 + length):
         closes[place] *= factor
     batch = bars(closes)
-    findings = check_batch(batch, NOW, context=Context(STOCK))
+    findings = check_batch(batch, NOW, context=ValidationContext(STOCK))
     assert [(one.rule, one.row) for one in findings] == [("unit_error", row) for row in range(70, 70 + length)]
     assert split(batch, findings)[1] == list(range(70, 70 + length))
 
 
 def test_the_unit_of_the_bars_before_is_right_even_if_the_whole_batch_differs() -> None:
-    context = Context(STOCK, before=earlier(wave(61)))
+    context = ValidationContext(STOCK, before=earlier(wave(61)))
     assert found(bars(wave(3, 10_000.0)), context) == [("unit_error", row) for row in range(3)]
 
 
 def test_a_known_split_of_one_hundred_is_no_error_of_units() -> None:
-    context = Context(STOCK, splits=((FIRST + 61 * DAY, 0.01),))
+    context = ValidationContext(STOCK, splits=((FIRST + 61 * DAY, 0.01),))
     volume = [*map(str, range(1000, 1061)), *["10"] * 20]
     assert found(bars([*wave(61), *wave(20, 10_000.0)], volume=volume), context) == []
 
@@ -146,9 +146,9 @@ def test_volumes_before_a_known_split_are_counted_in_shares_of_after_it() -> Non
     prices = [*wave(61), *wave(20, 50.0)]
     for volume in (1000, 2000, 4000):
         batch = bars(prices, volume=[*["1000"] * 61, *[str(volume)] * 20])
-        assert found(batch, Context(STOCK, splits=((FIRST + 61 * DAY, 2.0),))) == []
+        assert found(batch, ValidationContext(STOCK, splits=((FIRST + 61 * DAY, 2.0),))) == []
     busy = bars(prices, volume=[*["1000"] * 61, *["2000"] * 19, "21000"])
-    assert found(busy, Context(STOCK, splits=((FIRST + 61 * DAY, 2.0),))) == [("volume_anomaly", 80)]
+    assert found(busy, ValidationContext(STOCK, splits=((FIRST + 61 * DAY, 2.0),))) == [("volume_anomaly", 80)]
 
 
 def test_a_bar_that_repeats_the_one_before_it_is_stale() -> None:
@@ -167,7 +167,7 @@ def test_a_flat_bar_may_repeat_one_without_trades() -> None:
 def test_the_first_bar_may_be_stale_against_the_stored_one() -> None:
     before = earlier([100.0, 101.0])
     batch = bars([101.0], volume=["901"])
-    assert found(batch, Context(STOCK, before=before)) == [("stale_repeat", 0)]
+    assert found(batch, ValidationContext(STOCK, before=before)) == [("stale_repeat", 0)]
 
 
 def test_a_volume_of_more_than_ten_times_the_usual_or_of_none_is_an_anomaly() -> None:
@@ -179,14 +179,14 @@ def test_a_volume_of_more_than_ten_times_the_usual_or_of_none_is_an_anomaly() ->
 
 def test_volumes_of_currencies_mean_nothing() -> None:
     batch = bars(wave(62), volume=[*["1000"] * 61, "1000000"])
-    assert found(batch, Context(AssetClass.FOREX)) == []
+    assert found(batch, ValidationContext(AssetClass.FOREX)) == []
 
 
 def test_another_providers_close_of_the_same_bar_is_compared() -> None:
     stamps = np.array([FIRST, FIRST + 2 * DAY, FIRST + 3 * DAY])
     stored = Stored(stamps, np.array([100.4, 102.0, 101.0]), ("other", "other", "x"))
     batch = bars([100.0, 100.1, 100.0, 90.0])
-    assert found(batch, Context(STOCK, stored=stored)) == [("provider_disagreement", 2)]
+    assert found(batch, ValidationContext(STOCK, stored=stored)) == [("provider_disagreement", 2)]
 
 
 def test_rows_that_do_not_stand_are_not_compared_with() -> None:
@@ -211,7 +211,7 @@ def test_a_bar_gets_the_same_verdict_whichever_batch_it_comes_in() -> None:
     whole = {(rule, row) for rule, row in found(bars(closes)) if rule == "price_jump"}
     parts = set()
     for start, end in pairwise((0, 150, 151, 290, 400)):
-        before = Context(STOCK, before=earlier(closes[max(start - 61, 0) : start], FIRST + start * DAY))
+        before = ValidationContext(STOCK, before=earlier(closes[max(start - 61, 0) : start], FIRST + start * DAY))
         batch = bars(closes[start:end], FIRST + start * DAY)
         parts |= {(rule, row + start) for rule, row in found(batch, before) if rule == "price_jump"}
     last_of_parts = {149, 150, 289}  # what the next bar takes back is not seen there
@@ -240,7 +240,7 @@ CLOSES = st.lists(st.floats(0.01, 1e6), min_size=0, max_size=40)
 def test_any_prices_are_judged_without_an_error(
     closes: list[float], before: list[float], splits: list[tuple[int, float]]
 ) -> None:
-    context = Context(STOCK, before=earlier(before), splits=tuple(splits))
+    context = ValidationContext(STOCK, before=earlier(before), splits=tuple(splits))
     for one in check_batch(bars(closes), NOW, context=context):
         assert one.row is not None
         assert 0 <= one.row < len(closes)

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from fintrack_tasks.domain import AssetClass, Batch, Finding, Interval, Kind, to_micros
-from fintrack_tasks.validate import Context, DataValidator, Hours, check_batch, split
+from fintrack_tasks.validate import DataValidator, Hours, ValidationContext, check_batch, split
 from fintrack_tasks.validate.rules import unstorable
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
@@ -47,13 +47,13 @@ def test_futures_and_yields_stand_at_and_below_zero(
     symbol: str, kind: AssetClass, rows: list[tuple[str, ...]], calendar: str
 ) -> None:
     batch = bars(symbol, rows)
-    for context in (None, Context(kind), Context(kind, Hours.of(calendar))):
+    for context in (None, ValidationContext(kind), ValidationContext(kind, Hours.of(calendar))):
         found = check_batch(batch, NOW, context=context)
         assert rejected(found) == set()
         assert split(batch, found) == (batch, [])
     one = Batch(Kind.QUOTE, symbol, "x", {"timestamp": [batch.columns["timestamp"][1]], "price": [rows[1][4]],
                                           "volume": [None], "previous_close": [rows[0][4]]})  # fmt: skip
-    assert rejected(check_batch(one, NOW, context=Context(kind))) == set()
+    assert rejected(check_batch(one, NOW, context=ValidationContext(kind))) == set()
 
 
 def test_a_wrong_range_is_found_below_zero_too() -> None:
@@ -72,14 +72,14 @@ def test_no_other_close_is_at_or_below_zero(symbol: str, cell: str) -> None:
 
 def test_a_yield_that_moves_a_hundredfold_is_no_unit_error() -> None:
     rows = [(f"2015-09-{day:02}", *["0.01"] * 4) for day in range(1, 30)] + [("2015-09-30", *["1.0"] * 4)]
-    context = Context(AssetClass.INDEX)
+    context = ValidationContext(AssetClass.INDEX)
     assert rejected(check_batch(bars("^IRX", rows), NOW, context=context)) == set()
     assert rejected(check_batch(bars("^GSPC", rows), NOW, context=context)) == {"unit_error"}
 
 
 def test_a_zero_beside_a_right_close_is_null_with_a_finding_and_the_rest_stands() -> None:
     batch = bars("JNJ", JNJ)
-    for context in (None, Context(AssetClass.STOCK, Hours.of("XNYS"))):
+    for context in (None, ValidationContext(AssetClass.STOCK, Hours.of("XNYS"))):
         found = check_batch(batch, NOW, context=context)
         assert [(one.rule, one.severity, one.row) for one in found] == [
             ("unknown_price", "flag", 0),

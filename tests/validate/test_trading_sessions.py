@@ -10,7 +10,7 @@ import pytest
 
 from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, Window, to_micros
 from fintrack_tasks.sessions import calendar_name, expected_bars, segments
-from fintrack_tasks.validate import Context, Hours, check_batch
+from fintrack_tasks.validate import Hours, ValidationContext, check_batch
 from fintrack_tasks.validate.context import Earlier
 
 NOW = datetime(2025, 1, 2, tzinfo=UTC)
@@ -30,7 +30,7 @@ def found(symbol: str, interval: Interval, times: list[datetime]) -> list[tuple[
         {"timestamp": [to_micros(at) for at in times], **columns, "volume": [None] * len(times)},
         interval=interval,
     )
-    context = Context(instrument.asset_class, Hours(*segments(instrument)))
+    context = ValidationContext(instrument.asset_class, Hours(*segments(instrument)))
     return [(one.rule, one.row) for one in check_batch(batch, NOW, context=context)]
 
 
@@ -167,7 +167,7 @@ def judged(
     batch = Batch(Kind.BARS, symbol, "x", columns, interval=interval)
     hours = Hours.of(calendar_name(instrument))
     earlier = Earlier(np.array([to_micros(before)]), *np.full((5, 1), 100.0)) if before else None
-    found_ = check_batch(batch, NOW, context=Context(instrument.asset_class, hours, earlier))
+    found_ = check_batch(batch, NOW, context=ValidationContext(instrument.asset_class, hours, earlier))
     return [(one.rule, one.severity, one.row) for one in found_]
 
 

@@ -20,8 +20,8 @@ __all__ = ["LocalGate"]
 
 
 class LocalGate:
-    """The part of :class:`fintrack_tasks.fetch.quota.gate.Gate` that one process needs: a request leaves a quota's window one
-    window after its answer, and a provider that closed itself is left alone. Threads take turns.
+    """The part of :class:`fintrack_tasks.fetch.quota.gate.Gate` that one process needs: a request leaves a
+    quota's window one window after its answer, and a provider that closed itself is left alone. Threads take turns.
     """
 
     def __init__(

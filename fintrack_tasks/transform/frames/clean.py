@@ -33,7 +33,7 @@ def clean_market_data(
     - Only where asked, unknown cells of the columns ``forward_fill`` take the last known value of the same symbol. No
       fill crosses a gap: between the row and the one that was observed no two neighbours in time lie further apart
       than ``max_gap``. Rows that go leave such gaps. Rows that hold a filled value have ``is_filled``: they were not
-      observed, and :func:`fintrack_tasks.pipeline.stages.save_quote` does not store them.
+      observed, and :func:`fintrack_tasks.pipeline.save_quote.save_quote` does not store them.
 
     :param findings: ``row`` being positions of this frame, as :class:`fintrack_tasks.validate.DataValidator` and
         :func:`fintrack_tasks.validate.find_outliers` give them.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Batch, Finding, Instrument, Interval, Kind
 from fintrack_tasks.sessions import calendar_name
 from fintrack_tasks.validate.batch import check_batch
-from fintrack_tasks.validate.context import LOOK_BACK, Context, Earlier, Hours
+from fintrack_tasks.validate.context import LOOK_BACK, Earlier, Hours, ValidationContext
 from fintrack_tasks.validate.frames.columns import Column, Table
 from fintrack_tasks.validate.rules import REJECT, RULES, SHAPES, Limits, finding
 
@@ -52,7 +52,13 @@ def bar_findings(
 
 
 def _of_symbol(
-    cells: Table, symbol: str, rows: Rows, interval: Interval, now: datetime | None, limits: Limits, context: Context
+    cells: Table,
+    symbol: str,
+    rows: Rows,
+    interval: Interval,
+    now: datetime | None,
+    limits: Limits,
+    context: ValidationContext,
 ) -> Iterator[Finding]:
     """The findings on one symbol's rows: in the order of time, as so many batches of a provider, each with those
     before it that stood."""
@@ -135,10 +141,10 @@ def _by_symbol(cells: Table) -> Iterator[tuple[str, Rows]]:
 
 def _context(
     symbol: str, calendar: str | None, interval: Interval, splits: Sequence[tuple[date | str, float]]
-) -> Context:
+) -> ValidationContext:
     kind = AssetClass.by_form(symbol.strip().upper())
     hours = Hours.of(calendar or calendar_name(Instrument(symbol.strip().upper(), kind)))
-    return Context(kind, hours, splits=tuple((_first(day, hours, interval), ratio) for day, ratio in splits))
+    return ValidationContext(kind, hours, splits=tuple((_first(day, hours, interval), ratio) for day, ratio in splits))
 
 
 def _first(day: date | str, hours: Hours, interval: Interval) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from fintrack_tasks.domain import AssetClass, Finding, Interval
-from fintrack_tasks.validate.context import Context
+from fintrack_tasks.validate.context import ValidationContext
 from fintrack_tasks.validate.frames.columns import Table, table
 from fintrack_tasks.validate.rules import Limits
 from fintrack_tasks.validate.sequence import Bars, check_series
@@ -51,4 +51,4 @@ def _of_symbol(cells: Table, prices: np.ndarray, rows: np.ndarray, interval: Int
         volume[right] = given.values[rows][right]
     kind = AssetClass.by_form(str(cells.symbols.values[rows[0]]).upper())
     bars = Bars(rows, cells.times.values[rows], close, close, close, close, volume)
-    return check_series(bars, Context(kind), interval, "", limits)
+    return check_series(bars, ValidationContext(kind), interval, "", limits)

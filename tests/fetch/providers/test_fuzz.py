@@ -31,7 +31,7 @@ from fintrack_tasks.fetch.providers import ecb
 from fintrack_tasks.fetch.providers.base import Ask, Batching, HttpResponse, Profiling
 from fintrack_tasks.transform import clean_batch
 from fintrack_tasks.transform.corporate_actions import actions_of
-from fintrack_tasks.validate import Context, check_batch, split
+from fintrack_tasks.validate import ValidationContext, check_batch, split
 
 SAMPLES: Final = Path(__file__).resolve().parents[4] / "shared" / "provider-samples"
 OWN: Final = Path(__file__).parent / "right_answers"
@@ -355,7 +355,7 @@ def stored(batch: Batch, ask: Ask) -> None:
     """Through the checks, the cleaning and the message: what is left fits the columns of the tables."""
     assert Batch.from_message(json.loads(json.dumps(batch.to_message()))) == batch
     assert len(json.dumps(batch.to_message())) < 2_000_000
-    findings = check_batch(batch, NOW, context=Context(ask.instrument.asset_class))
+    findings = check_batch(batch, NOW, context=ValidationContext(ask.instrument.asset_class))
     good, rejected = split(batch, findings)
     assert len(good) + len(rejected) == len(batch)
     for one in findings:
