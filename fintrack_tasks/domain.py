@@ -24,10 +24,14 @@ __all__ = [
     "BAR_COLUMNS",
     "BATCH_LIMIT",
     "BENCHMARK",
+    "CARRIED_COLUMNS",
+    "FLAG",
+    "INDICATOR_COLUMNS",
     "ORIGIN_HEADER",
     "QUOTE_COLUMNS",
+    "REJECT",
+    "STATE_COLUMNS",
     "AssetClass",
-    "Bar",
     "Batch",
     "Budget",
     "CorporateAction",
@@ -40,7 +44,6 @@ __all__ = [
     "ItemState",
     "Kind",
     "Mode",
-    "Quote",
     "Window",
     "bounded_decimal",
     "decimal_text",
@@ -367,39 +370,6 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Quote:
-    """A price now. ``timestamp`` is the provider's own time of the price, aware UTC."""
-
-    symbol: str
-    timestamp: datetime
-    price: Decimal
-    volume: Decimal | None = None
-    currency: str | None = None
-    previous_close: Decimal | None = None
-    source: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """Prices over one interval.
-
-    ``timestamp`` is its opening time, aware UTC; for ``1d`` midnight UTC of the local session date.
-    """
-
-    symbol: str
-    interval: Interval
-    timestamp: datetime
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: Decimal | None = None
-    adj_close: Decimal | None = None
-    is_final: bool = True
-    source: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class FxRate:
     """``rate`` units of ``quote`` for one unit of ``base``, as of a moment."""
 
@@ -446,9 +416,14 @@ class Event:
     run_id: UUID | None = None
 
 
+REJECT: Final = "reject"
+FLAG: Final = "flag"
+"""What a finding does to its row: it is kept in quarantine, or stored with a mark."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found wrong with one row. ``severity`` is ``reject`` or ``flag``.
+    """What one check found wrong with one row. ``severity`` is :data:`REJECT` or :data:`FLAG`.
 
     ``row`` is the position in the batch that was checked, ``None`` when the whole batch is meant (a missing column).
     """
@@ -460,6 +435,16 @@ class Finding:
 
 
 QUOTE_COLUMNS: Final = ("timestamp", "price", "volume", "previous_close", "open", "high", "low", "bid", "ask")
+INDICATOR_COLUMNS: Final[tuple[str, ...]] = (
+    "change", "change_pct", "log_change", "sma_20", "sma_50", "sma_200", "ema_12", "ema_26", "rsi_14", "macd",
+    "macd_signal", "macd_histogram", "bollinger_upper", "bollinger_lower", "atr_14", "vwap", "obv", "volatility_20",
+    "parkinson_20", "garman_klass_20", "drawdown", "beta_60", "correlation_60", "sharpe_252", "var_95_252",
+)  # fmt: skip
+"""The stored indicators of an index's bar, in the order of their table."""
+STATE_COLUMNS: Final[tuple[str, ...]] = ("bars_seen", "rsi_gain", "rsi_loss", "macd_fast", "peak")
+"""What a recursive indicator needs beside its own last value to go on; stored behind the indicators."""
+CARRIED_COLUMNS: Final[tuple[str, ...]] = (*STATE_COLUMNS, "ema_12", "ema_26", "macd_signal", "atr_14", "obv")
+"""What of the newest stored bar the indicators of the next one are computed from."""
 BAR_COLUMNS: Final = ("timestamp", "open", "high", "low", "close", "adj_close", "volume")
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import psycopg
 
 from fintrack_tasks.domain import BATCH_LIMIT, BENCHMARK, AssetClass, Batch, Interval, Item, Kind
-from fintrack_tasks.store import index_indicators, load
+from fintrack_tasks.store import index_indicators
 
 __all__ = ["indicate", "recompute"]
 
@@ -53,7 +53,7 @@ def recompute(conn: psycopg.Connection, item: Item, batch: Batch, now: datetime)
     while first <= last:
         columns = index_indicators.stored_bars(conn, item.instrument_id, item.interval, (first, last), BATCH_LIMIT)
         part = Batch(Kind.INDEX, item.instrument.symbol, batch.source, columns, batch.currency, item.interval)
-        load.indicate(conn, item, _indicated(conn, item, part), now)
+        index_indicators.save(conn, item, _indicated(conn, item, part), now)
         first, count = columns["timestamp"][-1] + 1, count + len(part)
     return count
 

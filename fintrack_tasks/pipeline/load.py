@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import psycopg
@@ -16,11 +17,12 @@ from fintrack_tasks.publish import messages
 from fintrack_tasks.sessions import askable_bars, asked_as, finals
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import alerts, corporate_actions, coverage, database_mode, fx_rates, quality
-from fintrack_tasks.store import load as loading
+from fintrack_tasks.store.bars import load_bars, merge_bars, stands
+from fintrack_tasks.store.quotes import load_quote, merge_quote
 from fintrack_tasks.transform.corporate_actions import actions_of
 from fintrack_tasks.transform.currency import rate_of
 
-__all__ = ["add_actions", "add_rate", "load_item"]
+__all__ = ["add_actions", "load_item", "load_released_row"]
 
 
 def load_item(item: Item, batch: Batch, *, context: StageContext) -> Ended:
@@ -37,17 +39,33 @@ def load_item(item: Item, batch: Batch, *, context: StageContext) -> Ended:
     return Ended(ItemState.LOADED) if done else Ended("stale")
 
 
+def load_released_row(
+    conn: psycopg.Connection, item: Item, batch: Batch, event: Event, now: datetime, seen_at: datetime
+) -> bool:
+    """Write a row that came at ``seen_at`` and was kept out until now, in the caller's transaction.
+
+    Its item stays as it ended. False for a provisional bar where a final one is stored: then nothing is written.
+    """
+    if item.kind is Kind.QUOTE:
+        merge_quote(conn, item, batch, event, now)
+    else:
+        stamps = [int(stamp) for stamp in batch.columns["timestamp"]]
+        closed = finals(item.instrument, item.interval or Interval.D1, stamps, seen_at)
+        if not closed[0] and stands(conn, item, stamps[0]):
+            return False
+        merge_bars(conn, item, batch, event, now, closed)
+    _write_derived(conn, item, batch, now, told_at=seen_at)
+    return True
+
+
 def _load_quote(conn: psycopg.Connection, item: Item, batch: Batch, event: Event, now: datetime) -> bool:
-    measured = batch.meta.get("metrics")
-    if not measured and not rate_of(item.instrument, batch):
-        return loading.load_quote(conn, item, batch, event, now)
+    if not batch.meta.get("metrics") and not rate_of(item.instrument, batch):
+        return load_quote(conn, item, batch, event, now)  # nothing follows from it: one statement, one round trip
     with conn.transaction():
-        done = loading.load_quote(conn, item, batch, event, now)
-        if done and measured:
-            quality.add(conn, item, measured, now)
-        if done:
-            add_rate(conn, item, batch, now)
-    return done
+        if not load_quote(conn, item, batch, event, now):
+            return False
+        _write_derived(conn, item, batch, now)
+    return True
 
 
 def _load_bars(
@@ -56,26 +74,46 @@ def _load_bars(
     interval = item.interval or Interval.D1
     stamps = [int(stamp) for stamp in batch.columns["timestamp"]]
     closed = finals(item.instrument, interval, stamps, now)
+    preferred = route.before(item.instrument, item.kind, interval, batch.source, settings)
     with conn.transaction():
-        before = route.before(item.instrument, item.kind, interval, batch.source, settings)
-        done = loading.load_bars(conn, item, batch, event, now, closed, before)
-        if done:
-            indicators.recompute(conn, item, batch, now)
-            add_actions(conn, item, batch, now)
-        if done and (asked := window_asked(item, batch)):
-            record_rest(conn, item, asked, [batch.source], now)
-            # What a provider leaves out of a closed window will not come: asking again every night would not help.
-            expected = askable_bars(item.instrument, interval, asked)
-            absent = sorted(set(expected) - set(asked_as(item.instrument, interval, stamps)))
-            gone = [m for m, final in zip(absent, finals(item.instrument, interval, absent, now), strict=True) if final]
-            coverage.record_absent(conn, item, gone, now)
-    return done
+        if not load_bars(conn, item, batch, event, now, closed, preferred):
+            return False
+        _write_derived(conn, item, batch, now)
+        _write_coverage(conn, item, batch, stamps, now)
+    return True
 
 
-def add_rate(conn: psycopg.Connection, item: Item, batch: Batch, now: datetime) -> None:
-    """Write the exchange rate that a clean quote of a currency pair is; nothing for any other quote."""
+def _write_derived(
+    conn: psycopg.Connection, item: Item, batch: Batch, now: datetime, *, told_at: datetime | None = None
+) -> None:
+    """What follows from rows that were written, in the order in which each may rely on the one before it.
+
+    The indicators behind them, the corporate actions told beside them, the exchange rate that a quote is, and the
+    measures that came with them.
+    """
+    if item.kind is not Kind.QUOTE:
+        indicators.recompute(conn, item, batch, now)
+        add_actions(conn, item, batch, now, told_at=told_at)
+        return
     if rate := rate_of(item.instrument, batch):
         fx_rates.add(conn, [rate], now, item_id=item.id)
+    if measured := batch.meta.get("metrics"):
+        quality.add(conn, item, measured, now)
+
+
+def _write_coverage(conn: psycopg.Connection, item: Item, batch: Batch, stamps: Sequence[int], now: datetime) -> None:
+    """What was asked for and did not come: what the provider does not keep, and what it leaves out of a closed window.
+
+    Asking for the latter again every night would not help.
+    """
+    if not (asked := window_asked(item, batch)):
+        return
+    interval = item.interval or Interval.D1
+    record_rest(conn, item, asked, [batch.source], now)
+    expected = askable_bars(item.instrument, interval, asked)
+    absent = sorted(set(expected) - set(asked_as(item.instrument, interval, stamps)))
+    gone = [m for m, final in zip(absent, finals(item.instrument, interval, absent, now), strict=True) if final]
+    coverage.record_absent(conn, item, gone, now)
 
 
 def add_actions(

@@ -7,20 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-import psycopg
-
-from fintrack_tasks.domain import Batch, Event, Finding, Interval, Item, Kind, uuid7
+from fintrack_tasks.domain import FLAG, REJECT, Batch, Finding, Item, uuid7
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.pipeline.context import StageContext
-from fintrack_tasks.pipeline.indicators import recompute
-from fintrack_tasks.pipeline.load import add_actions, add_rate
+from fintrack_tasks.pipeline.load import load_released_row
 from fintrack_tasks.pipeline.transform import transform_item
 from fintrack_tasks.publish import messages
-from fintrack_tasks.sessions import finals
-from fintrack_tasks.store import audit, database_mode, flags, ledger, load, quarantine
+from fintrack_tasks.store import audit, database_mode, flags, ledger, quarantine
 from fintrack_tasks.store.quarantine import DISCARDED, RELEASED, Row
 from fintrack_tasks.validate import ValidationContext, check_batch, split
-from fintrack_tasks.validate.rules import FLAG, REJECT, unstorable
+from fintrack_tasks.validate.rules import unstorable
 
 __all__ = ["REFUSED", "UNCHANGED", "Decision", "discard_row", "release_row"]
 
@@ -71,7 +67,7 @@ def release_row(number: int, *, actor: str, context: StageContext) -> Decision:
         claimed = _known(quarantine.claim(conn, number), number)
         if claimed.status != quarantine.HELD:
             return _decided_before(claimed)
-        if not _merged(conn, item, cleaned, event, context.now, row.seen_at):
+        if not load_released_row(conn, item, cleaned, event, context.now, row.seen_at):
             return Decision(row.id, REFUSED, f"provisional at {_utc(row.seen_at)}; a final bar that came later stands")
         quarantine.decide(conn, claimed, RELEASED, actor, context.now)
         broken = [Finding(rule, FLAG, 0, f"released by {actor}: {why}") for rule, why in _reasons(row)]
@@ -92,23 +88,6 @@ def discard_row(number: int, *, actor: str, context: StageContext) -> Decision:
         quarantine.decide(conn, row, DISCARDED, actor, context.now)
         audit.add(conn, actor, "quarantine.discard", _subject(row), _lineage(row), context.now)
     return Decision(row.id, DISCARDED, f"{row.symbol}, item {row.item_id}")
-
-
-def _merged(conn: psycopg.Connection, item: Item, batch: Batch, event: Event, now: datetime, seen_at: datetime) -> bool:
-    """Write a row that came at ``seen_at``, and what it says beside; false for a provisional bar where a final one is
-    stored: then nothing is written."""
-    if item.kind is Kind.QUOTE:
-        load.merge_quote(conn, item, batch, event, now)
-        add_rate(conn, item, batch, now)
-        return True
-    stamps = [int(stamp) for stamp in batch.columns["timestamp"]]
-    closed = finals(item.instrument, item.interval or Interval.D1, stamps, seen_at)
-    if not closed[0] and load.stands(conn, item, stamps[0]):
-        return False
-    load.merge_bars(conn, item, batch, event, now, closed)
-    recompute(conn, item, batch, now)
-    add_actions(conn, item, batch, now, told_at=seen_at)
-    return True
 
 
 def _known(row: Row | None, number: int) -> Row:

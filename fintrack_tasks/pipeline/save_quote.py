@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from fintrack_tasks.domain import Batch, Instrument, Item, Kind, decimal_text, to_micros, uuid7
+from fintrack_tasks.domain import REJECT, Batch, Instrument, Item, Kind, decimal_text, to_micros, uuid7
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.load import load_item
@@ -39,7 +39,7 @@ def save_quote(data: Mapping[str, Any]) -> None:
         batch = Batch(Kind.QUOTE, instrument.symbol, str(data["source"]), columns, data.get("currency"))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UsageError(f"not a quote that can be saved: {error!r:.120}") from None
-    findings = [finding for finding in check_batch(batch, now) if finding.severity == "reject"]
+    findings = [finding for finding in check_batch(batch, now) if finding.severity == REJECT]
     if findings:
         raise UsageError(f"the quote was rejected: {findings[0].rule}: {findings[0].detail}")
     database = Database(settings, pool_size=1)

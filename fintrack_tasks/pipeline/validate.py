@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from fintrack_tasks.domain import Batch, Finding, Item, Kind
+from fintrack_tasks.domain import REJECT, Batch, Finding, Item, Kind
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.load import add_actions
 from fintrack_tasks.pipeline.outcome import Ended, fail_item
@@ -50,4 +50,4 @@ def _marks(rows: int, rejected: Sequence[int], findings: Sequence[Finding]) -> l
     """What flags the good rows of a batch, by their places among these."""
     good = sorted(set(range(rows)).difference(rejected))
     places: dict[int | None, int | None] = {None: None, **{row: place for place, row in enumerate(good)}}
-    return [replace(f, row=places[f.row]) for f in findings if f.severity != "reject" and f.row in places]
+    return [replace(f, row=places[f.row]) for f in findings if f.severity != REJECT and f.row in places]

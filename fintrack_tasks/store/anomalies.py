@@ -13,6 +13,7 @@ import psycopg
 import zstandard
 
 from fintrack_tasks.domain import Interval, from_micros
+from fintrack_tasks.store import locks
 
 __all__ = ["KEPT", "bars", "newest_model", "replace_flags", "save_model"]
 
@@ -20,7 +21,6 @@ KEPT: Final = 4
 """Versions whose forest is kept. Of older ones the parameters stay, from which the same bars give the same forest."""
 
 _LARGEST: Final = 64 * 1024 * 1024
-_MODELS_LOCK: Final = 7_246_315
 
 _COLUMNS: Final = ("timestamp", "open", "high", "low", "close", "volume")
 
@@ -69,7 +69,7 @@ def save_model(
     """Keep a model as the next version; ``None``, and nothing is written, when this very model is kept already."""
     packed = zstandard.compress(orjson.dumps(forest), 9)
     with conn.transaction():
-        conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_MODELS_LOCK, instrument_id))
+        conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (locks.ANOMALY_MODELS, instrument_id))
         row = conn.execute(
             "INSERT INTO fintrack.anomaly_models (instrument_id, interval, version, model, forest, fingerprint,"
             " trained_at) SELECT %(instrument)s, %(interval)s, coalesce(max(version), 0) + 1, %(model)s, %(forest)s,"

@@ -7,6 +7,8 @@ from typing import Final
 
 import psycopg
 
+from fintrack_tasks.store import ledger
+
 __all__ = ["clean"]
 
 OUTBOX_AGE: Final = timedelta(days=14)
@@ -20,12 +22,7 @@ def clean(conn: psycopg.Connection, now: datetime) -> dict[str, int]:
     """
     events = conn.execute("DELETE FROM fintrack.outbox WHERE published_at < %s", (now - OUTBOX_AGE,)).rowcount
     with conn.transaction():
-        conn.execute(
-            "UPDATE fintrack.run_items r SET payload_sha = NULL FROM fintrack.payloads p"
-            " WHERE p.sha256 = r.payload_sha AND p.received_at < %(before)s AND r.state IN ('loaded', 'empty')"
-            " AND r.rows_quarantined = 0",
-            {"before": now - PAYLOAD_AGE},
-        )
+        ledger.forget_answers(conn, now - PAYLOAD_AGE)
         answers = conn.execute(
             "DELETE FROM fintrack.payloads p WHERE p.received_at < %s"
             " AND NOT EXISTS (SELECT FROM fintrack.run_items r WHERE r.payload_sha = p.sha256)",

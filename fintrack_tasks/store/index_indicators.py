@@ -1,22 +1,30 @@
-"""What new bars of an index continue, and which stored indicators do not stand any more.
+"""The table of index indicators: what is written, what new bars continue, and which rows do not stand any more.
 
-Nothing here is computed: the queries read what :mod:`fintrack_tasks.pipeline.indicators` computes from.
+Nothing here is computed: that is done by :mod:`fintrack_tasks.pipeline.indicators`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import psycopg
 
-from fintrack_tasks.domain import Interval, from_micros, to_micros
+from fintrack_tasks.domain import (
+    CARRIED_COLUMNS,
+    INDICATOR_COLUMNS,
+    STATE_COLUMNS,
+    Batch,
+    Interval,
+    Item,
+    from_micros,
+    to_micros,
+)
 
-__all__ = ["basis", "earlier_bars", "outdated", "stored_bars"]
+__all__ = ["basis", "earlier_bars", "outdated", "save", "stored_bars"]
 
-_CARRIED: Final = (
-    "bars_seen", "rsi_gain", "rsi_loss", "macd_fast", "peak", "ema_12", "ema_26", "macd_signal", "atr_14", "obv",
-)  # fmt: skip
+_STORED_COLUMNS: Final = (*INDICATOR_COLUMNS, *STATE_COLUMNS)
 _COLUMNS: Final = ("open", "high", "low", "close", "volume")
 
 # A state counts when it was computed from as many bars as there are now, and none of them has changed since.
@@ -39,7 +47,7 @@ WITH seen AS MATERIALIZED (
       AND b.timestamp BETWEEN coalesce((SELECT min(timestamp) FROM own), %(first)s) AND %(last)s
 )
 SELECT timestamp, {", ".join(f"own.{name}" for name in _COLUMNS)}, market.benchmark,
-       {", ".join(f"state.{name}" for name in _CARRIED)}
+       {", ".join(f"state.{name}" for name in CARRIED_COLUMNS)}
 FROM own FULL JOIN market USING (timestamp) LEFT JOIN state USING (timestamp)
 ORDER BY timestamp
 """  # noqa: S608  built from the constants above
@@ -88,6 +96,17 @@ FROM fintrack.bars WHERE instrument_id = %(instrument)s AND interval = %(interva
 """  # noqa: S608  built from the constants above
 
 
+_SAVE: Final = f"""
+INSERT INTO fintrack.index_indicators (instrument_id, interval, timestamp, {", ".join(_STORED_COLUMNS)}, computed_at)
+SELECT %(instrument)s, %(interval)s, timestamptz 'epoch' + micros * interval '1 microsecond',
+       {", ".join(_STORED_COLUMNS)}, %(now)s
+FROM unnest(%(micros)s::bigint[], {", ".join(f"%({name})s::numeric[]" for name in _STORED_COLUMNS)})
+     AS given(micros, {", ".join(_STORED_COLUMNS)})
+ON CONFLICT (instrument_id, interval, timestamp) DO UPDATE SET
+    {", ".join(f"{name} = excluded.{name}" for name in _STORED_COLUMNS)}, computed_at = excluded.computed_at
+"""  # noqa: S608  built from the constants above
+
+
 def earlier_bars(
     conn: psycopg.Connection, instrument_id: int, interval: Interval, span: tuple[int, int], limit: int, benchmark: str
 ) -> dict[str, Any]:
@@ -101,7 +120,7 @@ def earlier_bars(
     found = conn.execute(_EARLIER, named).fetchall()
     own = [row for row in found if row[4] is not None]
     columns = dict(zip(_COLUMNS, zip(*(row[1:6] for row in own), strict=True), strict=True)) if own else {}
-    carried = dict(zip(_CARRIED, own[-1][7:], strict=True)) if own and own[-1][7] is not None else None
+    carried = dict(zip(CARRIED_COLUMNS, own[-1][7:], strict=True)) if own and own[-1][7] is not None else None
     return {
         "timestamp": [to_micros(row[0]) for row in own],
         **{name: list(columns.get(name, ())) for name in _COLUMNS},
@@ -139,6 +158,14 @@ def stored_bars(
     """The first ``limit`` bars of a span, oldest first, as a batch has them: stamps, and prices as decimal text."""
     rows = conn.execute(_STORED, _named(instrument_id, interval, span, limit=limit)).fetchall()
     return {name: [row[place] for row in rows] for place, name in enumerate(("timestamp", *_COLUMNS))}
+
+
+def save(conn: psycopg.Connection, item: Item, batch: Batch, now: datetime) -> None:
+    """Write the indicators of a batch's bars, and what carries them on, in place of those that they had."""
+    nothing = [None] * len(batch)
+    columns = {name: list(batch.columns.get(name, nothing)) for name in _STORED_COLUMNS}
+    told = {"instrument": item.instrument_id, "interval": item.interval.value if item.interval else None, "now": now}
+    conn.execute(_SAVE, {**told, **columns, "micros": list(batch.columns["timestamp"])})
 
 
 def _named(instrument_id: int, interval: Interval, span: tuple[int, int], **more: Any) -> dict[str, Any]:

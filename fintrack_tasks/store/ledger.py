@@ -15,25 +15,30 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg.rows import class_row, dict_row
 
-from fintrack_tasks.domain import AssetClass, Budget, Event, Instrument, Interval, Item, ItemState, Kind, Window
+from fintrack_tasks.domain import AssetClass, Batch, Budget, Event, Instrument, Interval, Item, ItemState, Kind, Window
 from fintrack_tasks.store import coverage, outbox, payloads
 from fintrack_tasks.store.payloads import Payload
 
 __all__ = [
+    "LOADED",
     "MOST_LOSSES",
     "Begin",
     "RunSummary",
     "attempt",
     "begin",
+    "count_quarantined",
     "create_run",
     "defer",
     "enqueue_again",
     "fetched",
     "finish",
     "finish_runs",
+    "forget_answers",
     "has_ended",
     "item",
+    "item_of",
     "items",
+    "loaded_values",
     "newest",
     "open_items",
     "overdue",
@@ -172,6 +177,13 @@ def has_ended(conn: psycopg.Connection, item: Item) -> bool:
     return bool(row and row[0])
 
 
+_FETCHED: Final = f"""
+WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)), kept AS ({payloads.INSERT})
+UPDATE fintrack.run_items SET state = 'fetched', provider = %s, payload_sha = %s, attempts = attempts + 1
+FROM quick WHERE id = %s AND finished_at IS NULL
+"""  # noqa: S608  built from constants
+
+
 def fetched(conn: psycopg.Connection, item: Item, payload: Payload) -> None:
     """Keep a raw answer and note that the item has it, in one statement.
 
@@ -179,11 +191,7 @@ def fetched(conn: psycopg.Connection, item: Item, payload: Payload) -> None:
     does, carries this one with it.
     """
     conn.execute(
-        "WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)), kept AS ("
-        " INSERT INTO fintrack.payloads (sha256, provider, path, status, headers, body, size, received_at)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (sha256) DO NOTHING)"
-        " UPDATE fintrack.run_items SET state = 'fetched', provider = %s, payload_sha = %s, attempts = attempts + 1"
-        " FROM quick WHERE id = %s AND finished_at IS NULL",
+        _FETCHED,
         (*payload.columns(), payload.provider, payload.sha256, item.id),
     )
 
@@ -277,6 +285,40 @@ def finish(
     return True
 
 
+LOADED: Final = """
+    UPDATE fintrack.run_items r SET state = 'loaded', reason = NULL, detail = %(note)s, provider = %(source)s,
+           rows_loaded = %(rows)s, finished_at = %(now)s
+"""
+"""How an item ends as loaded: a part of the statement that loads its rows, which says which item."""
+
+
+def loaded_values(item: Item, batch: Batch, event: Event, now: datetime) -> dict[str, Any]:
+    """The values of :data:`LOADED` and of the event that goes with it, by name."""
+    return {
+        "item": item.id,
+        "instrument": item.instrument_id,
+        "source": batch.source,
+        "currency": batch.currency,
+        **outbox.values_of(event, now),
+        "run": item.run_id,
+    }
+
+
+def count_quarantined(conn: psycopg.Connection, item: Item, rows: int) -> None:
+    """Note how many rows of an item are in quarantine."""
+    conn.execute("UPDATE fintrack.run_items SET rows_quarantined = %s WHERE id = %s", (rows, item.id))
+
+
+def forget_answers(conn: psycopg.Connection, received_before: datetime) -> None:
+    """Let go of raw answers that nobody will replay: those of items that ended well with every row accepted."""
+    conn.execute(
+        "UPDATE fintrack.run_items r SET payload_sha = NULL FROM fintrack.payloads p"
+        " WHERE p.sha256 = r.payload_sha AND p.received_at < %s AND r.state IN ('loaded', 'empty')"
+        " AND r.rows_quarantined = 0",
+        (received_before,),
+    )
+
+
 def overdue(conn: psycopg.Connection, now: datetime, grace: float, limit: int) -> tuple[list[Item], list[Item]]:
     """The items whose deadline has passed: those to enqueue again, as a new generation, and those given up.
 
@@ -294,8 +336,8 @@ def overdue(conn: psycopg.Connection, now: datetime, grace: float, limit: int) -
             {"now": now, "grace": grace, "limit": limit},
         ).fetchall()
     return (
-        [_item(row) for row in rows if row["losses"] <= MOST_LOSSES],
-        [_item(row) for row in rows if row["losses"] > MOST_LOSSES],
+        [item_of(row) for row in rows if row["losses"] <= MOST_LOSSES],
+        [item_of(row) for row in rows if row["losses"] > MOST_LOSSES],
     )
 
 
@@ -313,7 +355,7 @@ def requeue(conn: psycopg.Connection, run_id: UUID, now: datetime, grace: float)
             " RETURNING r.*, i.symbol, i.asset_class, i.currency, i.calendar",
             (now, grace, run_id),
         ).fetchall()
-    return [_item(row) for row in rows]
+    return [item_of(row) for row in rows]
 
 
 def open_items(conn: psycopg.Connection, before: datetime, limit: int) -> dict[UUID, UUID]:
@@ -340,10 +382,12 @@ def enqueue_again(conn: psycopg.Connection, items: Sequence[UUID], now: datetime
             " AND NOT r.deferred RETURNING r.*, i.symbol, i.asset_class, i.currency, i.calendar",
             (now, grace, list(items)),
         ).fetchall()
-    return [_item(row) for row in rows]
+    return [item_of(row) for row in rows]
 
 
-def _item(row: dict[str, Any]) -> Item:
+def item_of(row: Mapping[str, Any]) -> Item:
+    """The item of a row of ``run_items`` with ``symbol``, ``asset_class``, ``currency`` and ``calendar`` of its
+    instrument; its message may take up what an earlier one kept."""
     window = Window(row["window_start"], row["window_end"]) if row["window_start"] else None
     return Item(
         row["id"],
@@ -407,7 +451,7 @@ def item(conn: psycopg.Connection, item_id: UUID) -> Item | None:
             " JOIN fintrack.instruments i ON i.id = r.instrument_id WHERE r.id = %s",
             (item_id,),
         ).fetchone()
-    return _item(row) if row else None
+    return item_of(row) if row else None
 
 
 def items(conn: psycopg.Connection, run_id: UUID, states: Sequence[str] | None = None) -> list[dict[str, Any]]:

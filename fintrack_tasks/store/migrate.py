@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import psycopg
 from alembic import command
 from alembic.config import Config
@@ -16,13 +14,12 @@ from sqlalchemy.pool import NullPool
 from fintrack_tasks import outages
 from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.settings import redact_url
-from fintrack_tasks.store import session
+from fintrack_tasks.store import locks, session
 from fintrack_tasks.store.roles import ADMIN
 
 __all__ = ["head", "upgrade"]
 
 _LOGIN: Final = ("DB_OWNER_USER", "DB_OWNER_PASSWORD, or, where these are empty, DB_USER and DB_PASSWORD")
-_LOCK: Final = 7_246_311  # any number, the same everywhere: two migrations at once wait for each other
 
 
 def _config() -> Config:
@@ -64,7 +61,7 @@ def upgrade(sqlalchemy_url: str, revision: str = "head") -> str:
 
 
 def _upgrade(connection: Connection, revision: str) -> str:
-    connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
+    connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": locks.MIGRATION})
     connection.commit()
     try:
         _become_owner(connection)
@@ -75,7 +72,7 @@ def _upgrade(connection: Connection, revision: str) -> str:
         return str(_current(connection))
     finally:
         connection.rollback()
-        connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": _LOCK})
+        connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": locks.MIGRATION})
         connection.commit()
 
 

@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 
 from fintrack_tasks.domain import Event
+from fintrack_tasks.store import locks
 
-__all__ = ["HOLDER_SILENCE", "add", "exclusive", "lag", "mark_published", "pending", "standstill"]
+__all__ = [
+    "HOLDER_SILENCE",
+    "INSERT",
+    "add",
+    "exclusive",
+    "lag",
+    "mark_published",
+    "pending",
+    "standstill",
+    "values_of",
+]
 
-_DRAIN_LOCK: Final = 7_246_312
 HOLDER_SILENCE: Final = 45.0
 """Seconds; longer than one attempt at Kafka takes (publish/producer.py), and than its client keeps an event to send."""
 _TIMEOUTS: Final = (
@@ -24,12 +34,28 @@ _TIMEOUTS: Final = (
 )
 
 
+INSERT: Final = """
+    INSERT INTO fintrack.outbox (event_id, run_id, topic, key, value, created_at)
+    SELECT %(event)s, %(run)s, %(topic)s, %(key)s, %(value)s, %(now)s
+"""
+"""With :func:`values_of`; a load that is one statement has it as a part of its own, ``FROM`` what it depends on."""
+
+
+def values_of(event: Event, now: datetime) -> dict[str, Any]:
+    """The values of :data:`INSERT` by name."""
+    return {
+        "event": event.id,
+        "run": event.run_id,
+        "topic": event.topic,
+        "key": event.key,
+        "value": event.value,
+        "now": now,
+    }
+
+
 def add(conn: psycopg.Connection, event: Event, now: datetime) -> None:
     """Write an event, in the caller's transaction."""
-    conn.execute(
-        "INSERT INTO fintrack.outbox (event_id, run_id, topic, key, value, created_at) VALUES (%s, %s, %s, %s, %s, %s)",
-        (event.id, event.run_id, event.topic, event.key, event.value, now),
-    )
+    conn.execute(INSERT, values_of(event, now))
 
 
 def pending(conn: psycopg.Connection, limit: int) -> list[tuple[int, Event]]:
@@ -80,13 +106,13 @@ def exclusive(conn: psycopg.Connection, silence: float = HOLDER_SILENCE) -> Iter
     asked = ", ".join(["current_setting(%s)"] * len(_TIMEOUTS))
     [before] = conn.execute(f"SELECT {asked}", _TIMEOUTS).fetchall()
     _set(conn, dict.fromkeys(_TIMEOUTS, limit))
-    [(held,)] = conn.execute("SELECT pg_try_advisory_lock(%s)", (_DRAIN_LOCK,)).fetchall()
+    [(held,)] = conn.execute("SELECT pg_try_advisory_lock(%s)", (locks.OUTBOX_DRAIN,)).fetchall()
     try:
         yield bool(held)
     finally:
         if not conn.broken:
             if held:
-                conn.execute("SELECT pg_advisory_unlock(%s)", (_DRAIN_LOCK,))
+                conn.execute("SELECT pg_advisory_unlock(%s)", (locks.OUTBOX_DRAIN,))
             _set(conn, dict(zip(_TIMEOUTS, before, strict=True)))
 
 

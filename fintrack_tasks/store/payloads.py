@@ -16,10 +16,17 @@ from fintrack_tasks.domain import ORIGIN_HEADER
 from fintrack_tasks.errors import StoreError
 from fintrack_tasks.printable import printable
 
-__all__ = ["Payload", "add", "get"]
+__all__ = ["INSERT", "Payload", "add", "get"]
 
 _KEPT_HEADERS: Final = ("content-type", "date", "etag", "last-modified", "retry-after", ORIGIN_HEADER)
 _LARGEST: Final = 64 * 1024 * 1024  # bytes; far above what the client lets in
+
+
+INSERT: Final = """
+    INSERT INTO fintrack.payloads (sha256, provider, path, status, headers, body, size, received_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (sha256) DO NOTHING
+"""
+"""With :meth:`Payload.columns`; the ledger has it in the statement that notes whose answer it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +62,7 @@ class Payload:
 def add(conn: psycopg.Connection, payload: Payload) -> None:
     """Keep an answer that belongs to no item; one that is kept already stays as it is."""
     conn.execute(
-        "INSERT INTO fintrack.payloads (sha256, provider, path, status, headers, body, size, received_at)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (sha256) DO NOTHING",
+        INSERT,
         payload.columns(),
     )
 

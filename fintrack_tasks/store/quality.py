@@ -12,7 +12,9 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import class_row, dict_row
 
-from fintrack_tasks.domain import AssetClass, Instrument, Interval, Item, ItemState, Kind, Window, to_micros
+from fintrack_tasks.domain import Interval, Item, ItemState, to_micros
+from fintrack_tasks.store import locks
+from fintrack_tasks.store.ledger import item_of
 
 __all__ = [
     "Outcome",
@@ -30,8 +32,6 @@ __all__ = [
     "unmeasured",
 ]
 
-_MEASURING: Final = 7_246_314
-"""One process measures at a time."""
 
 _WRITE: Final = """
 INSERT INTO fintrack.quality_metrics (run_id, instrument_id, day, metric, value, detail, created_at)
@@ -146,7 +146,7 @@ def unmeasured(conn: psycopg.Connection, *, claim: bool = False) -> Run | None:
 
 
 def _claimed(conn: psycopg.Connection) -> bool:
-    row = conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (_MEASURING,)).fetchone()
+    row = conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (locks.MEASURING,)).fetchone()
     return bool(row and row[0])
 
 
@@ -157,21 +157,9 @@ def outcomes(conn: psycopg.Connection, run_id: UUID, limit: int) -> dict[int, li
     found: dict[int, list[Outcome]] = {}
     for row in items:
         rows = row["rows_loaded"] + row["rows_quarantined"]
-        outcome = Outcome(_item(row), ItemState(row["state"]), rows)
+        outcome = Outcome(item_of(row), ItemState(row["state"]), rows)
         found.setdefault(row["instrument_id"], []).append(outcome)
     return found
-
-
-def _item(row: Mapping[str, Any]) -> Item:
-    return Item(
-        row["id"],
-        row["run_id"],
-        Kind(row["kind"]),
-        Instrument(row["symbol"], AssetClass(row["asset_class"]), row["currency"], row["calendar"]),
-        row["instrument_id"],
-        Interval(row["interval"]) if row["interval"] else None,
-        Window(row["window_start"], row["window_end"]) if row["window_start"] else None,
-    )
 
 
 def findings(conn: psycopg.Connection, items: Sequence[UUID]) -> dict[UUID, dict[str, set[str]]]:

@@ -17,7 +17,8 @@ import orjson
 import psycopg
 from psycopg.rows import class_row
 
-from fintrack_tasks.domain import Batch, Finding, Item
+from fintrack_tasks.domain import REJECT, Batch, Finding, Item
+from fintrack_tasks.store import ledger, locks
 
 __all__ = ["DISCARDED", "HELD", "RELEASED", "Row", "add", "claim", "decide", "get", "rows"]
 
@@ -25,8 +26,6 @@ HELD: Final = "held"
 RELEASED: Final = "released"
 DISCARDED: Final = "discarded"
 
-_LOCK: Final = 7_246_316
-"""With an instrument's number: what adds to its rows in quarantine and what decides on them wait for each other."""
 
 _ADD: Final = """
 WITH item AS (
@@ -115,7 +114,7 @@ def add(conn: psycopg.Connection, item: Item, batch: Batch, findings: Iterable[F
     rejecting = [
         (row, one)
         for one in findings
-        if one.severity == "reject"
+        if one.severity == REJECT
         for row in (range(len(batch)) if one.row is None else (one.row,))
     ]
     contents = {row: _content(batch, row) for row, _ in rejecting}
@@ -126,7 +125,7 @@ def add(conn: psycopg.Connection, item: Item, batch: Batch, findings: Iterable[F
     for row, one in rejecting:
         entries.setdefault((contents[row], one.rule), one.detail[:500])
     with conn.transaction():
-        conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_LOCK, item.instrument_id))
+        conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (locks.QUARANTINE, item.instrument_id))
         told = conn.execute(
             _ADD,
             {
@@ -142,7 +141,7 @@ def add(conn: psycopg.Connection, item: Item, batch: Batch, findings: Iterable[F
         )
         released = {key for (key,) in told}
         size = sum(keys[content] not in released for content in contents.values())
-        conn.execute("UPDATE fintrack.run_items SET rows_quarantined = %s WHERE id = %s", (size, item.id))
+        ledger.count_quarantined(conn, item, size)
     return size
 
 
@@ -172,7 +171,7 @@ def claim(conn: psycopg.Connection, number: int) -> Row | None:
     conn.execute(
         "SELECT pg_advisory_xact_lock(%s, r.instrument_id) FROM fintrack.quarantine q"
         " JOIN fintrack.run_items r ON r.id = q.item_id WHERE q.id = %s",
-        (_LOCK, number),
+        (locks.QUARANTINE, number),
     )
     return get(conn, number)
 

@@ -8,20 +8,19 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-import redis.exceptions
 import structlog
 
 from fintrack_tasks.app import app
 from fintrack_tasks.pipeline import quality as assurance
 from fintrack_tasks.store import quality
 from fintrack_tasks.tasks.base import OUTAGES, BaseTask, connections, stage_context
+from fintrack_tasks.tasks.debounce import Debounce
 
 __all__ = ["measure_quality", "measure_soon", "train_anomaly_models"]
 
 log = structlog.get_logger("fintrack.tasks")
 
-_PENDING: Final = "fintrack:measure-pending"
-_PENDING_SECONDS: Final = 60
+_MEASURING: Final = Debounce("fintrack:measure-pending", 60)
 _AT_MOST: Final = 120.0
 """Seconds of one message: half the soft time limit."""
 
@@ -30,7 +29,7 @@ _AT_MOST: Final = 120.0
 def measure_quality(self: BaseTask) -> dict[str, Any]:
     """Measure the runs that have ended, the oldest first."""
     # The mark goes first: a run that ends from now on is either seen below or enqueues the next message.
-    connections().redis.delete(_PENDING)
+    _MEASURING.begin()
     count, began = 0, time.monotonic()
     while (done := assurance.measure_run(context=stage_context())) is not None:
         count += done
@@ -48,10 +47,11 @@ def measure_soon() -> None:
     try:
         with connections().database.connection() as conn:
             waiting = quality.unmeasured(conn)
-        if waiting and connections().redis.set(_PENDING, 1, nx=True, ex=_PENDING_SECONDS):
-            measure_quality.apply_async()
-    except (*OUTAGES, redis.exceptions.ResponseError) as error:
-        log.warning("measuring_not_enqueued", error=type(error).__name__)
+    except OUTAGES as error:
+        log.warning("not_enqueued", task=measure_quality.name, error=type(error).__name__)
+        return
+    if waiting:
+        _MEASURING.enqueue(measure_quality)
 
 
 @app.task(name="fintrack.train_anomaly_models", base=BaseTask, bind=True)

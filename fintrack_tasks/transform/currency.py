@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final
 
-from fintrack_tasks.domain import AssetClass, Batch, Finding, FxRate, Instrument, from_micros
+from fintrack_tasks.domain import FLAG, AssetClass, Batch, Finding, FxRate, Instrument, from_micros
 from fintrack_tasks.transform.batch import MINOR_UNITS
 
 __all__ = ["BASES", "DIGITS", "MAX_AGE", "NO_RATE", "Conversion", "Leg", "RateBook", "convert", "main_unit", "rate_of"]
@@ -181,7 +181,7 @@ def main_unit(code: str) -> tuple[str, int]:
 
 
 def _without(wanted: str, detail: str, row: int | None) -> Conversion:
-    return Conversion(None, wanted, finding=Finding(NO_RATE, "flag", row, detail))
+    return Conversion(None, wanted, finding=Finding(NO_RATE, FLAG, row, detail))
 
 
 def _joined(first: tuple[Leg, ...] | None, second: tuple[Leg, ...] | None) -> tuple[Leg, ...] | None:

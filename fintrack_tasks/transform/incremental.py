@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fintrack_tasks.domain import BENCHMARK, AssetClass, Batch, Instrument, Interval, Kind
+from fintrack_tasks.domain import BENCHMARK, CARRIED_COLUMNS, AssetClass, Batch, Instrument, Interval, Kind
 from fintrack_tasks.sessions import session_dates
 from fintrack_tasks.transform.indicators import (
     INDICATORS,
@@ -28,7 +28,7 @@ from fintrack_tasks.transform.rolling import Floats
 
 __all__ = ["CARRIED", "continued", "with_indicators"]
 
-CARRIED: Final = (*STATE, "ema_12", "ema_26", "macd_signal", "atr_14", "obv")
+CARRIED: Final = CARRIED_COLUMNS
 """What has to be known of the bar before the first new one."""
 
 _PRICES: Final = tuple(each.name for each in fields(Prices) if each.name not in ("session", "benchmark"))

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import talib
 
-from fintrack_tasks.domain import AssetClass, Interval
+from fintrack_tasks.domain import INDICATOR_COLUMNS, STATE_COLUMNS, AssetClass, Interval
 from fintrack_tasks.transform.rolling import Floats, deviation, mean, quantile, total
 
 __all__ = ["INDICATORS", "LOOK_BACK", "STATE", "WINDOWED", "Prices", "bars_per_year", "indicators", "state"]
@@ -126,7 +126,7 @@ def state(prices: Prices) -> dict[str, Floats]:
     }
 
 
-STATE: Final = ("bars_seen", "rsi_gain", "rsi_loss", "macd_fast", "peak")
+STATE: Final = STATE_COLUMNS
 """Bars so far, averages of gains and losses, MACD's fast average (it begins with other closes than ``ema_12``), and
 the highest close. The other recursions (EMA, signal, ATR, OBV) go on from their own values."""
 
@@ -262,7 +262,7 @@ _FAMILIES: Final[Mapping[tuple[str, ...], Callable[[Prices, int], tuple[Floats, 
     ("sharpe_252", "var_95_252"): _risk,
 }
 
-INDICATORS: Final = tuple(name for made in _FAMILIES for name in made)
+INDICATORS: Final = INDICATOR_COLUMNS
 """The names of all indicators, in the order of the tables."""
 
 _RECURSIVE: Final = {

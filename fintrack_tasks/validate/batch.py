@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from fintrack_tasks.calendars import EARLY_PRINTS
-from fintrack_tasks.domain import AssetClass, Batch, Finding, Kind, to_micros
+from fintrack_tasks.domain import REJECT, AssetClass, Batch, Finding, Kind, to_micros
 from fintrack_tasks.symbols import RATE_INDICES
 from fintrack_tasks.validate.context import ValidationContext
 from fintrack_tasks.validate.payments import check_payments
 from fintrack_tasks.validate.quote import check_quotes
 from fintrack_tasks.validate.row import as_number, check_row
-from fintrack_tasks.validate.rules import REJECT, SHAPES, Limits, finding
+from fintrack_tasks.validate.rules import SHAPES, Limits, finding
 
 if TYPE_CHECKING:
     from fintrack_tasks.validate.screen import Screened

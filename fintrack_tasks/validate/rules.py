@@ -12,12 +12,10 @@ from enum import StrEnum
 from math import inf
 from typing import Final
 
-from fintrack_tasks.domain import AssetClass, Finding, Interval, Kind, to_micros
+from fintrack_tasks.domain import FLAG, REJECT, AssetClass, Finding, Interval, Kind, to_micros
 
 __all__ = [
     "CHECKS",
-    "FLAG",
-    "REJECT",
     "RULES",
     "SHAPES",
     "Layer",
@@ -28,9 +26,6 @@ __all__ = [
     "finding",
     "unstorable",
 ]
-
-REJECT: Final = "reject"
-FLAG: Final = "flag"
 
 
 class Layer(StrEnum):

@@ -18,7 +18,8 @@ from fintrack_tasks.domain import Kind, to_micros
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.sandbox.prices import real_daily
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import Database, load
+from fintrack_tasks.store import Database
+from fintrack_tasks.store.bars import load_bars
 from tests.e2e.harness import fintrack
 from tests.store.items import DAY, NOW, bars, event, make_run
 
@@ -31,7 +32,7 @@ def where(database_variables: dict[str, str], conn: psycopg.Connection) -> dict[
     """The variables of the test's own database, which holds 300 bars of IBM."""
     _, [item] = make_run(conn, ["IBM"], Kind.BARS)
     batch = bars(item, [repr(day.close) for day in real_daily()["IBM"][:300]], first=FIRST)
-    load.load_bars(conn, item, batch, event(item), NOW, [True] * 299 + [False])
+    load_bars(conn, item, batch, event(item), NOW, [True] * 299 + [False])
     return database_variables
 
 
@@ -64,7 +65,7 @@ def test_an_index_is_in_points_and_its_source_is_told(
 ) -> None:
     _, [item] = make_run(conn, ["^GSPC"], Kind.BARS)
     batch = bars(item, ["4000", "4010", "4020"], first=FIRST)
-    load.load_bars(conn, item, batch, event(item), NOW, [True] * 3)
+    load_bars(conn, item, batch, event(item), NOW, [True] * 3)
     target = tmp_path / "index.html"
     words = ("chart", "^GSPC", "--adjust", "none", "-o", str(target), "--json")
     told = json.loads(fintrack(tmp_path, *words, environment=where).stdout.splitlines()[-1])

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from fintrack_tasks.domain import Finding, Kind
-from fintrack_tasks.store import flags, fx_rates, load
+from fintrack_tasks.store import flags, fx_rates
+from fintrack_tasks.store.bars import load_bars
 from tests.e2e.harness import fintrack
 from tests.store.items import NOW, bars, event, make_run
 from tests.store.test_fx_rates import rate
@@ -38,7 +39,7 @@ def test_a_command_that_reads_needs_no_login_but_the_readers(
     conn: psycopg.Connection, database_variables: dict[str, str], tmp_path: Path
 ) -> None:
     run, [item] = make_run(conn, ["AAPL"], Kind.BARS)
-    load.load_bars(conn, item, bars(item, ["10", "11", "12"], first=DAY), event(item), NOW, [True] * 3)
+    load_bars(conn, item, bars(item, ["10", "11", "12"], first=DAY), event(item), NOW, [True] * 3)
     flags.add(conn, item, bars(item, ["10"], first=DAY), [Finding("volume_anomaly", "flag", 0, "a lot")], NOW)
     fx_rates.add(conn, [rate("EUR", "USD", "1.08")], NOW)
     reader_alone = {**database_variables, "DB_USER": "nobody_of_that_name", "DB_PASSWORD": "none"}

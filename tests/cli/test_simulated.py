@@ -15,7 +15,8 @@ from fintrack_tasks import cli
 from fintrack_tasks.cli import app
 from fintrack_tasks.cli.simulated import NOTE
 from fintrack_tasks.domain import Kind, Mode
-from fintrack_tasks.store import Database, database_mode, load
+from fintrack_tasks.store import Database, database_mode
+from fintrack_tasks.store.bars import load_bars
 from tests.store.items import NOW, bars, event, make_run
 
 pytestmark = pytest.mark.integration
@@ -56,7 +57,7 @@ def run(
         with database.connection() as conn:
             _, [item] = make_run(conn, ["AAPL"], Kind.BARS)
             batch = bars(item, ["184.1", "184.2", "184.3", "184.4", "184.5", "184.6"])
-            load.load_bars(conn, item, batch, event(item), NOW, [True] * 6)
+            load_bars(conn, item, batch, event(item), NOW, [True] * 6)
         finished = CliRunner().invoke(app, list(words))
         assert finished.exit_code == 0, (finished.output, finished.exception)
         return finished.stdout

@@ -14,7 +14,8 @@ from fintrack_tasks.domain import AssetClass, Instrument, Interval, Kind, Window
 from fintrack_tasks.pipeline.plan import Plan, check_arguments, plan_run
 from fintrack_tasks.sessions import askable_bars, asked_as
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import coverage, instruments, ledger, load
+from fintrack_tasks.store import coverage, instruments, ledger
+from fintrack_tasks.store.bars import load_bars
 from tests.store.items import bars, event
 
 pytestmark = pytest.mark.integration
@@ -97,7 +98,7 @@ def test_where_no_calendar_is_known_gaps_are_told_by_what_came(
     batch = bars(item, ["10", "11", "12", "13", "14"], datetime(2025, 3, 2, tzinfo=UTC))
     half_past = [stamp + opens * 3_600_000_000 + (opens and 1_800_000_000) for stamp in batch.columns["timestamp"]]
     told = batch.with_columns(timestamp=half_past)
-    load.load_bars(conn, item, told, event(item), NOW, [True] * 5)
+    load_bars(conn, item, told, event(item), NOW, [True] * 5)
     asked = askable_bars(item.instrument, interval, item.window)
     stands_for = partial(asked_as, item.instrument, interval)
     left = coverage.missing(conn, item.instrument_id, interval, asked, NOW, stands_for)

@@ -14,7 +14,6 @@ import pytest
 
 from fintrack_tasks import pipeline
 from fintrack_tasks.domain import Batch, Finding, Instrument, Interval, Item, Kind, to_micros, uuid7
-from fintrack_tasks.pipeline import indicators
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.indicators import recompute
 from fintrack_tasks.pipeline.quarantine import release_row
@@ -191,7 +190,7 @@ def test_what_stands_is_not_computed_again(store: Store, monkeypatch: pytest.Mon
     """In the order of time, and when the same comes again, one batch is computed once."""
     counts: list[int] = []
     real = recompute
-    monkeypatch.setattr(indicators, "recompute", lambda *given: counts.append(real(*given)))
+    monkeypatch.setattr("fintrack_tasks.pipeline.indicators.recompute", lambda *given: counts.append(real(*given)))
     store.come("^GSPC", range(500))
     store.come("^GSPC", range(500, 600))
     store.come("^GSPC", range(400, 600))
@@ -205,11 +204,11 @@ def test_what_stands_is_not_computed_again(store: Store, monkeypatch: pytest.Mon
     item = store.item("^GSPC", Kind.INDEX)
     assert index_indicators.outdated(store.conn, item.instrument_id, Interval.D1, "^GSPC") == set()
     stock = replace(store.item("AAPL", Kind.BARS), window=None)
-    assert mend(store.conn, stock, Batch(Kind.BARS, "AAPL", "x", {"timestamp": [0]}), NOW) == 0
+    assert recompute(store.conn, stock, Batch(Kind.BARS, "AAPL", "x", {"timestamp": [0]}), NOW) == 0
 
 
 def test_many_bars_are_mended_by_the_batch(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(indicators, "BATCH_LIMIT", 64)
+    monkeypatch.setattr("fintrack_tasks.pipeline.indicators.BATCH_LIMIT", 64)
     store.come("^GSPC", range(100, 700))
     store.come("^GSPC", range(100))
     store.equals_the_whole("^GSPC")

@@ -31,7 +31,9 @@ from fintrack_tasks.pipeline.quality import measure_run, train_model
 from fintrack_tasks.sandbox.prices import Daily, real_daily
 from fintrack_tasks.sessions import finals
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import Database, corporate_actions, flags, instruments, ledger, load, quality, quarantine
+from fintrack_tasks.store import Database, corporate_actions, flags, instruments, ledger, quality, quarantine
+from fintrack_tasks.store.bars import load_bars
+from fintrack_tasks.store.quotes import load_quote
 from tests.store.items import event, make_run, quote
 
 SETTINGS = Settings.from_mapping({})
@@ -73,7 +75,7 @@ def arrive(conn: psycopg.Connection, item: Item, days: Sequence[Daily], now: dat
         part = batch(item, days[first : first + 1000])
         closed = finals(item.instrument, Interval.D1, part.columns["timestamp"], now)
         conn.execute("UPDATE fintrack.run_items SET finished_at = NULL WHERE id = %s", (item.id,))
-        assert load.load_bars(conn, item, part, event(item), now, closed)
+        assert load_bars(conn, item, part, event(item), now, closed)
     conn.execute("UPDATE fintrack.run_items SET rows_loaded = %s WHERE id = %s", (len(days), item.id))
 
 
@@ -246,7 +248,7 @@ def test_quotes_are_measured_by_the_calendar_at_the_runs_moment_and_not_by_the_t
 ) -> None:
     run, [fresh, old, failed] = make_run(conn, ["AAPL", "MSFT", "BTC-USD"], now=MONDAY)
     for item, at in ((fresh, MONDAY), (old, MONDAY - timedelta(hours=1))):
-        assert load.load_quote(conn, item, quote(item, at=at), event(item), MONDAY)
+        assert load_quote(conn, item, quote(item, at=at), event(item), MONDAY)
     ledger.finish(conn, failed, ItemState.FAILED, "transient", "", "coinbase", MONDAY)
     ledger.finish_runs(conn, MONDAY + timedelta(minutes=1))
     got = measured(database, conn, run, now=MONDAY + timedelta(days=30))
@@ -263,7 +265,7 @@ def test_a_quote_of_several_providers_counts_by_those_that_agree(database: Datab
     run, [item] = make_run(conn, ["AAPL"], now=MONDAY)
     spread = {"metric": "provider_spread_bps", "value": "90", "detail": {"prices": {"a": "1", "b": "1", "c": "1.1"}}}
     off = {"metric": "provider_deviation_bps", "value": "90", "detail": {"provider": "c", "flagged": True}}
-    assert load.load_quote(conn, item, quote(item, at=MONDAY), event(item), MONDAY)
+    assert load_quote(conn, item, quote(item, at=MONDAY), event(item), MONDAY)
     for _ in range(2):
         quality.add(conn, item, [spread, off], MONDAY)
     got = measured(database, conn, run, now=MONDAY)["AAPL"]
@@ -281,7 +283,7 @@ def test_a_run_is_measured_once_page_by_page_and_again_without_a_double(
     monkeypatch.setattr("fintrack_tasks.pipeline.quality._PAGE", 2)
     run, items = make_run(conn, ["AAPL", "MSFT", "IBM"], now=MONDAY)
     for item in items:
-        load.load_quote(conn, item, quote(item, at=MONDAY), event(item), MONDAY)
+        load_quote(conn, item, quote(item, at=MONDAY), event(item), MONDAY)
     assert measure_run(context=StageContext(database, SETTINGS, MONDAY)) is None  # it has not ended
     ledger.finish_runs(conn, MONDAY)
     assert [measure_run(context=StageContext(database, SETTINGS, MONDAY)) for _ in range(4)] == [2, 1, 0, None]
@@ -296,7 +298,7 @@ def test_a_run_is_measured_once_page_by_page_and_again_without_a_double(
 
 def test_two_processes_do_not_measure_at_once(database: Database, conn: psycopg.Connection) -> None:
     run, [item] = make_run(conn, ["AAPL"], now=MONDAY)
-    load.load_quote(conn, item, quote(item, at=MONDAY), event(item), MONDAY)
+    load_quote(conn, item, quote(item, at=MONDAY), event(item), MONDAY)
     ledger.finish_runs(conn, MONDAY)
     with conn.transaction():
         assert quality.unmeasured(conn, claim=True) is not None
@@ -312,7 +314,7 @@ def test_measures_of_quotes_are_thinned_to_each_days_lowest_after_two_days(
         at = MONDAY + timedelta(hours=hour)
         _, [item] = make_run(conn, ["BTC-USD"], now=at)
         if price:
-            load.load_quote(conn, item, quote(item, price, at=at), event(item), at)
+            load_quote(conn, item, quote(item, price, at=at), event(item), at)
         else:
             ledger.finish(conn, item, ItemState.FAILED, "transient", "", "coinbase", at)
         measured(database, conn, item.run_id, now=at)
@@ -321,7 +323,7 @@ def test_measures_of_quotes_are_thinned_to_each_days_lowest_after_two_days(
     for later in (1, 2):
         at = MONDAY + timedelta(days=later)
         _, [item] = make_run(conn, ["BTC-USD"], now=at)
-        load.load_quote(conn, item, quote(item, "5", at=at), event(item), at)
+        load_quote(conn, item, quote(item, "5", at=at), event(item), at)
         measured(database, conn, item.run_id, now=at)
         assert conn.execute(kept, (MONDAY.date(),)).fetchone() == ((3, 0) if later == 1 else (1, 0))
     assert conn.execute(kept, (at.date(),)).fetchone() == (1, 1)

@@ -13,7 +13,8 @@ from fintrack_tasks.domain import AssetClass, Batch, CorporateAction, Instrument
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.validation_context import gather
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import Database, corporate_actions, load
+from fintrack_tasks.store import Database, corporate_actions
+from fintrack_tasks.store.bars import load_bars
 from fintrack_tasks.validate import Limits, check_batch
 from tests.store.items import DAY, NOW, bars, event, make_run, quote
 
@@ -26,7 +27,7 @@ LIMITS = Limits()
 def stored(conn: psycopg.Connection, closes: list[str], first: datetime, currency: str, source: str) -> Item:
     _, [item] = make_run(conn, ["VOD.L"], Kind.BARS)
     batch = replace(bars(item, closes, first, source), currency=currency)
-    assert load.load_bars(conn, item, batch, event(item), NOW, [True] * len(closes))
+    assert load_bars(conn, item, batch, event(item), NOW, [True] * len(closes))
     return item
 
 
@@ -121,7 +122,7 @@ def test_stored_bars_are_restated_as_the_batch_is(
     start = datetime(2024, 1, 1, tzinfo=UTC)
     _, [item] = make_run(conn, ["VOD.L"], Kind.BARS)
     known = replace(bars(item, ["400"] * 30, start, "a"), meta={"adjusted_to": stored_to} if stored_to else {})
-    assert load.load_bars(conn, item, known, event(item), NOW, [True] * 30)
+    assert load_bars(conn, item, known, event(item), NOW, [True] * 30)
     split_known(conn, item, date(2024, 2, 10), 4)
     batch = replace(bars(item, ["1", "1"], start + 29 * DAY, "b"), meta={"adjusted_to": batch_to} if batch_to else {})
     context = gather(item, batch, context=StageContext(database, SETTINGS, NOW), limits=LIMITS)

@@ -8,9 +8,10 @@ import psycopg
 import pytest
 
 from fintrack_tasks.domain import ItemState
-from fintrack_tasks.store import ledger, load, outbox, payloads
+from fintrack_tasks.store import ledger, outbox, payloads
 from fintrack_tasks.store.cleanup import clean
 from fintrack_tasks.store.payloads import Payload
+from fintrack_tasks.store.quotes import load_quote
 from tests.store.items import NOW, event, make_run, quote
 
 pytestmark = pytest.mark.integration
@@ -21,7 +22,7 @@ def test_published_events_and_old_answers_go_and_those_of_failed_items_stay(conn
     good, bad = (Payload.of("p", "/", 200, {}, body, NOW) for body in (b"good", b"bad"))
     ledger.fetched(conn, loaded, good)
     ledger.fetched(conn, failed, bad)
-    load.load_quote(conn, loaded, quote(loaded), event(loaded), NOW)
+    load_quote(conn, loaded, quote(loaded), event(loaded), NOW)
     ledger.finish(conn, failed, ItemState.FAILED, "malformed", "", None, NOW, event(failed))
     [(first, _), _] = outbox.pending(conn, 10)
     outbox.mark_published(conn, [first], NOW)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fintrack_tasks.domain import Instrument, Interval, ItemState, Kind, Window, to_micros
-from fintrack_tasks.store import coverage, instruments, ledger, load
+from fintrack_tasks.store import coverage, instruments, ledger
+from fintrack_tasks.store.bars import load_bars
 from fintrack_tasks.store.coverage import _outside
 from tests.store.items import DAY, NOW, bars, event, make_run
 
@@ -24,7 +25,7 @@ def stamps(count: int) -> list[int]:
 @pytest.mark.integration
 def test_final_bars_are_not_missing_and_provisional_ones_are(conn: psycopg.Connection) -> None:
     _, [item] = make_run(conn, ["AAPL"], Kind.BARS)
-    load.load_bars(conn, item, bars(item, ["1", "2", "3"]), event(item), NOW, [True, False, True])
+    load_bars(conn, item, bars(item, ["1", "2", "3"]), event(item), NOW, [True, False, True])
     missing = coverage.missing(conn, item.instrument_id, Interval.D1, stamps(5), NOW)
     assert missing == [stamps(5)[1], stamps(5)[3], stamps(5)[4]]
     assert coverage.missing(conn, item.instrument_id, Interval.H1, stamps(5), NOW) == stamps(5)

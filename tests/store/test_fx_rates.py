@@ -14,8 +14,9 @@ from fintrack_tasks.domain import FxRate, Instrument, to_micros
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.sandbox.prices import fx_rates
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import Database, instruments, load
+from fintrack_tasks.store import Database, instruments
 from fintrack_tasks.store import fx_rates as fx
+from fintrack_tasks.store.quotes import load_quote
 from fintrack_tasks.transform import clean_batch
 from fintrack_tasks.transform.currency import BASES, MAX_AGE, convert
 from tests.store.items import DAY, NOW, event, make_run, quote
@@ -102,7 +103,7 @@ def test_the_view_of_quotes_in_dollars_names_the_rate_or_the_lack_of_one(conn: p
         _, [item] = make_run(conn, [symbol])
         batch = quote(item, price)
         cleaned = clean_batch(type(batch)(batch.kind, symbol, "x", batch.columns, currency))
-        assert load.load_quote(conn, item, cleaned, event(item), NOW)
+        assert load_quote(conn, item, cleaned, event(item), NOW)
     found = {
         row[0]: row[1:]
         for row in conn.execute(
@@ -124,7 +125,7 @@ def test_the_view_of_quotes_in_dollars_names_the_rate_or_the_lack_of_one(conn: p
 def test_a_reader_may_read_what_is_converted(conn: psycopg.Connection, reader: psycopg.Connection, view: str) -> None:
     fx.add(conn, [rate("EUR", "USD", "1.08")], NOW)
     _, [item] = make_run(conn, ["SAP.DE"])
-    load.load_quote(conn, item, clean_batch(_in_euro(quote(item))), event(item), NOW)
+    load_quote(conn, item, clean_batch(_in_euro(quote(item))), event(item), NOW)
     assert reader.execute(f"SELECT * FROM fintrack.{view}").fetchall() or view.startswith("historical")  # type: ignore[arg-type]
     assert reader.execute("SELECT finding FROM fintrack.market_data_converted").fetchone() == (None,)
 

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from fintrack_tasks.domain import Batch, Interval, Item, Kind, to_micros
-from fintrack_tasks.store import index_indicators, load
+from fintrack_tasks.store import index_indicators
+from fintrack_tasks.store.bars import load_bars
 from fintrack_tasks.transform import INDICATORS
 from fintrack_tasks.transform.incremental import CARRIED, with_indicators
 from fintrack_tasks.transform.indicators import STATE
@@ -27,7 +28,7 @@ def store(conn: psycopg.Connection, symbol: str, count: int, first: int = 0, *, 
     batch = bars(item, [str(100 + n) for n in range(first, first + count)], first=FIRST + first * DAY)
     if with_state:
         batch = with_indicators(batch, read(conn, item, batch))
-    load.load_bars(conn, item, batch, event(item), NOW, [True] * count)
+    load_bars(conn, item, batch, event(item), NOW, [True] * count)
     return item
 
 
@@ -36,9 +37,12 @@ def read(conn: psycopg.Connection, item: Item, batch: Batch | None = None, limit
     return index_indicators.earlier_bars(conn, item.instrument_id, Interval.D1, span, limit, "^GSPC")
 
 
-def test_the_table_takes_every_indicator_and_what_carries_them_on() -> None:
-    assert set(load._INDICATORS) == {*INDICATORS, *STATE}
-    assert set(index_indicators._CARRIED) == set(CARRIED)
+def test_every_indicator_that_is_computed_has_a_column_in_the_order_of_the_table(conn: psycopg.Connection) -> None:
+    columns = [row[0] for row in conn.execute(
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = 'fintrack'"
+        " AND table_name = 'index_indicators'")]  # fmt: skip
+    assert set(columns) == {"instrument_id", "interval", "timestamp", "computed_at", *INDICATORS, *STATE}
+    assert set(CARRIED) < set(columns)
 
 
 def test_with_a_state_that_stands_the_look_back_is_enough(conn: psycopg.Connection) -> None:
@@ -55,7 +59,7 @@ def test_with_a_state_that_stands_the_look_back_is_enough(conn: psycopg.Connecti
 def test_a_float_comes_back_from_the_state_as_it_was(conn: psycopg.Connection) -> None:
     _, [item] = make_run(conn, ["^GSPC"], Kind.INDEX)
     batch = with_indicators(bars(item, [repr(100 / (n + 3)) for n in range(300)], first=FIRST))
-    load.load_bars(conn, item, batch, event(item), NOW, [True] * 300)
+    load_bars(conn, item, batch, event(item), NOW, [True] * 300)
     found = read(conn, item)
     for name in CARRIED:
         assert float(found["state"][name]) == float(batch.columns[name][-1]), name
@@ -86,7 +90,7 @@ def test_a_bar_that_was_corrected_takes_the_state_of_all_behind_it_away(conn: ps
     item = store(conn, "^GSPC", 300)
     _, [again] = make_run(conn, ["^GSPC"], Kind.BARS)
     corrected = bars(again, ["7"], first=FIRST + 250 * DAY)
-    load.load_bars(conn, again, corrected, event(again), NOW + timedelta(hours=1), [True])
+    load_bars(conn, again, corrected, event(again), NOW + timedelta(hours=1), [True])
     assert read(conn, item)["state"] is None
     behind = {to_micros(FIRST + n * DAY) for n in range(250, 300)}
     assert index_indicators.outdated(conn, item.instrument_id, Interval.D1, "^GSPC") == behind

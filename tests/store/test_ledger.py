@@ -10,8 +10,9 @@ import pytest
 
 from fintrack_tasks.domain import ItemState, Kind
 from fintrack_tasks.errors import StoreError
-from fintrack_tasks.store import Database, ledger, load, outbox, payloads
+from fintrack_tasks.store import Database, ledger, outbox, payloads
 from fintrack_tasks.store.payloads import Payload
+from fintrack_tasks.store.quotes import load_quote
 from tests.store.items import NOW, event, make_run, quote
 
 pytestmark = pytest.mark.integration
@@ -42,7 +43,7 @@ def test_a_message_works_on_its_item_until_it_ended_or_a_newer_one_was_sent(conn
     assert again.generation == 1
     assert ledger.begin(conn, item).stale
     assert not ledger.begin(conn, again).stale
-    assert load.load_quote(conn, again, quote(again), event(again), NOW)
+    assert load_quote(conn, again, quote(again), event(again), NOW)
     assert ledger.begin(conn, again).stale
 
 
@@ -92,7 +93,7 @@ def test_an_item_ends_once_and_a_failed_one_is_a_dead_letter_with_its_event(conn
     told = event(item)
     assert ledger.finish(conn, item, ItemState.FAILED, "unknown_symbol", "not known", "yahoo_finance", NOW, told)
     assert not ledger.finish(conn, item, ItemState.FAILED, "internal_error", "later", None, NOW, event(item))
-    assert not load.load_quote(conn, item, quote(item), event(item), NOW)
+    assert not load_quote(conn, item, quote(item), event(item), NOW)
     assert state(conn, item.id) == ("failed", "unknown_symbol", 0)
     assert conn.execute("SELECT reason FROM fintrack.dead_letters").fetchall() == [("unknown_symbol",)]
     assert [e.id for _, e in outbox.pending(conn, 10)] == [told.id]
@@ -102,7 +103,7 @@ def test_an_item_ends_once_and_a_failed_one_is_a_dead_letter_with_its_event(conn
 
 def test_a_run_is_closed_when_its_last_item_ended_and_only_once(conn: psycopg.Connection) -> None:
     run, [first, second] = make_run(conn, ["AAPL", "MSFT"])
-    load.load_quote(conn, first, quote(first), event(first), NOW)
+    load_quote(conn, first, quote(first), event(first), NOW)
     assert ledger.finish_runs(conn, NOW) == []
     ledger.finish(conn, second, ItemState.FAILED, "malformed", "HTML", None, NOW)
     [closed] = ledger.finish_runs(conn, NOW)

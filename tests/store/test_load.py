@@ -12,7 +12,9 @@ import psycopg
 import pytest
 
 from fintrack_tasks.domain import Batch, Event, Interval, Item, Kind, uuid7
-from fintrack_tasks.store import Database, load, outbox
+from fintrack_tasks.store import Database, outbox
+from fintrack_tasks.store.bars import load_bars
+from fintrack_tasks.store.quotes import load_quote
 from tests.store.items import DAY, NOW, bars, event, make_run, quote
 
 pytestmark = pytest.mark.integration
@@ -27,7 +29,7 @@ def rows(conn: psycopg.Connection, table: str) -> int:
 @pytest.mark.parametrize("price", EXACT)
 def test_a_quotes_decimals_arrive_unchanged(conn: psycopg.Connection, price: str) -> None:
     _, [item] = make_run(conn, ["BTC-USD"])
-    assert load.load_quote(conn, item, quote(item, price, volume=price, bid=price), event(item), NOW)
+    assert load_quote(conn, item, quote(item, price, volume=price, bid=price), event(item), NOW)
     found = conn.execute("SELECT price, volume, bid, timestamp, currency, source FROM market_data").fetchone()
     assert found == (Decimal(price), Decimal(price), Decimal(price), NOW, "USD", "coinbase")
 
@@ -35,14 +37,14 @@ def test_a_quotes_decimals_arrive_unchanged(conn: psycopg.Connection, price: str
 def test_microseconds_arrive_unchanged(conn: psycopg.Connection) -> None:
     _, [item] = make_run(conn, ["BTC-USD"])
     at = NOW.replace(microsecond=506_997)
-    load.load_quote(conn, item, quote(item, at=at), event(item), NOW)
+    load_quote(conn, item, quote(item, at=at), event(item), NOW)
     assert conn.execute("SELECT timestamp FROM market_data").fetchone() == (at,)
 
 
 def test_loading_a_quote_twice_is_loading_it_once(conn: psycopg.Connection) -> None:
     _, [item] = make_run(conn, ["BTC-USD"])
-    assert load.load_quote(conn, item, quote(item), event(item), NOW) is True
-    assert load.load_quote(conn, item, quote(item, "1"), event(item), NOW) is False
+    assert load_quote(conn, item, quote(item), event(item), NOW) is True
+    assert load_quote(conn, item, quote(item, "1"), event(item), NOW) is False
     assert conn.execute("SELECT price FROM market_data").fetchall() == [(Decimal("246.28"),)]
     assert (rows(conn, "outbox"), rows(conn, "quotes")) == (1, 1)
 
@@ -50,17 +52,17 @@ def test_loading_a_quote_twice_is_loading_it_once(conn: psycopg.Connection) -> N
 def test_two_items_with_one_price_time_leave_one_row_and_two_events(conn: psycopg.Connection) -> None:
     _, [first] = make_run(conn, ["AAPL"])
     _, [second] = make_run(conn, ["AAPL"])
-    assert load.load_quote(conn, first, quote(first), event(first), NOW)
-    assert load.load_quote(conn, second, quote(second), event(second), NOW)
+    assert load_quote(conn, first, quote(first), event(first), NOW)
+    assert load_quote(conn, second, quote(second), event(second), NOW)
     assert (rows(conn, "quotes"), rows(conn, "outbox")) == (1, 2)
 
 
 def test_nothing_of_a_load_stays_when_its_event_is_refused(conn: psycopg.Connection) -> None:
     _, [first, second] = make_run(conn, ["AAPL", "MSFT"])
     told = event(first)
-    load.load_quote(conn, first, quote(first), told, NOW)
+    load_quote(conn, first, quote(first), told, NOW)
     with pytest.raises(psycopg.errors.UniqueViolation):
-        load.load_quote(conn, second, quote(second), Event(told.id, "t", "k", "{}"), NOW)
+        load_quote(conn, second, quote(second), Event(told.id, "t", "k", "{}"), NOW)
     assert rows(conn, "quotes") == 1
     states = conn.execute("SELECT state FROM fintrack.run_items ORDER BY state").fetchall()
     assert states == [("loaded",), ("queued",)]
@@ -70,9 +72,9 @@ def test_a_price_that_is_none_is_refused_by_the_database_itself(conn: psycopg.Co
     _, [item] = make_run(conn, ["AAPL"])
     for price in ("NaN", "Infinity", "-Infinity"):
         with pytest.raises((psycopg.errors.CheckViolation, psycopg.errors.DataError)):
-            load.load_quote(conn, item, quote(item, price), event(item), NOW)
+            load_quote(conn, item, quote(item, price), event(item), NOW)
     with pytest.raises(psycopg.errors.DataError):
-        load.load_quote(conn, item, quote(item, "1'); DROP TABLE fintrack.quotes; --"), event(item), NOW)
+        load_quote(conn, item, quote(item, "1'); DROP TABLE fintrack.quotes; --"), event(item), NOW)
     assert rows(conn, "quotes") == 0
 
 
@@ -83,7 +85,7 @@ def test_one_item_loaded_by_many_at_once_is_loaded_once(database: Database) -> N
 
     def work() -> None:
         with database.connection() as mine:
-            done.append(load.load_quote(mine, item, quote(item), event(item), NOW))
+            done.append(load_quote(mine, item, quote(item), event(item), NOW))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -97,8 +99,8 @@ def test_one_item_loaded_by_many_at_once_is_loaded_once(database: Database) -> N
 def test_bars_arrive_exactly_and_twice_is_once(conn: psycopg.Connection, kind: Kind) -> None:
     _, [item] = make_run(conn, ["^GSPC"], kind)
     batch = bars(item, EXACT)
-    assert load.load_bars(conn, item, batch, event(item), NOW, [True] * len(EXACT)) is True
-    assert load.load_bars(conn, item, batch, event(item), NOW, [True] * len(EXACT)) is False
+    assert load_bars(conn, item, batch, event(item), NOW, [True] * len(EXACT)) is True
+    assert load_bars(conn, item, batch, event(item), NOW, [True] * len(EXACT)) is False
     found = conn.execute(
         "SELECT open, high, low, close, adj_close FROM historical_market_data ORDER BY timestamp"
     ).fetchall()
@@ -113,9 +115,9 @@ def test_a_bar_that_changes_leaves_what_it_was_with_the_times_between_which_it_w
 ) -> None:
     _, [first] = make_run(conn, ["AAPL"], Kind.BARS)
     _, [second] = make_run(conn, ["AAPL"], Kind.BARS)
-    load.load_bars(conn, first, bars(first, ["10", "11", "12"]), event(first), NOW, [True] * 3)
+    load_bars(conn, first, bars(first, ["10", "11", "12"]), event(first), NOW, [True] * 3)
     later = NOW + timedelta(hours=5)
-    load.load_bars(conn, second, bars(second, ["10.00", "11.5", "12"]), event(second), later, [True] * 3)
+    load_bars(conn, second, bars(second, ["10.00", "11.5", "12"]), event(second), later, [True] * 3)
     versions = conn.execute(
         "SELECT close, valid_from, valid_to, item_id, replaced_by FROM fintrack.bar_versions"
     ).fetchall()
@@ -129,7 +131,7 @@ def test_a_final_bar_is_not_replaced_by_a_provisional_one_and_the_other_way_roun
 ) -> None:
     items = [make_run(conn, ["AAPL"], Kind.BARS)[1][0] for _ in range(3)]
     for item, close, final in zip(items, ["10", "11", "12"], [False, True, False], strict=True):
-        assert load.load_bars(conn, item, bars(item, [close]), event(item), NOW, [final])
+        assert load_bars(conn, item, bars(item, [close]), event(item), NOW, [final])
     assert conn.execute("SELECT close, is_final FROM historical_market_data").fetchall() == [(Decimal(11), True)]
     assert conn.execute("SELECT close, is_final FROM fintrack.bar_versions").fetchall() == [(Decimal(10), False)]
 
@@ -144,8 +146,8 @@ def test_a_snapshot_never_takes_the_place_of_a_bar_in_which_something_was_traded
     for number, (interval, source, volume, final) in enumerate(cases):
         items = [replace(make_run(conn, [f"S{number}"], Kind.BARS)[1][0], interval=interval) for _ in range(2)]
         wide = bars(items[0], ["10"]).with_columns(high=["11"], low=["9"], volume=["7054483"])
-        assert load.load_bars(conn, items[0], wide, event(items[0]), NOW, [final])
-        assert load.load_bars(conn, items[1], flat(items[1], "10.5", volume, source), event(items[1]), NOW, [True])
+        assert load_bars(conn, items[0], wide, event(items[0]), NOW, [final])
+        assert load_bars(conn, items[1], flat(items[1], "10.5", volume, source), event(items[1]), NOW, [True])
     stored = conn.execute("SELECT high, low, close, volume, is_final, symbol FROM historical_market_data").fetchall()
     assert {(row[-1], row[:-1]) for row in stored} == {
         (f"S{number}", (Decimal(11), Decimal(9), Decimal(10), Decimal(7054483), final))
@@ -157,7 +159,7 @@ def test_a_snapshot_never_takes_the_place_of_a_bar_in_which_something_was_traded
 def test_a_fund_that_is_never_traded_in_a_bar_gets_its_newer_price(conn: psycopg.Connection) -> None:
     items = [make_run(conn, ["VWILX"], Kind.BARS)[1][0] for _ in range(2)]
     for item, close in zip(items, ["40", "40.1"], strict=True):
-        assert load.load_bars(conn, item, flat(item, close, "0"), event(item), NOW, [True])
+        assert load_bars(conn, item, flat(item, close, "0"), event(item), NOW, [True])
     assert conn.execute("SELECT close FROM historical_market_data").fetchall() == [(Decimal("40.1"),)]
 
 
@@ -167,7 +169,7 @@ def test_a_final_bar_of_a_source_that_is_asked_before_stands_and_one_of_the_sour
     items = [make_run(conn, ["AAPL"], Kind.BARS)[1][0] for _ in range(4)]
     told = [("yahoo_finance", "10", ()), ("twelve_data", "10.2", ("yahoo_finance",)), ("yahoo_finance", "10.1", ())]
     for item, (source, close, preferred) in zip(items, told, strict=False):
-        assert load.load_bars(conn, item, bars(item, [close], source=source), event(item), NOW, [True], preferred)
+        assert load_bars(conn, item, bars(item, [close], source=source), event(item), NOW, [True], preferred)
     assert conn.execute("SELECT source, close FROM historical_market_data").fetchall() == [
         ("yahoo_finance", Decimal("10.1"))
     ]
@@ -177,7 +179,7 @@ def test_a_final_bar_of_a_source_that_is_asked_before_stands_and_one_of_the_sour
     # What a person asks for anew is taken from whoever answers.
     conn.execute("UPDATE fintrack.runs SET arguments = '{\"refetch\": true}' WHERE id = %s", (items[3].run_id,))
     last = bars(items[3], ["10.3"], source="twelve_data")
-    assert load.load_bars(conn, items[3], last, event(items[3]), NOW, [True], ("yahoo_finance",))
+    assert load_bars(conn, items[3], last, event(items[3]), NOW, [True], ("yahoo_finance",))
     assert conn.execute("SELECT source, close FROM historical_market_data").fetchall() == [
         ("twelve_data", Decimal("10.3"))
     ]
@@ -186,7 +188,7 @@ def test_a_final_bar_of_a_source_that_is_asked_before_stands_and_one_of_the_sour
 def test_bars_of_any_year_find_their_partition(conn: psycopg.Connection) -> None:
     for first in (NOW.replace(year=1962), NOW.replace(year=1999, month=12, day=28), NOW.replace(year=2040)):
         _, [item] = make_run(conn, ["IBM"], Kind.BARS)
-        assert load.load_bars(conn, item, bars(item, ["1"] * 8, first=first), event(item), NOW, [True] * 8)
+        assert load_bars(conn, item, bars(item, ["1"] * 8, first=first), event(item), NOW, [True] * 8)
     assert rows(conn, "bars") == 24
     partitions = conn.execute("SELECT tableoid::regclass::text, count(*) FROM fintrack.bars GROUP BY 1")
     assert dict(partitions.fetchall())["bars_other"] == 8
@@ -196,7 +198,7 @@ def test_an_indexs_indicators_stand_beside_its_bars(conn: psycopg.Connection) ->
     _, [item] = make_run(conn, ["^GSPC"], Kind.INDEX)
     names = ("sma_20", "sma_50", "rsi_14", "macd", "macd_signal", "macd_histogram", "volatility_20")
     batch = bars(item, ["10", "11"]).with_columns(**{name: [None, "1.25"] for name in names})
-    load.load_bars(conn, item, batch, event(item), NOW, [True, False])
+    load_bars(conn, item, batch, event(item), NOW, [True, False])
     found = conn.execute(
         "SELECT symbol, close, sma_20, macd_histogram FROM market_index_data ORDER BY timestamp"
     ).fetchall()
@@ -210,7 +212,7 @@ def test_windows_of_one_symbol_loaded_at_once_keep_their_events_in_order(databas
     def work(item: object, n: int) -> None:
         with database.connection() as mine:
             batch = bars(items[n], ["1", "2"], first=NOW - n * DAY)
-            load.load_bars(mine, items[n], batch, replace(event(items[n]), id=uuid7()), NOW, [True, True])
+            load_bars(mine, items[n], batch, replace(event(items[n]), id=uuid7()), NOW, [True, True])
 
     threads = [threading.Thread(target=work, args=(item, n)) for n, item in enumerate(items)]
     for thread in threads:

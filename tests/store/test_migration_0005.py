@@ -10,7 +10,7 @@ from sqlalchemy.pool import NullPool
 
 from fintrack_tasks.domain import Kind
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import load
+from fintrack_tasks.store.bars import load_bars
 from fintrack_tasks.store.migrate import _config, head, upgrade
 from tests.store.items import NOW, bars, event, make_run
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.integration
 
 def test_it_goes_back_and_forth_and_bars_stay(conn: psycopg.Connection, owner_settings: Settings) -> None:
     _, [item] = make_run(conn, ["AAPL"], Kind.BARS)
-    load.load_bars(conn, item, bars(item, ["10", "11"]), event(item), NOW, [True, True])
+    load_bars(conn, item, bars(item, ["10", "11"]), event(item), NOW, [True, True])
     engine = create_engine(owner_settings.sqlalchemy_url, poolclass=NullPool)
     with engine.connect() as connection:
         config = _config()

@@ -10,7 +10,8 @@ from sqlalchemy.pool import NullPool
 
 from fintrack_tasks.domain import AssetClass, Instrument, Kind
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import instruments, load
+from fintrack_tasks.store import instruments
+from fintrack_tasks.store.bars import load_bars
 from fintrack_tasks.store.migrate import _config, head, upgrade
 from tests.store.items import NOW, bars, event, make_run
 
@@ -50,7 +51,7 @@ def test_a_future_and_its_negative_bar_are_stored_and_an_older_schema_leaves_wha
     conn: psycopg.Connection, owner_settings: Settings
 ) -> None:
     _, [item] = make_run(conn, ["CL=F"], Kind.BARS)
-    load.load_bars(conn, item, bars(item, ["18.27", "-37.63"]), event(item), NOW, [True, True])
+    load_bars(conn, item, bars(item, ["18.27", "-37.63"]), event(item), NOW, [True, True])
     assert conn.execute("SELECT close::text FROM historical_market_data ORDER BY timestamp").fetchall() == [
         ("18.27",), ("-37.63",)
     ]  # fmt: skip

@@ -15,8 +15,9 @@ from psycopg import sql
 from fintrack_tasks.domain import Kind
 from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import audit, load, migrate, roles
+from fintrack_tasks.store import audit, migrate, roles
 from fintrack_tasks.store.migrate import head, upgrade
+from fintrack_tasks.store.quotes import load_quote
 from tests.store.items import NOW, event, make_run, quote
 
 pytestmark = pytest.mark.integration
@@ -200,7 +201,7 @@ def test_a_reader_sees_what_reading_commands_ask_for_and_changes_nothing(
 
 def test_a_reader_reads_every_view(conn: psycopg.Connection, reader: psycopg.Connection) -> None:
     _, [item] = make_run(conn, ["AAPL"], Kind.QUOTE)
-    load.load_quote(conn, item, quote(item), event(item), NOW)
+    load_quote(conn, item, quote(item), event(item), NOW)
     views = [name for (name,) in conn.execute("SELECT viewname FROM pg_views WHERE schemaname = 'fintrack'")]
     assert {"market_data", "historical_market_data", "market_index_data"} <= set(views)
     for view in views:

@@ -14,7 +14,8 @@ import redis
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.pipeline import quality as assurance
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import ledger, load
+from fintrack_tasks.store import ledger
+from fintrack_tasks.store.quotes import load_quote
 from fintrack_tasks.tasks import base, quality
 from fintrack_tasks.tasks.quality import measure_quality, measure_soon, train_anomaly_models
 from tests.store.items import NOW, event, make_run, quote
@@ -32,16 +33,16 @@ def sent(
     collected: list[tuple[str, Any]] = []
     for task in (measure_quality, train_anomaly_models):
         monkeypatch.setattr(task, "apply_async", lambda args=(), name=task.name: collected.append((name, args)))
-    broker.delete(quality._PENDING)
+    broker.delete(quality._MEASURING.key)
     yield collected
-    broker.delete(quality._PENDING)
+    broker.delete(quality._MEASURING.key)
     own.close()
 
 
 def ended_run(conn: psycopg.Connection, symbols: list[str]) -> None:
     _, items = make_run(conn, symbols)
     for item in items:
-        load.load_quote(conn, item, quote(item), event(item), NOW)
+        load_quote(conn, item, quote(item), event(item), NOW)
     ledger.finish_runs(conn, NOW)
 
 

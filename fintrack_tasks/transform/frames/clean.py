@@ -9,7 +9,7 @@ from typing import Final, Literal
 import numpy as np
 import pandas as pd
 
-from fintrack_tasks.domain import Finding
+from fintrack_tasks.domain import REJECT, Finding
 from fintrack_tasks.errors import UsageError
 
 __all__ = ["OUTLIER_RULES", "clean_market_data"]
@@ -65,7 +65,7 @@ def _rows(findings: Iterable[Finding], size: int) -> tuple[np.ndarray, np.ndarra
     """Where rows are rejected, and where they are outliers."""
     rejected, odd = np.zeros(size, dtype=np.bool_), np.zeros(size, dtype=np.bool_)
     for one in findings:
-        if one.severity == "reject":
+        if one.severity == REJECT:
             rejected[slice(None) if one.row is None else one.row] = True
         elif one.rule in OUTLIER_RULES and one.row is not None:
             odd[one.row] = True

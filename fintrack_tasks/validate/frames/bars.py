@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Batch, Finding, Instrument, Interval, Kind
+from fintrack_tasks.domain import BATCH_LIMIT, REJECT, AssetClass, Batch, Finding, Instrument, Interval, Kind
 from fintrack_tasks.sessions import calendar_name
 from fintrack_tasks.validate.batch import check_batch
 from fintrack_tasks.validate.context import LOOK_BACK, Earlier, Hours, ValidationContext
 from fintrack_tasks.validate.frames.columns import Column, Table
-from fintrack_tasks.validate.rules import REJECT, RULES, SHAPES, Limits, finding
+from fintrack_tasks.validate.rules import RULES, SHAPES, Limits, finding
 
 __all__ = ["BAR_COLUMNS", "BAR_RULES", "Splits", "bar_findings"]
 

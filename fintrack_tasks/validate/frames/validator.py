@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fintrack_tasks.domain import AssetClass, Finding, Interval
+from fintrack_tasks.domain import REJECT, AssetClass, Finding, Interval
 from fintrack_tasks.validate.batch import repeats
 from fintrack_tasks.validate.frames.columns import Column, Table, table
 from fintrack_tasks.validate.row import check_row
-from fintrack_tasks.validate.rules import CHECKS, REJECT, RULES, Limits, Shape, finding
+from fintrack_tasks.validate.rules import CHECKS, RULES, Limits, Shape, finding
 
 if TYPE_CHECKING:
     from fintrack_tasks.validate.frames.bars import Splits
