@@ -12,9 +12,12 @@ from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.publish import messages
 from fintrack_tasks.store import database_mode, ledger
 
-__all__ = ["DEFERRED", "Ended", "Retry", "fail_item"]
+__all__ = ["DEFERRED", "LONGEST_COUNTDOWN", "Ended", "Retry", "fail_item"]
 
 DEFERRED: Final = "deferred"
+LONGEST_COUNTDOWN: Final = 900.0
+"""Seconds; below the broker's visibility timeout, or a waiting message would be delivered twice. What waits longer
+waits in the ledger: reconcile enqueues it when its time has come."""
 
 
 @dataclass(frozen=True, slots=True)

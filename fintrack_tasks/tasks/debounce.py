@@ -1,4 +1,4 @@
-"""One message soon, not many: a burst of callers shares a task that is enqueued once, marked in Redis until it begins."""
+"""One message soon, not many: a burst of callers shares a task that is marked in Redis until it begins."""
 
 from __future__ import annotations
 

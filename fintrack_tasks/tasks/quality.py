@@ -11,7 +11,7 @@ from typing import Any, Final
 import structlog
 
 from fintrack_tasks.app import app
-from fintrack_tasks.pipeline import quality as assurance
+from fintrack_tasks.pipeline.quality import measure_run, train_model
 from fintrack_tasks.store import quality
 from fintrack_tasks.tasks.base import OUTAGES, BaseTask, connections, stage_context
 from fintrack_tasks.tasks.debounce import Debounce
@@ -31,7 +31,7 @@ def measure_quality(self: BaseTask) -> dict[str, Any]:
     # The mark goes first: a run that ends from now on is either seen below or enqueues the next message.
     _MEASURING.begin()
     count, began = 0, time.monotonic()
-    while (done := assurance.measure_run(context=stage_context())) is not None:
+    while (done := measure_run(context=stage_context())) is not None:
         count += done
         if time.monotonic() - began > _AT_MOST:
             self.apply_async()
@@ -61,7 +61,7 @@ def train_anomaly_models(self: BaseTask, after: int = 0) -> dict[str, Any]:
     :param after: the number of the last instrument that an earlier message has seen to.
     """
     count, began = 0, time.monotonic()
-    while (number := assurance.train_model(context=stage_context(), after=after)) is not None:
+    while (number := train_model(context=stage_context(), after=after)) is not None:
         count, after = count + 1, number
         if time.monotonic() - began > _AT_MOST:
             self.apply_async((after,))

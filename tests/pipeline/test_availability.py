@@ -22,9 +22,9 @@ from fintrack_tasks import pipeline
 from fintrack_tasks.domain import Batch, Interval, Item, from_micros, to_micros
 from fintrack_tasks.fetch.http.client import HttpClient
 from fintrack_tasks.fetch.quota.gate import Gate
+from fintrack_tasks.pipeline import Ended, Retry, fetch_item
 from fintrack_tasks.pipeline.availability import Reach, reach
 from fintrack_tasks.pipeline.context import StageContext
-from fintrack_tasks.pipeline.fetch import Ended, Retry, fetch_item
 from fintrack_tasks.pipeline.plan import Instrument, Plan, Window, check_arguments, plan_run
 from fintrack_tasks.sessions import expected_bars
 from fintrack_tasks.settings import Settings

@@ -24,8 +24,9 @@ from fintrack_tasks.errors import MissingKeyError
 from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.http.client import HttpClient
 from fintrack_tasks.fetch.quota.gate import Gate, Ticket
+from fintrack_tasks.pipeline import DEFERRED, Ended, Retry, fetch_item
+from fintrack_tasks.pipeline.after_failure import PAUSE_BROKEN, RETRIES
 from fintrack_tasks.pipeline.context import StageContext
-from fintrack_tasks.pipeline.fetch import DEFERRED, PAUSE_BROKEN, RETRIES, Ended, Retry, fetch_item
 from fintrack_tasks.pipeline.plan import check_arguments, plan_run
 from fintrack_tasks.sandbox import Running, running
 from fintrack_tasks.settings import Settings

@@ -19,8 +19,8 @@ from fintrack_tasks.domain import Batch, Interval, Item, Kind, from_micros, to_m
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.fetch.http.client import HttpClient
 from fintrack_tasks.fetch.quota.gate import Gate
+from fintrack_tasks.pipeline.after_failure import PAUSE_BROKEN, RETRIES
 from fintrack_tasks.pipeline.context import StageContext
-from fintrack_tasks.pipeline.fetch import PAUSE_BROKEN, RETRIES
 from fintrack_tasks.pipeline.plan import check_arguments, plan_run
 from fintrack_tasks.pipeline.save_quote import save_quote
 from fintrack_tasks.publish.kafka import read_all

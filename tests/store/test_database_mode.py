@@ -15,9 +15,8 @@ from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.fetch.http.client import HttpClient
 from fintrack_tasks.fetch.providers.base import HttpResponse
 from fintrack_tasks.fetch.quota.gate import Gate
-from fintrack_tasks.pipeline import load_item, transform_item
+from fintrack_tasks.pipeline import fetch_item, load_item, transform_item
 from fintrack_tasks.pipeline.context import StageContext
-from fintrack_tasks.pipeline.fetch import fetch
 from fintrack_tasks.pipeline.fx_rates import update_rates
 from fintrack_tasks.pipeline.save_quote import save_quote
 from fintrack_tasks.queries.explain import explain
@@ -95,8 +94,7 @@ def test_an_answer_of_the_local_market_never_gets_into_a_live_database_whatever_
     for kind in (Kind.QUOTE, Kind.BARS):
         _, [item] = make_run(conn, [symbol], kind, now=NOW)
         with pytest.raises(ConfigurationError, match="holds real prices, and these are simulated"):
-            fetch(item, provider, retries=0, database=database, http=http, gate=make_gate(), settings=database_settings,
-                  now=NOW)  # fmt: skip
+            fetch_item(item, provider, context=StageContext(database, database_settings, NOW), retries=0, http=http, gate=make_gate())  # fmt: skip
     assert rows(conn) == before
 
 
@@ -170,8 +168,7 @@ def test_what_explains_a_stored_value_names_its_origin(
     conn: psycopg.Connection, http: HttpClient, make_gate: Callable[..., Gate],
 ) -> None:  # fmt: skip
     _, [item] = make_run(conn, [symbol], kind, now=datetime(2012, 3, 1, tzinfo=UTC))
-    batch = fetch(item, provider, retries=0, database=database, http=http, gate=make_gate(),
-                  settings=database_settings, now=NOW)  # fmt: skip
+    batch = fetch_item(item, provider, context=StageContext(database, database_settings, NOW), retries=0, http=http, gate=make_gate())  # fmt: skip
     assert isinstance(batch, Batch)
     load_item(
         item,
