@@ -154,6 +154,33 @@ def targets() -> set[str]:
     return set(re.findall(r"^([a-z]+):", read("Makefile"), flags=re.MULTILINE))
 
 
+# --- The structure ---------------------------------------------------------------------------------------------------
+
+
+def test_the_rooms_that_the_architecture_shows_are_those_of_the_import_contract() -> None:
+    contracts = tomllib.loads(read("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    layers = [layer.replace("fintrack_tasks.", "") for layer in contracts[0]["layers"]]
+    _, _, section = read("docs/architecture.md").partition("## The rooms of the house")
+    assert section.split("```")[1].strip().splitlines() == layers
+
+
+@pytest.mark.parametrize("document", sorted({*DOCUMENTS, "SECURITY.md", "docs/quotas.md", "docs/indicators.md"}))
+def test_the_modules_that_a_document_names_exist(document: str) -> None:
+    inside = re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)`", read(document))
+    for path in inside:
+        rooms = ["", "fintrack_tasks/", "tests/", "fintrack_tasks/fetch/providers/"]
+        assert any((ROOT / room / path).exists() for room in rooms), path
+
+
+def test_every_module_says_in_its_first_line_what_a_reader_finds_there() -> None:
+    silent = [
+        path
+        for path in (ROOT / "fintrack_tasks").rglob("*.py")
+        if "versions" not in path.parts and not path.read_text(encoding="utf-8").startswith('"""')
+    ]
+    assert silent == []
+
+
 def test_make_alone_lists_every_target() -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     told = subprocess.run(["make"], cwd=ROOT, check=True, capture_output=True, text=True, env=environment).stdout

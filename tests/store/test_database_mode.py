@@ -94,7 +94,14 @@ def test_an_answer_of_the_local_market_never_gets_into_a_live_database_whatever_
     for kind in (Kind.QUOTE, Kind.BARS):
         _, [item] = make_run(conn, [symbol], kind, now=NOW)
         with pytest.raises(ConfigurationError, match="holds real prices, and these are simulated"):
-            fetch_item(item, provider, context=StageContext(database, database_settings, NOW), retries=0, http=http, gate=make_gate())  # fmt: skip
+            fetch_item(
+                item,
+                provider,
+                context=StageContext(database, database_settings, NOW),
+                retries=0,
+                http=http,
+                gate=make_gate(),
+            )
     assert rows(conn) == before
 
 
@@ -168,7 +175,9 @@ def test_what_explains_a_stored_value_names_its_origin(
     conn: psycopg.Connection, http: HttpClient, make_gate: Callable[..., Gate],
 ) -> None:  # fmt: skip
     _, [item] = make_run(conn, [symbol], kind, now=datetime(2012, 3, 1, tzinfo=UTC))
-    batch = fetch_item(item, provider, context=StageContext(database, database_settings, NOW), retries=0, http=http, gate=make_gate())  # fmt: skip
+    batch = fetch_item(
+        item, provider, context=StageContext(database, database_settings, NOW), retries=0, http=http, gate=make_gate()
+    )
     assert isinstance(batch, Batch)
     load_item(
         item,

@@ -32,7 +32,7 @@ def sent(
     monkeypatch.setitem(base._process, "connections", own)
     collected: list[tuple[str, Any]] = []
     for task in (measure_quality, train_anomaly_models):
-        monkeypatch.setattr(task, "apply_async", lambda args=(), name=task.name: collected.append((name, args)))
+        monkeypatch.setattr(task, "apply_async", lambda args=(), name=task.name, **_: collected.append((name, args)))
     broker.delete(quality._MEASURING.key)
     yield collected
     broker.delete(quality._MEASURING.key)
@@ -84,7 +84,7 @@ def test_what_is_left_after_two_minutes_is_another_message(
 def test_a_broker_that_is_away_fails_no_publishing(
     sent: list[tuple[str, Any]], conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse() -> None:
+    def refuse(**_: object) -> None:
         raise kombu.exceptions.OperationalError("no connection")
 
     ended_run(conn, ["AAPL"])
