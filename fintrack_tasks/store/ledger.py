@@ -349,7 +349,7 @@ def requeue(conn: psycopg.Connection, run_id: UUID, now: datetime, grace: float)
     with conn.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(
             "UPDATE fintrack.run_items r SET generation = r.generation + 1,"
-            " deadline_at = greatest(r.deadline_at, %s + make_interval(secs => %s))"
+            " deadline_at = greatest(r.deadline_at, %s::timestamptz + make_interval(secs => %s))"
             " FROM fintrack.instruments i WHERE i.id = r.instrument_id AND r.run_id = %s AND r.finished_at IS NULL"
             " AND r.state = 'queued' AND r.attempts = 0 AND NOT r.deferred"
             " RETURNING r.*, i.symbol, i.asset_class, i.currency, i.calendar",
