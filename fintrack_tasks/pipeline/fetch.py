@@ -30,7 +30,7 @@ from fintrack_tasks.store.payloads import Payload
 
 __all__ = ["fetch_item"]
 
-log = structlog.get_logger("fintrack.acquisition")
+log = structlog.get_logger("fintrack.fetch")
 PATIENCE_QUOTE: Final = 30.0
 PATIENCE_BARS: Final = 300.0
 """Seconds that an item waits for its turn at one provider while there is another one to ask."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TRAINED", "measure_run", "train_model"]
 
-log = structlog.get_logger("fintrack.assurance")
+log = structlog.get_logger("fintrack.quality")
 
 TRAINED: Final = Interval.D1
 """The bars that are watched: within a day volume and range follow the hour, which a model of bars alone cannot know."""

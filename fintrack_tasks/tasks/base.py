@@ -11,6 +11,7 @@ import kombu.exceptions
 import redis.exceptions
 import structlog
 from celery import Task, signals
+from structlog.contextvars import bound_contextvars
 
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.errors import OutageError, ProviderError, UsageError
@@ -87,16 +88,21 @@ class BaseTask(Task):
     """Seconds; for a child of a prefork pool that was lost with its task."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the body, timed and counted by outcome."""
+        """Run the body, timed and counted by outcome; every log line of it, whoever writes it, names the task."""
         started = time.perf_counter()
         outcome = "success"
         try:
-            return super().__call__(*args, **kwargs)
+            with bound_contextvars(task=self.name, task_id=self.request.id, **self.subject(args)):
+                return super().__call__(*args, **kwargs)
         except Exception as error:
             outcome = type(error).__name__
             raise
         finally:
             metrics.task_finished(self.name, outcome, time.perf_counter() - started)
+
+    def subject(self, args: Any) -> dict[str, str]:
+        """What the log lines of a call name beside the task: nothing for a task that is about no single item."""
+        return {}
 
     def stop_chain(self) -> None:
         """Nothing behind this task runs: its item has ended or goes on under another message."""
@@ -104,11 +110,12 @@ class BaseTask(Task):
 
     def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         """One line for the log, and what :meth:`settle` does. Never raises: the message would stay for ever."""
-        log.error("task_failed", task=self.name, task_id=task_id, error=type(exc).__name__, detail=str(exc))
-        try:
-            self.settle(exc, args, kwargs)
-        except Exception as error:  # noqa: BLE001  an outage mostly: the ledger knows of the item
-            log.error("left_to_reconcile", task=self.name, error=type(error).__name__)  # noqa: TRY400  one line
+        with bound_contextvars(task=self.name, task_id=task_id, **self.subject(args)):
+            log.error("task_failed", error=type(exc).__name__, detail=str(exc))
+            try:
+                self.settle(exc, args, kwargs)
+            except Exception as error:  # noqa: BLE001  an outage mostly: the ledger knows of the item
+                log.error("left_to_reconcile", error=type(error).__name__)  # noqa: TRY400  one line
 
     def settle(self, exc: BaseException, args: Any, kwargs: Any) -> None:
         """What becomes of the message of a task that failed: one that no worker could run is kept as a dead letter."""

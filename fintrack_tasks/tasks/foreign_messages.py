@@ -21,7 +21,7 @@ from fintrack_tasks.tasks.base import connections, utc_now
 
 __all__ = ["keep", "keep_soon", "misfit"]
 
-log = structlog.get_logger("fintrack.misfits")
+log = structlog.get_logger("fintrack.foreign_messages")
 
 _LONGEST: Final = 64 * 1024
 """Bytes of a message without a batch: an item, its chain, a list of symbols."""

@@ -26,7 +26,7 @@ from fintrack_tasks.tasks.unacknowledged import Succession
 
 __all__ = ["Fleet", "limits", "living", "muster"]
 
-log = structlog.get_logger("fintrack.fleet")
+log = structlog.get_logger("fintrack.heartbeats")
 
 EVERY: Final = 2.0
 _GONE: Final = 7.0

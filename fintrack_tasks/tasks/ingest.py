@@ -31,6 +31,10 @@ FIRST: Final = 0
 """Of the two priorities of ``celeryconfig``: Redis' transport counts from the highest."""
 
 
+_NAMED: Final = 64
+"""Characters of a name in a log line; a foreign message may hold any text."""
+
+
 class ItemTask(BaseTask):
     """A stage of the chain. A defect of ours ends the item with a reason that a person can read and replay."""
 
@@ -47,6 +51,20 @@ class ItemTask(BaseTask):
         if request.chain:
             request.chain = _behind(self.name, request.argsrepr)
         return super().__call__(*args, **kwargs)
+
+    def subject(self, args: Any) -> dict[str, str]:
+        """Run, item, symbol and provider as the message has them, whoever made it: nothing is believed here."""
+        first = args[0] if isinstance(args, list | tuple) and args else None
+        message, batch, *_ = [*first, None, None] if isinstance(first, list | tuple) else [first, None]
+        found = {}
+        if isinstance(message, dict):
+            named = {"run": "run_id", "item": "id", "symbol": "symbol"}
+            found = {name: str(message[key])[:_NAMED] for name, key in named.items() if key in message}
+        if self.name.startswith("fintrack.fetch."):
+            found["provider"] = self.name.rpartition(".")[2]
+        elif isinstance(batch, dict) and "source" in batch:
+            found["provider"] = str(batch["source"])[:_NAMED]
+        return found
 
     def settle(self, exc: BaseException, args: Any, kwargs: Any) -> None:
         """An outage leaves the item to reconcile; anything else ends it as failed, if the message is ours."""

@@ -21,7 +21,7 @@ from fintrack_tasks.tasks.redis_transport import astray
 
 __all__ = ["HOLDERS", "SILENT_SECONDS", "Succession", "key_names", "missing", "name_holder", "put_back", "register"]
 
-log = structlog.get_logger("fintrack.holders")
+log = structlog.get_logger("fintrack.unacknowledged")
 
 SILENT_SECONDS: Final = 8.0
 """Seconds without a word after which a holder is taken for dead."""

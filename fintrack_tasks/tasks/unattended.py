@@ -2,8 +2,8 @@
 
 Redis takes a message off its queue before the worker that gets it can note that it holds it. A worker that is killed in
 between loses the message, and its item would wait for its deadline. What was noted is taken up by
-:mod:`fintrack_tasks.tasks.unacknowledged`; this is for the rest: every message of the fleet is looked at once, and what has
-none is enqueued again. To be wrong costs a message that is stale: the ledger lets one generation of an item work.
+:mod:`fintrack_tasks.tasks.unacknowledged`; this is for the rest: every message of the fleet is looked at once, and what
+has none is enqueued again. To be wrong costs a message that is stale: the ledger lets one generation of an item work.
 """
 
 from __future__ import annotations

@@ -187,7 +187,7 @@ def record(shell: Shell, conn: psycopg.Connection, budget: str, now: datetime) -
     arguments = plan.check_arguments(
         "fetch_historical_market_data", ["AAPL", "GOOG"], start="2012-01-03", end="2016-01-01", budget=budget
     )
-    made = plan.plan(conn, arguments, shell.settings(), now)
+    made = plan.plan_run(conn, arguments, shell.settings(), now)
     pipeline.record_run(conn, made, shell.settings(), now)
     return made
 

@@ -81,7 +81,7 @@ def test_hours_that_begin_off_the_grid_are_not_asked_for_again(
     new_york = ZoneInfo("America/New_York")
     times = [datetime.fromisoformat(f"2025-03-03T{clock}").replace(tzinfo=new_york) for clock in clocks]
     told = bars(item, ["10"] * len(times), NOW).with_columns(timestamp=[to_micros(each) for each in times])
-    load.load_bars(conn, item, told, event(item), NOW, [True] * len(times))
+    load_bars(conn, item, told, event(item), NOW, [True] * len(times))
     assert planned(conn, "fetch_historical_market_data", **named).items == ()
 
 

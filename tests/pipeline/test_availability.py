@@ -19,13 +19,13 @@ import requests
 import responses
 
 from fintrack_tasks import pipeline
-from fintrack_tasks.domain import Batch, Interval, Item, from_micros, to_micros
+from fintrack_tasks.domain import Batch, Instrument, Interval, Item, Window, from_micros, to_micros
 from fintrack_tasks.fetch.http.client import HttpClient
 from fintrack_tasks.fetch.quota.gate import Gate
 from fintrack_tasks.pipeline import Ended, Retry, fetch_item
 from fintrack_tasks.pipeline.availability import Reach, reach
 from fintrack_tasks.pipeline.context import StageContext
-from fintrack_tasks.pipeline.plan import Instrument, Plan, Window, check_arguments, plan_run
+from fintrack_tasks.pipeline.plan import Plan, check_arguments, plan_run
 from fintrack_tasks.sessions import expected_bars
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, ledger
@@ -282,7 +282,7 @@ def test_an_answer_of_the_newer_part_alone_confirms_nothing_of_the_older_and_the
 
 def twelve(start: datetime, end: datetime) -> dict[str, Any]:
     """The hours of New York from ``start`` on, newest first, as Twelve Data writes them."""
-    stamps = expected_bars(planning.Instrument.of("AAPL"), Interval.H1, planning.Window(start, end))
+    stamps = expected_bars(Instrument.of("AAPL"), Interval.H1, Window(start, end))
     times = [from_micros(stamp).astimezone(ZoneInfo("America/New_York")) for stamp in reversed(stamps)]
     prices = {**dict.fromkeys(("open", "high", "low", "close"), "10.00"), "volume": "100"}
     about = {"symbol": "AAPL", "interval": "1h", "currency": "USD", "exchange_timezone": "America/New_York"}

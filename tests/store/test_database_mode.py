@@ -134,8 +134,8 @@ def test_an_answer_of_which_nothing_is_known_never_gets_among_simulated_ones(
     before = rows(conn)
     _, [item] = make_run(conn, ["AAPL"], Kind.QUOTE, now=NOW)
     with pytest.raises(ConfigurationError, match=r"holds simulated prices \(the local market's\), and these are real"):
-        fetch(item, "yahoo_finance", retries=0, database=database, now=NOW, gate=make_gate(),
-              http=Nameless(market.provider_base_urls, timeout=20.0), settings=database_settings)  # fmt: skip
+        fetch_item(item, "yahoo_finance", context=StageContext(database, database_settings, NOW), retries=0,
+                   gate=make_gate(), http=Nameless(market.provider_base_urls, timeout=20.0))  # fmt: skip
     assert rows(conn) == before
 
 

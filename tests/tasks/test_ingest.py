@@ -11,6 +11,7 @@ import psycopg
 import pytest
 import redis.exceptions
 import responses
+import structlog
 
 from fintrack_tasks import pipeline, tasks
 from fintrack_tasks.connections import Connections
@@ -170,3 +171,26 @@ def test_an_answer_of_the_local_market_for_a_live_database_ends_its_item_and_lea
         assert kept.fetchone() == (0,)
     assert f"{database.name} holds {'real' if simulated else 'simulated'} prices" in row["detail"]
     assert "give them a database of their own" in row["detail"]
+
+
+def test_every_log_line_of_a_stage_names_run_item_symbol_provider_and_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def noted(*_: Any, **__: Any) -> pipeline.Ended:
+        seen.append(structlog.contextvars.get_contextvars())
+        return pipeline.Ended("stale")
+
+    monkeypatch.setattr(pipeline, "load_item", noted)
+    monkeypatch.setattr(stage_messages, "opened", lambda *_: (ITEM, None))
+    monkeypatch.setattr(ingest, "stage_context", lambda: None)
+    ingest.load([ITEM.to_message(), {"source": "coinbase"}, "signature"])
+    named = {"run": str(UUID(int=2)), "item": str(UUID(int=1)), "symbol": "AAPL", "provider": "coinbase"}
+    assert seen == [{**named, "task": "fintrack.load", "task_id": None}]
+    assert structlog.contextvars.get_contextvars() == {}
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), None, "ab", (None,), ([],), ([None],), ({},), ([{"id": 5}, "x"],), ("text",)]
+)
+def test_a_message_of_another_form_names_what_it_has_and_costs_nothing(arguments: tuple[Any, ...]) -> None:
+    assert set(ingest.load.subject(arguments)) <= {"item"}
