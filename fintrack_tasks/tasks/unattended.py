@@ -85,8 +85,9 @@ def _messages(app: Celery, client: redis.Redis) -> Iterator[Any]:
     living: Any = client.zrange(unacknowledged.HOLDERS, 0, -1)
     for name in living:
         key = prefix + unacknowledged.key_names(name.decode())["unacked_key"]
-        for _, held in client.hscan_iter(key, count=_PAGE):
-            yield from _read(held)[:1]  # with its exchange and its routing key
+        for _, element in client.hscan_iter(key, count=_PAGE):
+            held = _read(element)
+            yield held[0] if isinstance(held, list) and held else held  # with its exchange and its routing key
 
 
 def _listed(client: redis.Redis, key: str) -> Iterator[bytes]:

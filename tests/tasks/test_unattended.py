@@ -83,7 +83,11 @@ def test_what_waits_or_is_held_is_left_alone_and_what_nobody_has_comes_again(
     connection = hold_one(app, broker)
     send(app, [[waiting.to_message(), {}, "signature"]])
     send(app, [first.to_message(), "signature"], priority=0)
-    broker.lpush(f"{app.conf.broker_transport_options['global_keyprefix']}etl", b"no message", b"{}", json.dumps([1]))
+    prefix = app.conf.broker_transport_options["global_keyprefix"]
+    broker.lpush(f"{prefix}etl", b"no message", b"{}", json.dumps([1]))
+    [holder] = broker.zrange(unacknowledged.HOLDERS, 0, -1)
+    key = f"{prefix}{unacknowledged.key_names(holder.decode())['unacked_key']}"
+    broker.hset(key, mapping={"1": b"no message", "2": b"{}", "3": b"[]", "4": b"5"})
     die(broker)
     [found] = unattended.seek(app, broker, 120.0)
     assert (found.id, found.generation, found.resume) == (lost.id, 1, True)
