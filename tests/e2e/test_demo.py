@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.harness import fintrack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.soak, pytest.mark.timeout(300)]
 
 
 def processes_of(home: Path) -> list[str]:

@@ -336,6 +336,7 @@ def test_the_state_of_the_provider_says_until_when_it_is_closed_and_what_is_used
     assert "quota until" in " ".join(shown.split())
 
 
+@pytest.mark.soak
 def test_whatever_is_written_into_one_of_these_places_is_found_there(spent: Spent) -> None:
     """The control: a search that finds nothing proves something only when it would find it."""
     places, canary = spent.places, f"Control/{secrets.token_hex(12)}+C="

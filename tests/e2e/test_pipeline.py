@@ -438,6 +438,7 @@ def status(pipeline: Pipeline) -> dict[str, Any]:
     return dict(json.loads(pipeline.fintrack("status", "--json").stdout.splitlines()[-1]))
 
 
+@pytest.mark.chaos
 def test_up_takes_up_a_stack_whose_supervisor_was_killed_and_interrupts_nothing(pipeline: Pipeline) -> None:
     stack = Stack(pipeline.home)
     before = {one.name: one.pid for one in stack.parts()}

@@ -119,7 +119,7 @@ def test_a_quote_goes_through_all_stages(stages: Stages, conn: psycopg.Connectio
         ("malformed", {}, "malformed"),
         ("cut", {}, "transient"),
         ("status", {"status": 500}, "transient"),
-        ("timeout", {}, "transient"),
+        pytest.param("timeout", {}, "transient", marks=pytest.mark.soak),
     ],
 )
 def test_a_broken_answer_is_a_named_attempt_and_in_the_end_a_named_failure(
