@@ -40,9 +40,9 @@ __all__ = [
     "items",
     "loaded_values",
     "newest",
+    "not_begun",
     "open_items",
     "overdue",
-    "requeue",
     "run_summary",
     "running_run",
     "runs",
@@ -341,21 +341,14 @@ def overdue(conn: psycopg.Connection, now: datetime, grace: float, limit: int) -
     )
 
 
-def requeue(conn: psycopg.Connection, run_id: UUID, now: datetime, grace: float) -> list[Item]:
-    """The items of a run that nobody has begun, as a new generation: the dispatch that enqueued them was cut off.
-
-    Messages of those that it had enqueued become stale. Their deadlines are ``grace`` seconds from now, or later.
-    """
-    with conn.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(
-            "UPDATE fintrack.run_items r SET generation = r.generation + 1,"
-            " deadline_at = greatest(r.deadline_at, %s::timestamptz + make_interval(secs => %s))"
-            " FROM fintrack.instruments i WHERE i.id = r.instrument_id AND r.run_id = %s AND r.finished_at IS NULL"
-            " AND r.state = 'queued' AND r.attempts = 0 AND NOT r.deferred"
-            " RETURNING r.*, i.symbol, i.asset_class, i.currency, i.calendar",
-            (now, grace, run_id),
-        ).fetchall()
-    return [item_of(row) for row in rows]
+def not_begun(conn: psycopg.Connection, run_id: UUID) -> list[UUID]:
+    """The items of a run that nobody has begun: the dispatch that enqueues them may have been cut off."""
+    rows = conn.execute(
+        "SELECT id FROM fintrack.run_items WHERE run_id = %s AND finished_at IS NULL AND state = 'queued'"
+        " AND attempts = 0 AND NOT deferred",
+        (run_id,),
+    ).fetchall()
+    return [item for (item,) in rows]
 
 
 def open_items(conn: psycopg.Connection, before: datetime, limit: int) -> dict[UUID, UUID]:

@@ -19,6 +19,7 @@ from fintrack_tasks.errors import UsageError
 from fintrack_tasks.pipeline.plan import Arguments, check_arguments, check_span, plan_run
 from fintrack_tasks.settings import settings
 from fintrack_tasks.store import ledger
+from fintrack_tasks.tasks import unattended
 from fintrack_tasks.tasks.base import BaseTask, connections, utc_now
 from fintrack_tasks.tasks.ingest import enqueue
 from fintrack_tasks.tasks.publish import publish_soon
@@ -98,7 +99,9 @@ def _go_on(task: JobTask, conn: psycopg.Connection, run_id: UUID, now: datetime)
     """Enqueue what a dispatch that was cut off left: its message came again from the broker, not from a caller."""
     if not (task.request.delivery_info or {}).get("redelivered"):
         return 0
-    return enqueue(ledger.requeue(conn, run_id, now, settings().fintrack_item_deadline_seconds))
+    # What waits already is left alone: a dispatch that comes again and again would bury the queue in stale messages.
+    left = unattended.without_message(app, connections().redis, ledger.not_begun(conn, run_id))
+    return enqueue(ledger.enqueue_again(conn, left, now, settings().fintrack_item_deadline_seconds))
 
 
 @app.task(name="fintrack.fetch_market_data", base=JobTask, bind=True, ignore_result=False)

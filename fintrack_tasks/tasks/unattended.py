@@ -12,7 +12,7 @@ import base64
 import binascii
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Final, cast
 from uuid import UUID
@@ -26,7 +26,7 @@ from fintrack_tasks.store import ledger
 from fintrack_tasks.tasks import unacknowledged
 from fintrack_tasks.tasks.base import connections, utc_now
 
-__all__ = ["note_death", "seek"]
+__all__ = ["note_death", "seek", "without_message"]
 
 log = structlog.get_logger("fintrack.tasks")
 
@@ -70,6 +70,12 @@ def seek(app: Celery, client: redis.Redis, grace: float) -> list[Item]:
     if found:
         log.warning("items_without_a_message", items=len(found))
     return found
+
+
+def without_message(app: Celery, client: redis.Redis, items: Sequence[UUID]) -> list[UUID]:
+    """Those of the items that no message of the fleet is about."""
+    named = set(_named(_messages(app, client))) if items else set()
+    return [item for item in items if item not in named]
 
 
 def _messages(app: Celery, client: redis.Redis) -> Iterator[Any]:
