@@ -20,6 +20,7 @@ from uuid import UUID
 import redis
 import structlog
 from celery import Celery
+from kombu.transport.redis import Channel
 
 from fintrack_tasks.domain import Item
 from fintrack_tasks.store import ledger
@@ -80,12 +81,11 @@ def without_message(app: Celery, client: redis.Redis, items: Sequence[UUID]) -> 
 
 def _messages(app: Celery, client: redis.Redis) -> Iterator[Any]:
     """Every message that waits, and then every one that a worker holds: it moves this way."""
-    with app.connection_for_read() as connection:
-        channel = connection.default_channel
-        prefix = channel.global_keyprefix
-        waiting = [
-            channel._q_for_pri(queue.name, step) for queue in app.conf.task_queues for step in channel.priority_steps
-        ]
+    options = app.conf.broker_transport_options
+    prefix, steps = options["global_keyprefix"], options["priority_steps"]
+    queues = [queue.name for queue in app.conf.task_queues]
+    # Redis' transport has a list for each queue and priority; that of the first has the queue's own name.
+    waiting = [f"{queue}{Channel.sep}{step}" if step else queue for queue in queues for step in steps]
     for key in waiting:
         yield from map(_read, _listed(client, f"{prefix}{key}"))
     living: Any = client.zrange(unacknowledged.HOLDERS, 0, -1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +18,7 @@ from fintrack_tasks.errors import UsageError
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, instruments, ledger
 from fintrack_tasks.store.database_mode import admit
-from fintrack_tasks.tasks import base, jobs
+from fintrack_tasks.tasks import base, jobs, unattended
 
 
 @pytest.mark.parametrize(
@@ -95,6 +97,20 @@ def test_a_dispatch_that_was_cut_off_enqueues_what_nobody_has_begun(
     with database.connection() as conn:
         assert ledger.begin(conn, sent[1]).stale
         assert not ledger.begin(conn, sent[2]).stale
+
+
+@pytest.mark.integration
+def test_a_dispatch_that_comes_again_leaves_alone_what_waits_already(
+    sent: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its acknowledgement was lost, again and again: each time the whole run was enqueued anew, behind stale messages."""
+    run = str(uuid4())
+    tasks.fetch_market_data(["AAPL", "MSFT"], run_id=run)
+    waiting = [{"body": base64.b64encode(json.dumps([[item.to_message(), ""], {}, {}]).encode())} for item in sent[:1]]
+    monkeypatch.setattr(unattended, "_messages", lambda *_: iter(waiting))
+    monkeypatch.setattr(tasks.fetch_market_data.request, "delivery_info", {"redelivered": True}, raising=False)
+    assert tasks.fetch_market_data(["AAPL", "MSFT"], run_id=run)["items"] == 1
+    assert [item.instrument.symbol for item in sent[2:]] == ["MSFT"]
 
 
 @pytest.mark.integration

@@ -21,7 +21,7 @@ def test_what_has_grown_is_cut_each_minute_although_the_database_is_away(
     def away(**_: object) -> None:
         raise OutageError("PostgreSQL", "127.0.0.1:1")
 
-    monkeypatch.setattr(maintenance.pipeline, "reconcile", away)
+    monkeypatch.setattr(maintenance.pipeline, "reconcile_items", away)
     (tmp_path / "logs").mkdir()
     long, short = tmp_path / "logs" / "postgres.log", tmp_path / "logs" / "beat.log"
     long.write_bytes(b"x" * (logs.LIMIT + 1))
