@@ -103,7 +103,7 @@ def test_a_dispatch_that_was_cut_off_enqueues_what_nobody_has_begun(
 def test_a_dispatch_that_comes_again_leaves_alone_what_waits_already(
     sent: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its acknowledgement was lost, again and again: each time the whole run was enqueued anew, behind stale messages."""
+    """Its acknowledgement was lost again and again: each time the whole run came anew, behind stale messages."""
     run = str(uuid4())
     tasks.fetch_market_data(["AAPL", "MSFT"], run_id=run)
     waiting = [{"body": base64.b64encode(json.dumps([[item.to_message(), ""], {}, {}]).encode())} for item in sent[:1]]
