@@ -166,7 +166,7 @@ def test_the_rooms_that_the_architecture_shows_are_those_of_the_import_contract(
 
 @pytest.mark.parametrize("document", sorted({*DOCUMENTS, "SECURITY.md", "docs/quotas.md", "docs/indicators.md"}))
 def test_the_modules_that_a_document_names_exist(document: str) -> None:
-    inside = re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)`", read(document))
+    inside = re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py|fintrack_tasks/(?:[a-z_]+/)+)`", read(document))
     for path in inside:
         rooms = ["", "fintrack_tasks/", "tests/", "fintrack_tasks/fetch/providers/"]
         assert any((ROOT / room / path).exists() for room in rooms), path

@@ -39,7 +39,7 @@ def reconcile() -> dict[str, Any]:
 
 @app.task(name="fintrack.cleanup", base=BaseTask)
 def cleanup() -> dict[str, Any]:
-    """Remove published outbox rows and unreferenced payloads past their age; make the coming partitions."""
+    """Remove published outbox rows and unreferenced payloads past their age."""
     with connections().database.connection() as conn:
         removed = cleaning.clean(conn, utc_now())
     log.info("cleaned", **removed)

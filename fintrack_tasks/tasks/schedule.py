@@ -69,7 +69,7 @@ class SteadyScheduler(RedBeatScheduler):
             pause: float = super().tick(*args, **kwargs) if self._leads() else self.max_interval
         except _OUTAGES as error:
             return 0.0 if isinstance(error, ResponseError) and self._drop_damaged() else self._outage(error)
-        except Exception:
+        except Exception:  # an entry that nobody can read may raise anything; without one it is a defect of ours
             if not self._drop_damaged():
                 raise
             return 0.0
