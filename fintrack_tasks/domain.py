@@ -44,7 +44,7 @@ __all__ = [
     "ItemState",
     "Kind",
     "Mode",
-    "Window",
+    "TimeRange",
     "bounded_decimal",
     "decimal_text",
     "from_micros",
@@ -278,7 +278,7 @@ class Instrument:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class TimeRange:
     """A half-open span of time ``[start, end)``, both aware UTC."""
 
     start: datetime
@@ -306,7 +306,7 @@ class Item:
     instrument: Instrument
     instrument_id: int
     interval: Interval | None = None
-    window: Window | None = None
+    window: TimeRange | None = None
     generation: int = 0
     resume: bool = False
     budget: Budget = Budget.REAL_TIME
@@ -359,7 +359,7 @@ class Item:
                 ),
                 instrument_id=int(message["instrument_id"]),
                 interval=Interval(message["interval"]) if message.get("interval") else None,
-                window=Window(from_micros(window[0]), from_micros(window[1])) if window else None,
+                window=TimeRange(from_micros(window[0]), from_micros(window[1])) if window else None,
                 generation=int(message.get("generation", 0)),
                 resume=bool(message.get("resume", False)),
                 budget=Budget(message.get("budget", 0)),

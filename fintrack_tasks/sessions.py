@@ -26,7 +26,7 @@ from zoneinfo import ZoneInfo
 
 from fintrack_tasks.calendar_offsets import mend
 from fintrack_tasks.calendars import AUCTIONS, FLOORS, FOREX, FUTURES, INDICES, LATE_PRINTS, OWN_HOURS, calendar_name
-from fintrack_tasks.domain import AssetClass, Instrument, Interval, Window, from_micros, to_micros
+from fintrack_tasks.domain import AssetClass, Instrument, Interval, TimeRange, from_micros, to_micros
 from fintrack_tasks.errors import CalendarError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ _EVENING: Final = time(17)
 _lock = threading.Lock()
 
 
-def expected_bars(instrument: Instrument, interval: Interval, window: Window) -> list[int]:
+def expected_bars(instrument: Instrument, interval: Interval, window: TimeRange) -> list[int]:
     """The stamps of all bars that a window should hold, ascending.
 
     Nothing is expected beyond what the calendar knows (1970 to 2039 for most), nor where no calendar is known.
@@ -95,7 +95,7 @@ def expected_bars(instrument: Instrument, interval: Interval, window: Window) ->
     return found
 
 
-def askable_bars(instrument: Instrument, interval: Interval, window: Window) -> list[int]:
+def askable_bars(instrument: Instrument, interval: Interval, window: TimeRange) -> list[int]:
     """The stamps that stand for what may be asked for, ascending: of the expected bars, or, where no calendar is known,
     one for each interval of every day. What does not come of the latter is then known not to be there.
 
@@ -127,7 +127,7 @@ def _nearest(instrument: Instrument, interval: Interval, timestamps: Sequence[in
     stamps = np.asarray(timestamps, dtype=np.int64)
     if not len(stamps):
         return []
-    window = Window(from_micros(int(stamps.min())) - interval.delta, from_micros(int(stamps.max())) + interval.delta)
+    window = TimeRange(from_micros(int(stamps.min())) - interval.delta, from_micros(int(stamps.max())) + interval.delta)
     grid = np.asarray(expected_bars(instrument, interval, window), dtype=np.int64)
     if not len(grid):
         return list(timestamps)

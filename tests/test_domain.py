@@ -21,7 +21,7 @@ from fintrack_tasks.domain import (
     Item,
     ItemState,
     Kind,
-    Window,
+    TimeRange,
     decimal_text,
     from_micros,
     to_micros,
@@ -179,9 +179,9 @@ def test_what_cannot_be_a_symbol_is_refused(typed: str) -> None:
 def test_a_window_has_zones_and_a_length() -> None:
     start = datetime(2024, 1, 1, tzinfo=UTC)
     with pytest.raises(ValueError, match="aware"):
-        Window(start.replace(tzinfo=None), start)
+        TimeRange(start.replace(tzinfo=None), start)
     with pytest.raises(ValueError, match="ends"):
-        Window(start, start)
+        TimeRange(start, start)
 
 
 def test_the_last_three_states_are_ends() -> None:
@@ -191,7 +191,7 @@ def test_the_last_three_states_are_ends() -> None:
 @st.composite
 def items(draw: Any) -> Item:
     start = draw(st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
-    window = Window(start, start + draw(st.timedeltas(timedelta(microseconds=1), timedelta(days=9999))))
+    window = TimeRange(start, start + draw(st.timedeltas(timedelta(microseconds=1), timedelta(days=9999))))
     return Item(
         id=draw(st.uuids()),
         run_id=draw(st.uuids()),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fintrack_tasks import calendars, sessions
-from fintrack_tasks.domain import AssetClass, Instrument, Interval, Window, from_micros, to_micros
+from fintrack_tasks.domain import AssetClass, Instrument, Interval, TimeRange, from_micros, to_micros
 from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.sessions import asked_as, calendar_name, expected_bars, finals, is_final, session_dates
 from tests.recorded.record_sessions import counted
@@ -26,7 +26,7 @@ def at(text: str) -> datetime:
 
 
 def opens(symbol: str, interval: Interval, start: str, end: str) -> list[str]:
-    found = expected_bars(Instrument.of(symbol), interval, Window(at(start), at(end)))
+    found = expected_bars(Instrument.of(symbol), interval, TimeRange(at(start), at(end)))
     return [from_micros(stamp).strftime("%m-%d %H:%M") for stamp in found]
 
 
@@ -40,7 +40,7 @@ def real_dates(symbol: str) -> list[date]:
 @pytest.mark.parametrize("symbol", ["AAPL", "IBM", "MSFT", "^GSPC", "^IXIC"])
 def test_the_sessions_of_new_york_are_the_dates_of_real_prices_none_missing_and_none_more(symbol: str) -> None:
     dates = real_dates(symbol)
-    window = Window(at(dates[0].isoformat()), at(dates[-1].isoformat()) + timedelta(days=1))
+    window = TimeRange(at(dates[0].isoformat()), at(dates[-1].isoformat()) + timedelta(days=1))
     stamps = expected_bars(Instrument.of(symbol), Interval.D1, window)
     assert [from_micros(stamp) for stamp in stamps] == [at(day.isoformat()) for day in dates]
 
@@ -113,9 +113,9 @@ def test_futures_trade_on_a_holiday_of_the_stock_exchange_and_rest_at_christmas(
 
 def test_a_calendar_given_to_a_pair_is_its_own() -> None:
     pair = Instrument("EURUSD=X", AssetClass.FOREX, calendar="24/5")
-    assert len(expected_bars(pair, Interval.H1, Window(at("2024-03-08"), at("2024-03-11")))) == 24
+    assert len(expected_bars(pair, Interval.H1, TimeRange(at("2024-03-08"), at("2024-03-11")))) == 24
     stock = Instrument("X", AssetClass.STOCK, calendar="forex")
-    assert len(expected_bars(stock, Interval.H1, Window(at("2024-03-08"), at("2024-03-11")))) == 22 + 3
+    assert len(expected_bars(stock, Interval.H1, TimeRange(at("2024-03-08"), at("2024-03-11")))) == 22 + 3
 
 
 def test_the_trading_day_of_a_pair_begins_in_new_york_on_the_evening_before() -> None:
@@ -163,7 +163,7 @@ def test_yields_have_bars_from_0820_to_1500_in_new_york(symbol: str) -> None:
 
 def test_an_index_that_was_given_a_calendar_keeps_its_hours() -> None:
     there = Instrument("^TNX", AssetClass.INDEX, calendar="XLON")
-    window = Window(at("2026-02-02"), at("2026-02-03"))
+    window = TimeRange(at("2026-02-02"), at("2026-02-03"))
     assert from_micros(expected_bars(there, Interval.H1, window)[0]) == at("2026-02-02 08:00")
 
 
@@ -228,7 +228,7 @@ def test_every_calendar_that_a_symbol_may_lead_to_has_sessions_and_warns_of_noth
     instrument = Instrument("X", AssetClass.STOCK, calendar=name)
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)
-        stamps = expected_bars(instrument, Interval.M15, Window(at("2024-01-01"), at("2024-07-01")))
+        stamps = expected_bars(instrument, Interval.M15, TimeRange(at("2024-01-01"), at("2024-07-01")))
     assert len(stamps) > 120 * 4
     assert stamps == sorted(set(stamps))
 
@@ -274,7 +274,7 @@ def test_the_sessions_from_1990_to_2026_are_those_under_pandas_2_3(name: str) ->
 def test_a_special_saturday_is_a_session(symbol: str, day: str) -> None:
     """By the exchanges' own circulars; Seoul traded on Saturdays until December 1998."""
     start = at(day)
-    assert expected_bars(Instrument.of(symbol), Interval.D1, Window(start, start + DAY)) == [to_micros(start)]
+    assert expected_bars(Instrument.of(symbol), Interval.D1, TimeRange(start, start + DAY)) == [to_micros(start)]
 
 
 def test_a_calendar_that_cannot_be_had_is_an_error_that_names_it() -> None:
@@ -282,13 +282,13 @@ def test_a_calendar_that_cannot_be_had_is_an_error_that_names_it() -> None:
         expected_bars(
             Instrument("X", AssetClass.STOCK, calendar="NOSUCH"),
             Interval.D1,
-            Window(at("2024-01-01"), at("2024-02-01")),
+            TimeRange(at("2024-01-01"), at("2024-02-01")),
         )
 
 
 @pytest.mark.parametrize("symbol", ["QNBK.QA", "COMI.CA", "NBK.KW", "X.ZZZ", "^NOSUCH", "DX-Y.NYB"])
 def test_of_a_symbol_whose_exchange_is_not_known_nothing_is_expected(symbol: str) -> None:
-    instrument, window = Instrument.of(symbol), Window(at("2025-03-01"), at("2025-03-21"))
+    instrument, window = Instrument.of(symbol), TimeRange(at("2025-03-01"), at("2025-03-21"))
     assert calendar_name(instrument) is None
     for interval in Interval:
         assert expected_bars(instrument, interval, window) == []
@@ -370,7 +370,7 @@ def test_a_stamp_before_the_first_known_session_is_final() -> None:
 def test_many_stamps_get_the_verdicts_that_each_gets_alone() -> None:
     now = at("2024-01-10T18:00")
     for interval in Interval:
-        stamps = expected_bars(AAPL, interval, Window(at("2024-01-08"), at("2024-01-12")))
+        stamps = expected_bars(AAPL, interval, TimeRange(at("2024-01-08"), at("2024-01-12")))
         verdicts = finals(AAPL, interval, stamps, now)
         assert verdicts == [is_final(AAPL, interval, stamp, now) for stamp in stamps]
         assert any(verdicts)

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import psycopg
 
-from fintrack_tasks.domain import Batch, Interval, Item, Window, from_micros, to_micros
+from fintrack_tasks.domain import Batch, Interval, Item, TimeRange, from_micros, to_micros
 from fintrack_tasks.errors import UnavailableRangeError
 from fintrack_tasks.fetch import route
 from fintrack_tasks.fetch.providers.base import KEPT_FROM
@@ -70,7 +70,7 @@ def kept_part(
     if start >= item.window.end:
         days = f"{provider} keeps bars of {item.interval} from {start:%Y-%m-%d} on"
         raise UnavailableRangeError(days, earliest=start, asked=False)
-    return replace(item, window=Window(start, item.window.end))
+    return replace(item, window=TimeRange(start, item.window.end))
 
 
 def _of(attempt: Mapping[str, Any], provider: str) -> bool:
@@ -89,21 +89,21 @@ def marked(batch: Batch, asked: Item, item: Item) -> Batch:
     return replace(batch, meta={**batch.meta, _FROM: to_micros(asked.window.start)})
 
 
-def window_asked(item: Item, batch: Batch) -> Window | None:
+def window_asked(item: Item, batch: Batch) -> TimeRange | None:
     """The part of an item's window that the batch's provider was asked for, as far as its answer reaches back."""
     told = [begin for name in (_FROM, KEPT_FROM) if (begin := batch.meta.get(name)) is not None]
     if item.window is None or not told:
         return item.window
-    return Window(max(item.window.start, from_micros(max(told))), item.window.end)
+    return TimeRange(max(item.window.start, from_micros(max(told))), item.window.end)
 
 
 def record_rest(
-    conn: psycopg.Connection, item: Item, asked: Window | None, providers: Sequence[str], now: datetime
+    conn: psycopg.Connection, item: Item, asked: TimeRange | None, providers: Sequence[str], now: datetime
 ) -> None:
     """Note what lies in an item's window before ``asked`` (all of it, if that is ``None``) as kept by none of these."""
     if item.window is None or item.interval is None:
         return
     end = asked.start if asked else item.window.end
     if item.window.start < end:
-        rest = Window(item.window.start, end)
+        rest = TimeRange(item.window.start, end)
         coverage.record_unavailable(conn, item.instrument_id, item.interval, rest, providers, now, item.id)

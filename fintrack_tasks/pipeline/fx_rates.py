@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from fintrack_tasks.domain import AssetClass, Budget, Instrument, Interval, Kind, Window
+from fintrack_tasks.domain import AssetClass, Budget, Instrument, Interval, Kind, TimeRange
 from fintrack_tasks.errors import ProviderError
 from fintrack_tasks.fetch.http.client import HttpClient
 from fintrack_tasks.fetch.interpret import interpret
@@ -56,7 +56,7 @@ def update_rates(
         known = fx_rates.newest(conn, facts.name)
     start = min(known or _FIRST, context.now)
     ask = Ask(
-        Kind.BARS, _ANY_PAIR, context.now, Interval.D1, Window(start, max(context.now, start) + Interval.D1.delta)
+        Kind.BARS, _ANY_PAIR, context.now, Interval.D1, TimeRange(start, max(context.now, start) + Interval.D1.delta)
     )
     request = ecb.PROVIDER.request(ask)
     answer = exchange(facts, request, gate=gate, http=http, budget=Budget.GAP_REPAIR, ticket=ticket, longest=longest)

@@ -27,7 +27,7 @@ from fintrack_tasks.domain import (
     Item,
     ItemState,
     Kind,
-    Window,
+    TimeRange,
     from_micros,
     to_micros,
     uuid7,
@@ -221,7 +221,7 @@ def check_span(arguments: Arguments, settings: Settings, now: datetime) -> None:
             _span(arguments, interval, settings, now)
 
 
-def _span(arguments: Arguments, interval: Interval, settings: Settings, now: datetime) -> Window | None:
+def _span(arguments: Arguments, interval: Interval, settings: Settings, now: datetime) -> TimeRange | None:
     """The span that a job asks for; ``None`` where nothing was asked for and the settings leave nothing."""
     end = min(arguments.end or _history_end(settings, now), now)
     if arguments.start:
@@ -232,7 +232,7 @@ def _span(arguments: Arguments, interval: Interval, settings: Settings, now: dat
     else:
         start = _default_start(settings, interval, now)
     if start < end:
-        return Window(start, end)
+        return TimeRange(start, end)
     if not (arguments.start or arguments.end):
         return None
     first = _edge(start, arguments.start, "FINTRACK_HISTORY_START")
@@ -318,7 +318,7 @@ def _history(
     now: datetime,
     gone: _Gone,
 ) -> Iterator[Item | Refused]:
-    def wanted(number: int, instrument: Instrument, interval: Interval, span: Window) -> Iterator[Window]:
+    def wanted(number: int, instrument: Instrument, interval: Interval, span: TimeRange) -> Iterator[TimeRange]:
         series = _Series(conn, number, instrument, Kind.BARS, interval, settings, now, gone)
         asked = askable_bars(instrument, interval, span)
         return series.windows(asked, asked if arguments.refetch else series.missing(asked))
@@ -335,7 +335,7 @@ def _indices(
     now: datetime,
     gone: _Gone,
 ) -> Iterator[Item | Refused]:
-    def wanted(number: int, instrument: Instrument, interval: Interval, span: Window) -> Iterator[Window]:
+    def wanted(number: int, instrument: Instrument, interval: Interval, span: TimeRange) -> Iterator[TimeRange]:
         asked = askable_bars(instrument, interval, span)
         if interval is Interval.D1:
             return windows(asked, asked, interval, BATCH_LIMIT)
@@ -355,7 +355,7 @@ def _mended(instrument: Instrument, refusal: CalendarError) -> str:
 
 def _bars(
     kind: Kind,
-    windows_of: Callable[[int, Instrument, Interval, Window], Iterator[Window]],
+    windows_of: Callable[[int, Instrument, Interval, TimeRange], Iterator[TimeRange]],
     run: UUID,
     chosen: Sequence[tuple[int, Instrument]],
     arguments: Arguments,
@@ -412,12 +412,12 @@ class _Series:
         if reached.first is not None and asked and asked[0] < reached.first:
             lost = self._missing(asked[: bisect_left(asked, reached.first)], None)
             if lost:
-                window = Window(from_micros(lost[0]), from_micros(lost[-1]) + self.interval.delta)
+                window = TimeRange(from_micros(lost[0]), from_micros(lost[-1]) + self.interval.delta)
                 coverage.record_unavailable(self.conn, self.number, self.interval, window, self.names, self.now)
                 self.gone.add(self.instrument.symbol, self.interval, reached.first, self.names)
         return reached.parts(wanted)
 
-    def windows(self, asked: Sequence[int], wanted: Sequence[int]) -> Iterator[Window]:
+    def windows(self, asked: Sequence[int], wanted: Sequence[int]) -> Iterator[TimeRange]:
         """The windows of the wanted bars that somebody keeps, and of the newest sessions beside them."""
         parts, sessions = self._kept(asked, wanted), self.settings.fintrack_refetch_sessions
         if parts:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from fintrack_tasks.domain import Instrument, Interval, Window, from_micros
+from fintrack_tasks.domain import Instrument, Interval, TimeRange, from_micros
 from fintrack_tasks.sessions import askable_bars, session_dates
 
 __all__ = ["newest_sessions", "windows", "with_newest"]
@@ -18,7 +18,7 @@ _DAY: Final = timedelta(days=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
-def windows(expected: Sequence[int], missing: Sequence[int], interval: Interval, page: int) -> Iterator[Window]:
+def windows(expected: Sequence[int], missing: Sequence[int], interval: Interval, page: int) -> Iterator[TimeRange]:
     """The fewest windows, each of at most ``page`` expected bars, that cover every missing bar.
 
     :param expected: opening times of all expected bars, microseconds, ascending.
@@ -31,7 +31,7 @@ def windows(expected: Sequence[int], missing: Sequence[int], interval: Interval,
         last = begin
         while last + 1 < len(missing) and position[missing[last + 1]] < limit:
             last += 1
-        yield Window(from_micros(missing[begin]), from_micros(missing[last]) + interval.delta)
+        yield TimeRange(from_micros(missing[begin]), from_micros(missing[last]) + interval.delta)
         begin = last + 1
 
 
@@ -47,7 +47,9 @@ def newest_sessions(
 
     Nothing where no bar of the last weeks is wanted.
     """
-    days = askable_bars(instrument, Interval.D1, Window(now - _RECENT - sessions * 2 * _DAY, now)) if sessions else []
+    days = (
+        askable_bars(instrument, Interval.D1, TimeRange(now - _RECENT - sessions * 2 * _DAY, now)) if sessions else []
+    )
     begin = days[0] - _DAY // _MICROSECOND if days else 0
     late = wanted[bisect_left(wanted, begin) :] if days else []
     tail = expected[bisect_left(expected, begin) : bisect_left(expected, late[0])] if late else []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
-from fintrack_tasks.domain import Instrument, Interval, Window, from_micros, to_micros
+from fintrack_tasks.domain import Instrument, Interval, TimeRange, from_micros, to_micros
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.queries import bars
 from fintrack_tasks.sessions import GRACE, asked_as, calendar_name, expected_bars, segments
@@ -125,10 +125,10 @@ def _outside(stamps: list[int], interval: Interval, sessions: Sessions) -> int:
     return int(np.count_nonzero((place < 0) | (given >= sessions.ends[place])))
 
 
-def _span(stamps: list[int], now: datetime, high: datetime | None) -> Window:
+def _span(stamps: list[int], now: datetime, high: datetime | None) -> TimeRange:
     """In which bars may be missing: also before the first one, in the week or month that it belongs to."""
     last = max(from_micros(stamps[-1] + 1), min(now, high or now))
-    return Window(from_micros(stamps[0]) - _MONTH, last)
+    return TimeRange(from_micros(stamps[0]) - _MONTH, last)
 
 
 def _between(made: dict[str, list[Any]], start: datetime | None, end: datetime | None) -> dict[str, list[Any]]:
@@ -141,7 +141,7 @@ def _between(made: dict[str, list[Any]], start: datetime | None, end: datetime |
     return {name: [cells[place] for place in kept] for name, cells in made.items()}
 
 
-def _splits(conn: psycopg.Connection, instrument_id: int, stamps: list[int], span: Window) -> list[date]:
+def _splits(conn: psycopg.Connection, instrument_id: int, stamps: list[int], span: TimeRange) -> list[date]:
     if not stamps:
         return []
     return corporate_actions.splits_between(conn, instrument_id, from_micros(stamps[0]).date(), span.end.date())

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import psycopg
 
-from fintrack_tasks.domain import Instrument, Interval, Kind, Window, to_micros
+from fintrack_tasks.domain import Instrument, Interval, Kind, TimeRange, to_micros
 from fintrack_tasks.errors import ProviderError, StoreError, UsageError
 from fintrack_tasks.fetch import providers
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
@@ -80,7 +80,7 @@ def _provider_row(conn: psycopg.Connection, instrument: Instrument, row: Mapping
     """The row as the provider's answer has it; ``None`` where the answer can no longer be read, or holds it not."""
     from fintrack_tasks.fetch.interpret import interpret  # noqa: PLC0415  the structured log, for a kept answer alone
 
-    window = Window(row["window_start"], row["window_end"]) if row["window_start"] else None
+    window = TimeRange(row["window_start"], row["window_end"]) if row["window_start"] else None
     interval = Interval(row["interval"]) if row.get("interval") else None
     try:
         kept = payloads.get(conn, bytes(row["sha256"]))

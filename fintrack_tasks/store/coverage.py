@@ -9,7 +9,7 @@ from uuid import UUID
 
 import psycopg
 
-from fintrack_tasks.domain import Interval, Item, Window, from_micros, to_micros
+from fintrack_tasks.domain import Interval, Item, TimeRange, from_micros, to_micros
 
 __all__ = ["missing", "record_absent", "record_empty", "record_unavailable"]
 
@@ -133,7 +133,7 @@ def record_unavailable(
     conn: psycopg.Connection,
     instrument_id: int,
     interval: Interval,
-    window: Window,
+    window: TimeRange,
     providers: Sequence[str],
     now: datetime,
     item_id: UUID | None = None,

@@ -15,7 +15,18 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg.rows import class_row, dict_row
 
-from fintrack_tasks.domain import AssetClass, Batch, Budget, Event, Instrument, Interval, Item, ItemState, Kind, Window
+from fintrack_tasks.domain import (
+    AssetClass,
+    Batch,
+    Budget,
+    Event,
+    Instrument,
+    Interval,
+    Item,
+    ItemState,
+    Kind,
+    TimeRange,
+)
 from fintrack_tasks.store import coverage, outbox, payloads
 from fintrack_tasks.store.payloads import Payload
 
@@ -381,7 +392,7 @@ def enqueue_again(conn: psycopg.Connection, items: Sequence[UUID], now: datetime
 def item_of(row: Mapping[str, Any]) -> Item:
     """The item of a row of ``run_items`` with ``symbol``, ``asset_class``, ``currency`` and ``calendar`` of its
     instrument; its message may take up what an earlier one kept."""
-    window = Window(row["window_start"], row["window_end"]) if row["window_start"] else None
+    window = TimeRange(row["window_start"], row["window_end"]) if row["window_start"] else None
     return Item(
         row["id"],
         row["run_id"],

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from fintrack_tasks.domain import Instrument, Interval, Window, from_micros
+from fintrack_tasks.domain import Instrument, Interval, TimeRange, from_micros
 from fintrack_tasks.sessions import asked_as, expected_bars, finals
 
 __all__ = ["METRICS", "NO_CALENDAR", "Measure", "Part", "Series", "measure", "of_bars", "of_quote", "series"]
@@ -146,7 +146,7 @@ def expected_until(instrument: Instrument, interval: Interval, start: datetime, 
     """The stamps of the bars from ``start`` on that are final at a moment, ascending."""
     if start >= moment:
         return []
-    stamps = expected_bars(instrument, interval, Window(start, moment))
+    stamps = expected_bars(instrument, interval, TimeRange(start, moment))
     return [stamp for stamp, over in zip(stamps, finals(instrument, interval, stamps, moment), strict=True) if over]
 
 
@@ -159,7 +159,7 @@ def series(instrument: Instrument, interval: Interval, stored: Sequence[int]) ->
         return None
     first, last = from_micros(stored[0]), from_micros(stored[-1])
     have = set(asked_as(instrument, interval, stored))
-    expected = expected_bars(instrument, interval, Window(first, last + timedelta(microseconds=1)))
+    expected = expected_bars(instrument, interval, TimeRange(first, last + timedelta(microseconds=1)))
     return Series(first, last, len(expected), sum(stamp in have for stamp in expected))
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from fintrack_tasks import pipeline
 from fintrack_tasks.cli import fx
-from fintrack_tasks.domain import Batch, Interval, Item, Kind, Window, to_micros
+from fintrack_tasks.domain import Batch, Interval, Item, Kind, TimeRange, to_micros
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.pipeline.context import StageContext
@@ -75,7 +75,7 @@ def ingest(database: Database, settings: Settings, body: bytes, now: datetime) -
         _, [item] = make_run(conn, ["OCDO.L"], Kind.BARS, days=30, now=now)
         kept = Payload.of("yahoo_finance", "/v8/finance/chart/OCDO.L", 200, {}, body, now)
         ledger.fetched(conn, item, kept)
-    item = replace(item, window=Window(item.window.start, now)) if item.window else item
+    item = replace(item, window=TimeRange(item.window.start, now)) if item.window else item
     ask = Ask(Kind.BARS, item.instrument, now, Interval.D1, item.window)
     batch = provider("yahoo_finance").parse(ask, HttpResponse(200, body))
     ended = pipeline.load_item(item, clean_batch(batch), context=StageContext(database, settings, now))
@@ -222,7 +222,7 @@ def test_aggregate_says_how_many_bars_open_in_no_session(
     """Friday, 26 April 2024, closed at 17:00 in New York, 21:00 UTC."""
     _, [item] = make_run(conn, ["EURUSD=X"], Kind.BARS)
     late = datetime(2024, 4, 26, 20, tzinfo=UTC)
-    item = replace(item, interval=Interval.H1, window=Window(late, late + timedelta(hours=2)))
+    item = replace(item, interval=Interval.H1, window=TimeRange(late, late + timedelta(hours=2)))
     stamps = [to_micros(late), to_micros(late + timedelta(hours=1))]
     columns: dict[str, list[Any]] = {name: ["1.07", "1.08"] for name in ("open", "high", "low", "close")}
     batch = Batch(

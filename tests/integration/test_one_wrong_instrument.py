@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from fintrack_tasks import pipeline
-from fintrack_tasks.domain import AssetClass, Instrument, Interval, Kind, Window, to_micros
+from fintrack_tasks.domain import AssetClass, Instrument, Interval, Kind, TimeRange, to_micros
 from fintrack_tasks.pipeline.plan import Plan, check_arguments, plan_run
 from fintrack_tasks.sessions import askable_bars, asked_as
 from fintrack_tasks.settings import Settings
@@ -93,7 +93,7 @@ def test_where_no_calendar_is_known_gaps_are_told_by_what_came(
     named = {"symbols": ["NBK.KW"], "intervals": [interval.value], "start": "2025-03-02", "end": "2025-03-09"}
     plan = planned(conn, "fetch_historical_market_data", **named)
     [item] = plan.items
-    assert item.window == Window(datetime(2025, 3, 2, tzinfo=UTC), datetime(2025, 3, 9, tzinfo=UTC))
+    assert item.window == TimeRange(datetime(2025, 3, 2, tzinfo=UTC), datetime(2025, 3, 9, tzinfo=UTC))
     pipeline.record_run(conn, plan, SETTINGS, NOW)
     batch = bars(item, ["10", "11", "12", "13", "14"], datetime(2025, 3, 2, tzinfo=UTC))
     half_past = [stamp + opens * 3_600_000_000 + (opens and 1_800_000_000) for stamp in batch.columns["timestamp"]]

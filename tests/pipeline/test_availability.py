@@ -19,7 +19,7 @@ import requests
 import responses
 
 from fintrack_tasks import pipeline
-from fintrack_tasks.domain import Batch, Instrument, Interval, Item, Window, from_micros, to_micros
+from fintrack_tasks.domain import Batch, Instrument, Interval, Item, TimeRange, from_micros, to_micros
 from fintrack_tasks.fetch.http.client import HttpClient
 from fintrack_tasks.fetch.quota.gate import Gate
 from fintrack_tasks.pipeline import Ended, Retry, fetch_item
@@ -139,7 +139,7 @@ def yahoo(limit: datetime, interval: Interval = Interval.H1) -> Callable[[reques
 def chart(start: datetime, end: datetime, interval: Interval, close: float = 10.0) -> dict[str, Any]:
     item = Instrument.of("AAPL")
     opens = 14 * 3_600 + 1_800 if interval is Interval.D1 else 0  # a daily bar is stamped at the session's opening
-    stamps = [stamp // 1_000_000 + opens for stamp in expected_bars(item, interval, Window(start, end))]
+    stamps = [stamp // 1_000_000 + opens for stamp in expected_bars(item, interval, TimeRange(start, end))]
     prices = {name: [close] * len(stamps) for name in ("open", "high", "low", "close")}
     meta = {
         "symbol": "AAPL", "currency": "USD", "exchangeTimezoneName": "America/New_York",
@@ -282,7 +282,7 @@ def test_an_answer_of_the_newer_part_alone_confirms_nothing_of_the_older_and_the
 
 def twelve(start: datetime, end: datetime) -> dict[str, Any]:
     """The hours of New York from ``start`` on, newest first, as Twelve Data writes them."""
-    stamps = expected_bars(Instrument.of("AAPL"), Interval.H1, Window(start, end))
+    stamps = expected_bars(Instrument.of("AAPL"), Interval.H1, TimeRange(start, end))
     times = [from_micros(stamp).astimezone(ZoneInfo("America/New_York")) for stamp in reversed(stamps)]
     prices = {**dict.fromkeys(("open", "high", "low", "close"), "10.00"), "volume": "100"}
     about = {"symbol": "AAPL", "interval": "1h", "currency": "USD", "exchange_timezone": "America/New_York"}

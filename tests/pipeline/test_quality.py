@@ -22,7 +22,7 @@ from fintrack_tasks.domain import (
     Item,
     ItemState,
     Kind,
-    Window,
+    TimeRange,
     to_micros,
     uuid7,
 )
@@ -56,7 +56,11 @@ def batch(item: Item, days: Sequence[Daily]) -> Batch:
 
 
 def bars_run(
-    conn: psycopg.Connection, symbol: str, windows: Sequence[Window], now: datetime = NOW, calendar: str | None = None
+    conn: psycopg.Connection,
+    symbol: str,
+    windows: Sequence[TimeRange],
+    now: datetime = NOW,
+    calendar: str | None = None,
 ) -> list[Item]:
     """A historical run of one instrument that waits for its items."""
     instruments.add(conn, [Instrument.of(symbol)])
@@ -100,8 +104,8 @@ def last(symbol: str, count: int) -> tuple[Daily, ...]:
     return real_daily()[symbol][-count:]
 
 
-def whole(days: Sequence[Daily]) -> Window:
-    return Window(day(days[0]), day(days[-1]) + timedelta(days=1))
+def whole(days: Sequence[Daily]) -> TimeRange:
+    return TimeRange(day(days[0]), day(days[-1]) + timedelta(days=1))
 
 
 # --- measuring bars
@@ -133,7 +137,7 @@ def test_what_lies_before_the_first_bar_is_no_gap_unless_it_failed(
 ) -> None:
     """FB was first traded on 2012-05-18: asked from January on, nothing is missing."""
     days = real_daily()["FB"]
-    early, late = Window(datetime(2012, 1, 3, tzinfo=UTC), day(days[0])), whole(days)
+    early, late = TimeRange(datetime(2012, 1, 3, tzinfo=UTC), day(days[0])), whole(days)
     first, second = bars_run(conn, "FB", [early, late])
     ledger.finish(conn, first, ItemState.EMPTY, "empty", "", "bundled", NOW)
     arrive(conn, second, days)
@@ -154,7 +158,7 @@ def test_a_request_for_years_that_nobody_has_says_nothing_of_what_is_stored(
     [item] = bars_run(conn, "IBM", [whole(days)])
     arrive(conn, item, days)
     measured(database, conn, item.run_id)
-    [early] = bars_run(conn, "IBM", [Window(datetime(1981, 1, 1, tzinfo=UTC), datetime(1982, 1, 1, tzinfo=UTC))])
+    [early] = bars_run(conn, "IBM", [TimeRange(datetime(1981, 1, 1, tzinfo=UTC), datetime(1982, 1, 1, tzinfo=UTC))])
     ledger.finish(conn, early, ItemState.FAILED, "transient", "", "bundled", NOW)
     got = measured(database, conn, early.run_id)["IBM"]
     assert (got["completeness"], got["requested"]) == (1, 0)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fintrack_tasks.domain import Instrument, Interval, Window, from_micros, to_micros
+from fintrack_tasks.domain import Instrument, Interval, TimeRange, from_micros, to_micros
 from fintrack_tasks.pipeline.windows import newest_sessions, windows, with_newest
 from fintrack_tasks.sessions import expected_bars
 
@@ -57,7 +57,7 @@ NIGHT = datetime(2026, 12, 1, 2, tzinfo=UTC)
 
 @pytest.mark.parametrize("interval", list(Interval))
 def test_the_newest_sessions_are_those_of_the_exchange_before_what_is_wanted(interval: Interval) -> None:
-    expected = expected_bars(AAPL, interval, Window(NIGHT - timedelta(days=50), NIGHT))
+    expected = expected_bars(AAPL, interval, TimeRange(NIGHT - timedelta(days=50), NIGHT))
     since = to_micros(datetime(2026, 11, 30, tzinfo=UTC))
     wanted = [stamp for stamp in expected if stamp >= since]
     found = newest_sessions(AAPL, interval, expected, wanted, 3, NIGHT)
@@ -68,7 +68,7 @@ def test_the_newest_sessions_are_those_of_the_exchange_before_what_is_wanted(int
 
 
 def test_a_market_without_a_close_has_its_days() -> None:
-    expected = expected_bars(BITCOIN, Interval.H1, Window(NIGHT - timedelta(days=9), NIGHT))
+    expected = expected_bars(BITCOIN, Interval.H1, TimeRange(NIGHT - timedelta(days=9), NIGHT))
     found = newest_sessions(BITCOIN, Interval.H1, expected, expected[-2:], 2, NIGHT)
     assert [len(stamps) for stamps in found] == [24, 24]
     assert days_of(found) == [date(2026, 11, 29), date(2026, 11, 30)]
@@ -76,10 +76,10 @@ def test_a_market_without_a_close_has_its_days() -> None:
 
 def test_where_nothing_is_wanted_of_late_no_session_is_asked_for_again() -> None:
     """Neither by itself nor for the sake of an old gap, and history that ended long ago has no newest sessions."""
-    span = Window(datetime(2018, 1, 1, tzinfo=UTC), datetime(2019, 1, 1, tzinfo=UTC))
+    span = TimeRange(datetime(2018, 1, 1, tzinfo=UTC), datetime(2019, 1, 1, tzinfo=UTC))
     for expected, wanted in (
         (expected_bars(AAPL, Interval.D1, span), expected_bars(AAPL, Interval.D1, span)),
-        (now := expected_bars(AAPL, Interval.D1, Window(datetime(2026, 1, 1, tzinfo=UTC), NIGHT)), now[:3]),
+        (now := expected_bars(AAPL, Interval.D1, TimeRange(datetime(2026, 1, 1, tzinfo=UTC), NIGHT)), now[:3]),
         (now, []),
     ):
         assert newest_sessions(AAPL, Interval.D1, expected, wanted, 3, NIGHT) == []
@@ -95,7 +95,7 @@ def test_the_newest_sessions_are_asked_for_with_the_bar_after_them() -> None:
 
 def test_of_the_newest_sessions_as_many_are_asked_for_as_fit_into_the_request() -> None:
     """250 quarters of an hour: those of the day so far and of two of the three days before it."""
-    expected = expected_bars(BITCOIN, Interval.M15, Window(NIGHT - timedelta(days=9), NIGHT))
+    expected = expected_bars(BITCOIN, Interval.M15, TimeRange(NIGHT - timedelta(days=9), NIGHT))
     newest = newest_sessions(BITCOIN, Interval.M15, expected, expected[-8:], 3, NIGHT)
     joined = with_newest(expected, expected[-8:], newest, Interval.M15, 250)
     assert len(joined) == 96 + 96 + 8

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fintrack_tasks.domain import Batch, Instrument, Interval, Item, Kind, Window
+from fintrack_tasks.domain import Batch, Instrument, Interval, Item, Kind, TimeRange
 from fintrack_tasks.publish import messages
 
 NOW = datetime(2024, 3, 1, 21, 0, 5, tzinfo=UTC)
@@ -46,7 +46,7 @@ def batches(draw: st.DrawFn) -> Batch:
     )
 
 
-def item(kind: Kind = Kind.BARS, symbol: str = "AAPL", window: Window | None = None) -> Item:
+def item(kind: Kind = Kind.BARS, symbol: str = "AAPL", window: TimeRange | None = None) -> Item:
     interval = None if kind is Kind.QUOTE else Interval.D1
     return Item(ITEM_ID, RUN_ID, kind, Instrument.of(symbol), 7, interval, window)
 
@@ -91,7 +91,7 @@ def test_an_event_of_simulated_prices_says_so_and_one_of_real_ones_says_nothing(
 
 
 def test_an_event_of_bars_has_every_field_of_its_layout() -> None:
-    window = Window(datetime(2024, 2, 1, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC))
+    window = TimeRange(datetime(2024, 2, 1, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC))
     batch = Batch(
         Kind.BARS,
         "AAPL",

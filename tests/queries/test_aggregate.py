@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from fintrack_tasks import pipeline
-from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, Window, from_micros, to_micros
+from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, TimeRange, from_micros, to_micros
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.queries.aggregate import Adjust, aggregate_bars, sessions_of
@@ -39,7 +39,7 @@ class Store:
     ) -> int:
         """Bars whose four prices are one, each with a volume of 10; their item's window is that of the first to now."""
         _, [item] = make_run(self.conn, [symbol], Kind.BARS)
-        item = replace(item, interval=interval, window=Window(from_micros(stamps[0]), now))
+        item = replace(item, interval=interval, window=TimeRange(from_micros(stamps[0]), now))
         columns: dict[str, list[Any]] = dict.fromkeys(("open", "high", "low", "close"), closes)
         made = {"timestamp": stamps, **columns, "volume": ["10"] * len(stamps)}
         batch = Batch(Kind.BARS, symbol, "x", made, "USD", interval, {"zone": "America/New_York", **meta})
@@ -53,7 +53,7 @@ def store(database: Database, database_settings: Settings, conn: psycopg.Connect
 
 
 def days(start: str, end: str, symbol: str = "AAPL") -> list[int]:
-    return expected_bars(Instrument.of(symbol), Interval.D1, Window(at(start), at(end)))
+    return expected_bars(Instrument.of(symbol), Interval.D1, TimeRange(at(start), at(end)))
 
 
 def closes(count: int) -> list[str]:
@@ -86,7 +86,7 @@ def test_a_day_that_is_expected_and_not_there_keeps_its_week_from_being_final(st
 
 
 def test_hours_become_the_days_of_the_exchange(store: Store) -> None:
-    hours = expected_bars(APPLE, Interval.H1, Window(at("2024-11-27"), at("2024-11-30")))
+    hours = expected_bars(APPLE, Interval.H1, TimeRange(at("2024-11-27"), at("2024-11-30")))
     assert len(hours) == 7 + 4  # Thanksgiving, then a half day
     now = at("2024-12-02T12:00")
     number = store.load(hours, closes(11), Interval.H1, now)

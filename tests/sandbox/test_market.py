@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from fintrack_tasks import calendars
-from fintrack_tasks.domain import Instrument, Interval, Window, to_micros
+from fintrack_tasks.domain import Instrument, Interval, TimeRange, to_micros
 from fintrack_tasks.sandbox.market import Bar, Market, UnknownError
 from fintrack_tasks.sessions import expected_bars
 
@@ -99,7 +99,7 @@ def test_the_hours_of_a_pairs_monday_grow_from_sunday_evening_on() -> None:
 @pytest.mark.parametrize("interval", list(Interval))
 def test_a_symbol_has_the_bars_that_its_own_exchange_is_expected_to_give(symbol: str, interval: Interval) -> None:
     """Lunch breaks, holidays, short days and changes of the clocks included; before the euro's own holidays of 2012."""
-    window = Window(at("2012-03-05"), at("2012-04-05"))
+    window = TimeRange(at("2012-03-05"), at("2012-04-05"))
     there = market("2026-11-24T16:20")
     listing, step = there.listing(symbol), int(interval.delta.total_seconds())
     found = there.bars(listing, step, window.start - DAY, window.end + DAY)

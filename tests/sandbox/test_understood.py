@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 import requests
 
-from fintrack_tasks.domain import AssetClass, Batch, Instrument, Interval, Kind, Window, from_micros
+from fintrack_tasks.domain import AssetClass, Batch, Instrument, Interval, Kind, TimeRange, from_micros
 from fintrack_tasks.errors import EmptyError, ProviderError, UnavailableRangeError, UnknownSymbolError
 from fintrack_tasks.fetch.providers import coinbase, yahoo_finance
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
@@ -24,7 +24,9 @@ Understand = Callable[..., Batch]
 def understand(market_server: Running, session: requests.Session, now: datetime) -> Understand:
     """Ask a provider's question, parse the answer."""
 
-    def ask(module: ModuleType, symbol: str, interval: Interval | None = None, window: Window | None = None) -> Batch:
+    def ask(
+        module: ModuleType, symbol: str, interval: Interval | None = None, window: TimeRange | None = None
+    ) -> Batch:
         provider = module.PROVIDER
         question = Ask(Kind.BARS if interval else Kind.QUOTE, Instrument.of(symbol), now, interval, window)
         wanted = provider.request(question)
@@ -57,7 +59,7 @@ def test_bars_up_to_now_are_understood_the_open_one_included(
     module: ModuleType, symbol: str, interval: Interval, understand: Understand, now: datetime
 ) -> None:
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    batch = understand(module, symbol, interval, Window(midnight - timedelta(days=1), now))
+    batch = understand(module, symbol, interval, TimeRange(midnight - timedelta(days=1), now))
     stamps = [from_micros(stamp) for stamp in batch.columns["timestamp"]]
     assert "left_out" not in batch.meta
     assert now - interval.delta < stamps[-1] <= now
@@ -66,7 +68,7 @@ def test_bars_up_to_now_are_understood_the_open_one_included(
 
 
 def test_both_providers_tell_of_one_market(understand: Understand) -> None:
-    window = Window(datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 10, 4, tzinfo=UTC))
+    window = TimeRange(datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 10, 4, tzinfo=UTC))
     for interval in Interval:
         one, other = (understand(module, "BTC-USD", interval, window) for module in (yahoo_finance, coinbase))
         for name in ("timestamp", "open", "high", "low", "close"):
@@ -76,7 +78,7 @@ def test_both_providers_tell_of_one_market(understand: Understand) -> None:
 def test_real_days_arrive_with_the_files_own_digits(
     understand: Understand, bundled: Callable[[str], list[dict[str, str]]]
 ) -> None:
-    window = Window(datetime(2012, 1, 1, tzinfo=UTC), datetime(2013, 1, 1, tzinfo=UTC))
+    window = TimeRange(datetime(2012, 1, 1, tzinfo=UTC), datetime(2013, 1, 1, tzinfo=UTC))
     batch = understand(yahoo_finance, "AAPL", Interval.D1, window)
     rows = [row for row in bundled("daily.csv.gz") if row["symbol"] == "AAPL" and row["date"].startswith("2012")]
     assert [f"{from_micros(stamp):%Y-%m-%d}" for stamp in batch.columns["timestamp"]] == [row["date"] for row in rows]
@@ -90,7 +92,7 @@ def test_the_unknown_and_a_range_before_the_first_day_are_told_apart(
 ) -> None:
     with pytest.raises(UnknownSymbolError):
         understand(module, "UNKNOWN-USD")
-    early = Window(datetime(2001, 1, 1, tzinfo=UTC), datetime(2001, 2, 1, tzinfo=UTC))
+    early = TimeRange(datetime(2001, 1, 1, tzinfo=UTC), datetime(2001, 2, 1, tzinfo=UTC))
     with pytest.raises(nothing):
         understand(module, "BTC-USD", Interval.D1, early)
 
@@ -105,9 +107,9 @@ def test_what_trades_elsewhere_has_its_own_sessions_and_its_providers_unit(
 ) -> None:
     """Nothing for quarantine, and as many bars as a window is planned for: lunch breaks and holidays are none."""
     instrument = Instrument.of(symbol)
-    window = Window(now - timedelta(days=40), now - timedelta(days=1))
+    window = TimeRange(now - timedelta(days=40), now - timedelta(days=1))
     if instrument.asset_class is AssetClass.FOREX:  # its days end with the bundled rates
-        window = Window(datetime(2026, 10, 22, tzinfo=UTC), datetime(2026, 10, 30, 21, tzinfo=UTC))
+        window = TimeRange(datetime(2026, 10, 22, tzinfo=UTC), datetime(2026, 10, 30, 21, tzinfo=UTC))
     batch = understand(yahoo_finance, symbol, interval, window)
     assert batch.currency == currency
     assert batch.columns["timestamp"] == expected_bars(instrument, interval, window)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import psycopg
 
-from fintrack_tasks.domain import Batch, Event, Instrument, Interval, Item, Kind, Window, to_micros, uuid7
+from fintrack_tasks.domain import Batch, Event, Instrument, Interval, Item, Kind, TimeRange, to_micros, uuid7
 from fintrack_tasks.store import instruments, ledger
 
 NOW = datetime(2024, 5, 6, 15, 0, tzinfo=UTC)
@@ -19,7 +19,7 @@ def make_run(
 ) -> tuple[UUID, list[Item]]:
     """A run in the ledger with one item per symbol."""
     run = uuid7()
-    window = None if kind is Kind.QUOTE else Window(now - days * DAY, now)
+    window = None if kind is Kind.QUOTE else TimeRange(now - days * DAY, now)
     interval = None if kind is Kind.QUOTE else Interval.D1
     known = instruments.ensure(conn, [Instrument.of(symbol) for symbol in symbols])
     items = [Item(uuid7(), run, kind, known[s][1], known[s][0], interval, window) for s in symbols]

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from fintrack_tasks import pipeline
-from fintrack_tasks.domain import Batch, FxRate, Instrument, Interval, Item, Kind, Window, to_micros
+from fintrack_tasks.domain import Batch, FxRate, Instrument, Interval, Item, Kind, TimeRange, to_micros
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.pipeline.context import StageContext
@@ -306,7 +306,7 @@ def test_an_instrument_without_actions_is_adjusted_by_nothing(store: Store) -> N
 def test_recorded_dividends_of_microsoft_give_the_factors_of_yahoos_own_adjusted_closes(store: Store) -> None:
     """From one day to the next Yahoo's adjusted closes change by the dividend's factor, to seven digits."""
     body = (SAMPLES / "chart-MSFT-1d-2021-dividends.json").read_bytes()
-    span = Window(datetime(2021, 1, 1, tzinfo=UTC), datetime(2022, 3, 1, tzinfo=UTC))
+    span = TimeRange(datetime(2021, 1, 1, tzinfo=UTC), datetime(2022, 3, 1, tzinfo=UTC))
     ask = Ask(Kind.BARS, Instrument.of("MSFT"), datetime(2026, 10, 3, tzinfo=UTC), Interval.D1, span)
     batch = provider("yahoo_finance").parse(ask, HttpResponse(200, body))
     store.load(batch, "MSFT")
@@ -325,7 +325,7 @@ def test_recorded_dividends_of_microsoft_give_the_factors_of_yahoos_own_adjusted
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="no recorded answers at ../shared/provider-samples")
 def test_the_recorded_split_of_nvidia_which_yahoo_restated_long_ago_is_not_applied_again(store: Store) -> None:
     body = (SAMPLES / "chart-NVDA-1d-2021-split.json").read_bytes()
-    span = Window(datetime(2021, 1, 1, tzinfo=UTC), datetime(2022, 3, 1, tzinfo=UTC))
+    span = TimeRange(datetime(2021, 1, 1, tzinfo=UTC), datetime(2022, 3, 1, tzinfo=UTC))
     ask = Ask(Kind.BARS, Instrument.of("NVDA"), datetime(2026, 10, 3, tzinfo=UTC), Interval.D1, span)
     batch = provider("yahoo_finance").parse(ask, HttpResponse(200, body))
     assert batch.meta["adjusted_to"] == "2025-02-21"  # the day of its regularMarketTime, 1740171601

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fintrack_tasks.domain import Instrument, Interval, ItemState, Kind, Window, to_micros
+from fintrack_tasks.domain import Instrument, Interval, ItemState, Kind, TimeRange, to_micros
 from fintrack_tasks.store import coverage, instruments, ledger
 from fintrack_tasks.store.bars import load_bars
 from fintrack_tasks.store.coverage import _outside
@@ -61,7 +61,7 @@ def test_bars_that_an_answer_left_out_are_unavailable_and_neighbours_share_a_spa
 
 def unavailable(conn: psycopg.Connection, days: tuple[int, int], *providers: str, at: datetime = NOW) -> int:
     number, _ = instruments.ensure(conn, [Instrument.of("AAPL")])["AAPL"]
-    window = Window(FIRST + days[0] * DAY, FIRST + days[1] * DAY)
+    window = TimeRange(FIRST + days[0] * DAY, FIRST + days[1] * DAY)
     coverage.record_unavailable(conn, number, Interval.D1, window, providers, at)
     return number
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, Window, from_micros, to_micros
+from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, TimeRange, from_micros, to_micros
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.sandbox.prices import real_daily_bars
@@ -69,7 +69,7 @@ def numbered(stamps: list[int]) -> dict[str, list[Any]]:
 
 
 def expected(symbol: str, interval: Interval, start: str, end: str) -> list[int]:
-    span = Window(from_micros(at(start)), from_micros(at(end)))
+    span = TimeRange(from_micros(at(start)), from_micros(at(end)))
     return expected_bars(Instrument.of(symbol), interval, span)
 
 
@@ -280,7 +280,7 @@ def test_hours_abroad_follow_their_own_change_of_the_clocks(
 ) -> None:
     for day, opens, hours in (before, after):
         begin = from_micros(at(day)) - timedelta(hours=6)
-        span = Window(begin, begin + timedelta(hours=26))
+        span = TimeRange(begin, begin + timedelta(hours=26))
         stamps = expected_bars(Instrument.of(symbol), Interval.M15, span)
         made = aggregate_columns(numbered(stamps), Length.M15, Length.H1, sessions(symbol), until=LATER)
         assert said(made["timestamp"], "%H:%M")[0] == opens
@@ -418,7 +418,7 @@ def test_recorded_days_of_sydney_berlin_and_london_fall_into_their_local_week(
     name: str, symbol: str, week: str, values: list[str], parts: int
 ) -> None:
     body = (SAMPLES / f"{name}.json").read_bytes()
-    span = Window(datetime(1990, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC))
+    span = TimeRange(datetime(1990, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC))
     ask = Ask(Kind.BARS, Instrument.of(symbol), datetime(2026, 10, 3, tzinfo=UTC), Interval.D1, span)
     batch = provider("yahoo_finance").parse(ask, HttpResponse(200, body))
     made = aggregate_batch(batch, Length.W1, sessions(symbol), until=LATER)

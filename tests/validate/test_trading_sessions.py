@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, Window, to_micros
+from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, TimeRange, to_micros
 from fintrack_tasks.sessions import calendar_name, expected_bars, segments
 from fintrack_tasks.validate import Hours, ValidationContext, check_batch
 from fintrack_tasks.validate.context import Earlier
@@ -136,7 +136,7 @@ def test_beyond_what_the_calendar_knows_nothing_is_outside() -> None:
 @pytest.mark.parametrize("symbol", ["AAPL", "VOD.L", "SAP.DE", "7203.T", "0700.HK", "BHP.AX", "BTC-USD", "EURUSD=X"])
 @pytest.mark.parametrize("interval", list(Interval))
 def test_every_expected_bar_lies_in_a_session(symbol: str, interval: Interval) -> None:
-    window = Window(datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 4, 10, tzinfo=UTC))
+    window = TimeRange(datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 4, 10, tzinfo=UTC))
     stamps = expected_bars(Instrument.of(symbol), interval, window)[:1000]
     times = [datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=stamp) for stamp in stamps]
     assert times

@@ -22,7 +22,7 @@ from fintrack_tasks.domain import (
     Instrument,
     Interval,
     Kind,
-    Window,
+    TimeRange,
     bounded_decimal,
     from_micros,
     to_micros,
@@ -148,7 +148,7 @@ def _pair(instrument: Instrument) -> tuple[str, str]:
     return (text[:3], text[3:]) if len(text) > 3 else ("USD", text)  # Yahoo's short form counts from the dollar
 
 
-def _extent(function: str, ask: Ask, interval: Interval, window: Window) -> dict[str, str]:
+def _extent(function: str, ask: Ask, interval: Interval, window: TimeRange) -> dict[str, str]:
     """How many rows are wanted; ``DIGITAL_CURRENCY_DAILY`` gives what it has."""
     if function == "DIGITAL_CURRENCY_DAILY":
         return {}
@@ -161,7 +161,7 @@ def _extent(function: str, ask: Ask, interval: Interval, window: Window) -> dict
     return {"interval": _LENGTHS[interval], **size, **own}
 
 
-def _most_bars(ask: Ask, interval: Interval, window: Window) -> int:
+def _most_bars(ask: Ask, interval: Interval, window: TimeRange) -> int:
     """No fewer bars than there can be between the window's start and now."""
     elapsed = ask.now - window.start
     per_week = _DAYS_A_WEEK.get(ask.instrument.asset_class, 5)

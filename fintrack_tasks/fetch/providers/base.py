@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Final, Protocol, runtime_checkable
 
-from fintrack_tasks.domain import ORIGIN_HEADER, AssetClass, Batch, Instrument, Interval, Kind, Window, to_micros
+from fintrack_tasks.domain import ORIGIN_HEADER, AssetClass, Batch, Instrument, Interval, Kind, TimeRange, to_micros
 from fintrack_tasks.errors import ProviderError
 
 __all__ = [
@@ -123,7 +123,7 @@ class Ask:
     instrument: Instrument
     now: datetime
     interval: Interval | None = None
-    window: Window | None = None
+    window: TimeRange | None = None
 
 
 KEPT_FROM: Final = "kept_from"

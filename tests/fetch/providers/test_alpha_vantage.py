@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Batch, Instrument, Interval, Kind, Window, from_micros
+from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Batch, Instrument, Interval, Kind, TimeRange, from_micros
 from fintrack_tasks.errors import (
     EmptyError,
     EntitlementError,
@@ -26,7 +26,7 @@ from fintrack_tasks.transform.corporate_actions import actions_of
 from fintrack_tasks.validate import check_batch
 
 NOW = datetime(2024, 7, 10, 15, 30, tzinfo=UTC)  # a Wednesday, 11:30 in New York
-ALL_TIME = Window(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
+ALL_TIME = TimeRange(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
 KEY = "S3CR3TKEY0000001"
 BURST = (
     "Thank you for using Alpha Vantage! Please consider spreading out your free API requests more sparingly (1 request "
@@ -48,11 +48,13 @@ UPSELL = (
 )
 
 
-def window(start: tuple[int, ...], end: tuple[int, ...]) -> Window:
-    return Window(datetime(*start, tzinfo=UTC), datetime(*end, tzinfo=UTC))  # type: ignore[misc]
+def window(start: tuple[int, ...], end: tuple[int, ...]) -> TimeRange:
+    return TimeRange(datetime(*start, tzinfo=UTC), datetime(*end, tzinfo=UTC))  # type: ignore[misc]
 
 
-def asked(symbol: str = "IBM", interval: Interval | None = None, span: Window = ALL_TIME, now: datetime = NOW) -> Ask:
+def asked(
+    symbol: str = "IBM", interval: Interval | None = None, span: TimeRange = ALL_TIME, now: datetime = NOW
+) -> Ask:
     instrument = Instrument.of(symbol)
     return Ask(Kind.BARS, instrument, now, interval, span) if interval else Ask(Kind.QUOTE, instrument, now)
 
@@ -166,7 +168,7 @@ def test_each_kind_of_bars_has_its_function(symbol: str, interval: Interval, par
 def test_as_few_rows_are_asked_for_as_hold_the_window(symbol: str, interval: Interval, days: int, size: str) -> None:
     """Compact is the newest hundred; they count from now, however short the window is."""
     start = NOW - timedelta(days=days)
-    request = PROVIDER.request(asked(symbol, interval, Window(start, start + timedelta(hours=1))))
+    request = PROVIDER.request(asked(symbol, interval, TimeRange(start, start + timedelta(hours=1))))
     assert request.params["outputsize"] == size
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, Window
+from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, TimeRange
 from fintrack_tasks.errors import MalformedError, NoPriceError
 from fintrack_tasks.fetch import providers
 from fintrack_tasks.fetch.providers.answers import (
@@ -27,7 +27,7 @@ from fintrack_tasks.fetch.providers.base import Ask, HttpResponse, first_kept
 from fintrack_tasks.validate import check_batch, split
 
 NOW = datetime(2026, 11, 27, 21, 0, tzinfo=UTC)
-WINDOW = Window(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 10, tzinfo=UTC))
+WINDOW = TimeRange(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 10, tzinfo=UTC))
 DAY = 1_704_153_600  # 2024-01-02, midnight UTC
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**18), 10**18) | st.floats(allow_nan=False) | st.text(max_size=8),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fintrack_tasks.domain import AssetClass, Batch, Instrument, Interval, Kind, Window, from_micros, to_micros
+from fintrack_tasks.domain import AssetClass, Batch, Instrument, Interval, Kind, TimeRange, from_micros, to_micros
 from fintrack_tasks.errors import (
     EmptyError,
     EntitlementError,
@@ -27,10 +27,10 @@ from fintrack_tasks.pipeline.plan import windows
 
 NOW = datetime(2024, 7, 10, 15, 30, tzinfo=UTC)
 DAY = 1_720_569_600  # 2024-07-10T00:00:00Z
-ALL_TIME = Window(datetime(1970, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
+ALL_TIME = TimeRange(datetime(1970, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
 
 
-def parse(body: Any, interval: Interval | None = Interval.D1, window: Window = ALL_TIME, status: int = 200) -> Batch:
+def parse(body: Any, interval: Interval | None = Interval.D1, window: TimeRange = ALL_TIME, status: int = 200) -> Batch:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     instrument = Instrument.of("BTC-USD")
     ask = Ask(Kind.BARS, instrument, NOW, interval, window) if interval else Ask(Kind.QUOTE, instrument, NOW)
@@ -47,7 +47,7 @@ def ticker(**fields: Any) -> Batch:
 @pytest.mark.parametrize(("interval", "text"), [(Interval.D1, "86400"), (Interval.H1, "3600"), (Interval.M15, "900")])
 def test_candles_are_asked_for_with_both_ends_inside_the_window(interval: Interval, text: str) -> None:
     """The API's end is inclusive, the window's is not: 300 bars would become 301, and be refused."""
-    window = Window(datetime(2024, 7, 1, tzinfo=UTC), datetime(2024, 7, 4, tzinfo=UTC))
+    window = TimeRange(datetime(2024, 7, 1, tzinfo=UTC), datetime(2024, 7, 4, tzinfo=UTC))
     request = PROVIDER.request(Ask(Kind.BARS, Instrument.of("BTC-USD"), NOW, interval, window))
     assert request.path == "/products/BTC-USD/candles"
     assert request.params == {
@@ -59,7 +59,7 @@ def test_candles_are_asked_for_with_both_ends_inside_the_window(interval: Interv
 
 def test_times_of_another_zone_are_asked_for_in_utc() -> None:
     tokyo = timezone(timedelta(hours=9))
-    window = Window(datetime(2024, 7, 1, 9, tzinfo=tokyo), datetime(2024, 7, 2, 9, tzinfo=tokyo))
+    window = TimeRange(datetime(2024, 7, 1, 9, tzinfo=tokyo), datetime(2024, 7, 2, 9, tzinfo=tokyo))
     request = PROVIDER.request(Ask(Kind.BARS, Instrument.of("BTC-USD"), NOW, Interval.H1, window))
     assert (request.params["start"], request.params["end"]) == ("2024-07-01T00:00:00Z", "2024-07-01T23:59:59Z")
 
@@ -69,7 +69,7 @@ def test_times_of_another_zone_are_asked_for_in_utc() -> None:
 def test_a_window_of_a_page_never_asks_for_one_candle_more(interval: Interval, shift: timedelta) -> None:
     """Counted as the API counts: both ends belong to the range, whole seconds on the grid of the granularity."""
     for begins in (datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 2, 29, 23, 59, 59, 999_999, UTC)):
-        window = Window(begins + shift, begins + shift + PROVIDER.facts.page_size * interval.delta)
+        window = TimeRange(begins + shift, begins + shift + PROVIDER.facts.page_size * interval.delta)
         params = PROVIDER.request(Ask(Kind.BARS, Instrument.of("BTC-USD"), NOW, interval, window)).params
         start, end = (datetime.fromisoformat(params[name]) for name in ("start", "end"))
         assert window.start <= start <= end < window.end
@@ -91,7 +91,7 @@ def test_long_histories_are_cut_into_windows_of_300(interval: Interval) -> None:
 
 def test_a_fraction_of_a_second_loses_no_candle() -> None:
     """The candle that opens within the last second of the window is asked for, the one before its start is not."""
-    window = Window(datetime(2024, 7, 1, 0, 0, 0, 1, UTC), datetime(2024, 7, 2, 0, 0, 0, 1, UTC))
+    window = TimeRange(datetime(2024, 7, 1, 0, 0, 0, 1, UTC), datetime(2024, 7, 2, 0, 0, 0, 1, UTC))
     params = PROVIDER.request(Ask(Kind.BARS, Instrument.of("BTC-USD"), NOW, Interval.H1, window)).params
     assert (params["start"], params["end"]) == ("2024-07-01T00:00:01Z", "2024-07-02T00:00:00Z")
 
@@ -112,7 +112,7 @@ def test_a_key_signs_and_is_not_needed() -> None:
 
 
 def test_what_is_asked_is_named_for_what_is_learnt_of_it() -> None:
-    window = Window(datetime(2024, 7, 1, tzinfo=UTC), datetime(2024, 7, 2, tzinfo=UTC))
+    window = TimeRange(datetime(2024, 7, 1, tzinfo=UTC), datetime(2024, 7, 2, tzinfo=UTC))
     asks = (
         Ask(Kind.QUOTE, Instrument.of("BTC-USD"), NOW),
         Ask(Kind.BARS, Instrument.of("BTC-USD"), NOW, Interval.H1, window),
@@ -151,7 +151,7 @@ def test_an_interval_without_trades_has_no_candle() -> None:
 
 def test_candles_outside_the_window_are_left_out() -> None:
     """Asked for a short range, the API may answer with its neighbours."""
-    window = Window(datetime(2024, 7, 10, tzinfo=UTC), datetime(2024, 7, 11, tzinfo=UTC))
+    window = TimeRange(datetime(2024, 7, 10, tzinfo=UTC), datetime(2024, 7, 11, tzinfo=UTC))
     rows = [[DAY + step * 86_400, 1, 2, 1, 2, 1] for step in (1, 0, -1)]
     assert parse(rows, window=window).columns["timestamp"] == [DAY * 1_000_000]
     with pytest.raises(EmptyError):

@@ -26,7 +26,7 @@ from fintrack_tasks.domain import (
     Instrument,
     Interval,
     Kind,
-    Window,
+    TimeRange,
     to_micros,
 )
 from fintrack_tasks.errors import ProviderError, UnknownSymbolError, UsageError
@@ -34,7 +34,7 @@ from fintrack_tasks.fetch import providers
 from fintrack_tasks.fetch.providers.base import Ask, HttpRequest, HttpResponse, Provider
 
 NOW = datetime(2024, 1, 10, 12, tzinfo=UTC)
-WINDOW = Window(datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 5, tzinfo=UTC))
+WINDOW = TimeRange(datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 5, tzinfo=UTC))
 SYMBOLS = {
     AssetClass.STOCK: "BRK-B",
     AssetClass.CRYPTO: "BTC-USD",

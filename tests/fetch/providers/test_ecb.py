@@ -15,7 +15,17 @@ from hypothesis import given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Batch, FxRate, Instrument, Interval, Kind, Window, to_micros
+from fintrack_tasks.domain import (
+    BATCH_LIMIT,
+    AssetClass,
+    Batch,
+    FxRate,
+    Instrument,
+    Interval,
+    Kind,
+    TimeRange,
+    to_micros,
+)
 from fintrack_tasks.errors import (
     EmptyError,
     EntitlementError,
@@ -29,7 +39,7 @@ from fintrack_tasks.fetch.providers.base import Ask, HttpRequest, HttpResponse, 
 from fintrack_tasks.fetch.providers.ecb import PROVIDER, rates
 
 NOW = datetime(2024, 7, 10, 18, 30, tzinfo=UTC)  # a Wednesday; 20:30 in Frankfurt
-ALL_TIME = Window(datetime(1990, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
+ALL_TIME = TimeRange(datetime(1990, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
 SPACES = (
     'xmlns:gesmes="http://www.gesmes.org/xml/2002-08-01" xmlns="http://www.ecb.int/vocabulary/2002-08-01/eurofxref"'
 )
@@ -56,7 +66,7 @@ def xml(days: Mapping[str, Mapping[str, str]] = WEEK, quote: str = '"', before: 
 
 
 def parse(
-    body: bytes, symbol: str = "EURUSD=X", window: Window | None = ALL_TIME, status: int = 200, now: datetime = NOW
+    body: bytes, symbol: str = "EURUSD=X", window: TimeRange | None = ALL_TIME, status: int = 200, now: datetime = NOW
 ) -> Batch:
     """Daily bars inside the window; without one, the quote."""
     instrument = Instrument.of(symbol, AssetClass.FOREX)
@@ -68,7 +78,7 @@ def request(start: datetime | None = None, symbol: str = "EURUSD=X", now: dateti
     instrument = Instrument.of(symbol, AssetClass.FOREX)
     if start is None:
         return PROVIDER.request(Ask(Kind.QUOTE, instrument, now))
-    return PROVIDER.request(Ask(Kind.BARS, instrument, now, Interval.D1, Window(start, start + timedelta(days=1))))
+    return PROVIDER.request(Ask(Kind.BARS, instrument, now, Interval.D1, TimeRange(start, start + timedelta(days=1))))
 
 
 # --- what is asked
@@ -183,13 +193,13 @@ def test_names_of_another_namespace_are_no_rates() -> None:
 
 
 def test_rows_stay_inside_the_window_whose_end_is_open() -> None:
-    window = Window(datetime(2024, 7, 8, tzinfo=UTC), datetime(2024, 7, 10, tzinfo=UTC))
+    window = TimeRange(datetime(2024, 7, 8, tzinfo=UTC), datetime(2024, 7, 10, tzinfo=UTC))
     assert parse(xml(), window=window).columns["close"] == ["1.0835", "1.0814"]
 
 
 def test_a_day_that_has_no_rate_yet_is_empty() -> None:
     morning = datetime(2024, 7, 11, 8, tzinfo=UTC)
-    window = Window(datetime(2024, 7, 11, tzinfo=UTC), datetime(2024, 7, 12, tzinfo=UTC))
+    window = TimeRange(datetime(2024, 7, 11, tzinfo=UTC), datetime(2024, 7, 12, tzinfo=UTC))
     with pytest.raises(EmptyError):
         parse(xml({"2024-07-10": {"USD": "1.0830"}}), window=window, now=morning)
 
@@ -452,7 +462,7 @@ def bent(draw: st.DrawFn) -> bytes:
 
 @profile(max_examples=int(os.environ.get("FINTRACK_EXAMPLES", "400")))
 @given(body=bent() | st.binary(max_size=100), window=st.sampled_from([ALL_TIME, None]))
-def test_a_bent_file_gives_plain_positive_numbers_or_a_typed_error(body: bytes, window: Window | None) -> None:
+def test_a_bent_file_gives_plain_positive_numbers_or_a_typed_error(body: bytes, window: TimeRange | None) -> None:
     seen: Batch | ProviderError
     try:
         seen = parse(body, window=window)
@@ -519,7 +529,7 @@ def test_all_days_since_the_first_are_read() -> None:
     days = "".join(f'<Cube time="{first + timedelta(days=n)}">{cells}</Cube>' for n in range(9_400))
     body = HEAD + f"<Cube>{days}</Cube>".encode() + TAIL
     assert len(body) < PROVIDER.facts.largest_body
-    window = Window(datetime(2024, 7, 1, tzinfo=UTC), datetime(2024, 7, 9, tzinfo=UTC))
+    window = TimeRange(datetime(2024, 7, 1, tzinfo=UTC), datetime(2024, 7, 9, tzinfo=UTC))
     batch = parse(body, "EURABX=X", window, now=datetime(2026, 7, 1, tzinfo=UTC))
     assert batch.columns["close"] == ["1.2345"] * 8
 

@@ -16,7 +16,7 @@ from fintrack_tasks.domain import (
     Instrument,
     Interval,
     Kind,
-    Window,
+    TimeRange,
     from_micros,
     to_micros,
 )
@@ -35,7 +35,7 @@ from fintrack_tasks.fetch.providers.base import Ask, HttpRequest, HttpResponse, 
 from fintrack_tasks.fetch.providers.finnhub import PROVIDER
 
 NOW = datetime(2024, 7, 10, 15, 30, tzinfo=UTC)
-ALL_TIME = Window(datetime(1970, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
+ALL_TIME = TimeRange(datetime(1970, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
 ZEROS = {"c": 0, "h": 0, "l": 0, "o": 0, "pc": 0, "t": 0}
 
 
@@ -47,7 +47,7 @@ def parse(
     body: Any,
     symbol: str = "AAPL",
     interval: Interval | None = Interval.D1,
-    window: Window = ALL_TIME,
+    window: TimeRange = ALL_TIME,
     status: int = 200,
 ) -> Batch:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -68,7 +68,7 @@ def candles(*stamps: Any, **columns: Any) -> dict[str, Any]:
 
 
 def asked(symbol: str, interval: Interval | None = None, asset_class: AssetClass | None = None) -> HttpRequest:
-    window = Window(datetime(2024, 7, 1, tzinfo=UTC), datetime(2024, 7, 4, tzinfo=UTC))
+    window = TimeRange(datetime(2024, 7, 1, tzinfo=UTC), datetime(2024, 7, 4, tzinfo=UTC))
     instrument = Instrument.of(symbol, asset_class)
     return PROVIDER.request(
         Ask(Kind.BARS, instrument, NOW, interval, window) if interval else Ask(Kind.QUOTE, instrument, NOW)
@@ -283,8 +283,8 @@ def test_no_data_has_no_arrays_and_is_empty() -> None:
 
 def test_no_data_of_a_range_that_the_plan_does_not_keep_says_nothing_of_the_range() -> None:
     """Finnhub-API#512: of intraday candles the free plan has a year. NOW is 2024-07-10."""
-    old = Window(datetime(2022, 7, 1, tzinfo=UTC), datetime(2022, 7, 8, tzinfo=UTC))
-    new = Window(datetime(2024, 6, 1, tzinfo=UTC), datetime(2024, 6, 8, tzinfo=UTC))
+    old = TimeRange(datetime(2022, 7, 1, tzinfo=UTC), datetime(2022, 7, 8, tzinfo=UTC))
+    new = TimeRange(datetime(2024, 6, 1, tzinfo=UTC), datetime(2024, 6, 8, tzinfo=UTC))
     for interval in (Interval.H1, Interval.M15):
         with pytest.raises(UnavailableRangeError) as caught:
             parse({"s": "no_data"}, "BTC-USD", interval, old)
@@ -309,13 +309,13 @@ def test_candles_of_a_part_of_a_range_say_from_when_on_they_are_kept(
     interval: Interval, begin: tuple[int, int, int], first: tuple[int, int, int], told: datetime | None
 ) -> None:
     """Of an older range the free plan answers the newer part, with status 200. NOW is 2024-07-10."""
-    window = Window(datetime(*begin, tzinfo=UTC), datetime(*begin, tzinfo=UTC) + timedelta(days=60))
+    window = TimeRange(datetime(*begin, tzinfo=UTC), datetime(*begin, tzinfo=UTC) + timedelta(days=60))
     meta = parse(candles(seconds(*first), seconds(*first) + 86_400), "BTC-USD", interval, window).meta
     assert meta == ({"kept_from": to_micros(told)} if told else {})
 
 
 def test_nothing_inside_the_window_is_empty() -> None:
-    window = Window(datetime(2024, 7, 8, tzinfo=UTC), datetime(2024, 7, 10, tzinfo=UTC))
+    window = TimeRange(datetime(2024, 7, 8, tzinfo=UTC), datetime(2024, 7, 10, tzinfo=UTC))
     stamps = [seconds(2024, 7, day) for day in (7, 8, 9, 10)]
     assert len(parse(candles(*stamps), window=window)) == 2
     for outside in (stamps[:1], stamps[3:], []):

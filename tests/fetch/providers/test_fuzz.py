@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import pytest
 
-from fintrack_tasks.domain import Batch, FxRate, Instrument, Interval, Kind, Window
+from fintrack_tasks.domain import Batch, FxRate, Instrument, Interval, Kind, TimeRange
 from fintrack_tasks.errors import ProviderError
 from fintrack_tasks.fetch import constituents, providers
 from fintrack_tasks.fetch.providers import ecb
@@ -38,7 +38,7 @@ OWN: Final = Path(__file__).parent / "right_answers"
 FOLDERS: Final = {"alphavantage": "alpha_vantage", "twelvedata": "twelve_data", "yahoo": "yahoo_finance", "fx": "ecb"}
 SEED: Final = 20_261_128
 NOW: Final = datetime(2026, 11, 27, 21, 0, tzinfo=UTC)
-ALL_TIME: Final = Window(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
+ALL_TIME: Final = TimeRange(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
 SYMBOLS: Final = ("AAPL", "MSFT", "IBM", "BTC-USD", "BTC-EUR", "EURUSD=X", "EURJPY=X", "USDJPY=X", "^GSPC", "GC=F")
 WIKIPEDIA: Final = "wikipedia"
 MOST_MEGABYTES: Final = 200

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fintrack_tasks.domain import AssetClass, Batch, Instrument, Interval, Kind, Window, from_micros, to_micros
+from fintrack_tasks.domain import AssetClass, Batch, Instrument, Interval, Kind, TimeRange, from_micros, to_micros
 from fintrack_tasks.errors import (
     EmptyError,
     MalformedError,
@@ -24,7 +24,7 @@ from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 
 SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "provider-samples"
 NOW = datetime(2026, 10, 3, tzinfo=UTC)
-ALL_TIME = Window(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
+ALL_TIME = TimeRange(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
 
 pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="no recorded answers at ../shared/provider-samples")
 
@@ -43,7 +43,7 @@ def yahoo(
     symbol: str,
     kind: Kind = Kind.BARS,
     interval: Interval = Interval.D1,
-    window: Window = ALL_TIME,
+    window: TimeRange = ALL_TIME,
 ) -> Batch:
     response = HttpResponse(status_of(name), (SAMPLES / "yahoo" / name).read_bytes())
     instrument = Instrument.of(symbol)
@@ -51,7 +51,9 @@ def yahoo(
     return provider("yahoo_finance").parse(ask, response)
 
 
-def coinbase(name: str, symbol: str = "BTC-USD", interval: Interval | None = None, window: Window = ALL_TIME) -> Batch:
+def coinbase(
+    name: str, symbol: str = "BTC-USD", interval: Interval | None = None, window: TimeRange = ALL_TIME
+) -> Batch:
     response = HttpResponse(status_of(name), (SAMPLES / "coinbase" / name).read_bytes())
     instrument = Instrument.of(symbol, AssetClass.CRYPTO)
     ask = Ask(Kind.BARS, instrument, NOW, interval, window) if interval else Ask(Kind.QUOTE, instrument, NOW)
@@ -209,7 +211,7 @@ def test_crypto_and_currencies_trade_on_new_year() -> None:
 
 
 def test_a_window_keeps_what_opens_in_it() -> None:
-    window = Window(datetime(2020, 1, 2, tzinfo=UTC), datetime(2020, 1, 3, tzinfo=UTC))
+    window = TimeRange(datetime(2020, 1, 2, tzinfo=UTC), datetime(2020, 1, 3, tzinfo=UTC))
     batch = yahoo("chart-BTC-USD-1d-2020-01.json", "BTC-USD", window=window)
     assert batch.columns["close"] == ["6985.47021484375"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fintrack_tasks.domain import AssetClass, Batch, Instrument, Interval, Kind, Window, from_micros
+from fintrack_tasks.domain import AssetClass, Batch, Instrument, Interval, Kind, TimeRange, from_micros
 from fintrack_tasks.errors import (
     EntitlementError,
     KeyRejectedError,
@@ -24,7 +24,7 @@ from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 
 SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "provider-samples" / "alphavantage"
 NOW = datetime(2026, 10, 3, 16, tzinfo=UTC)  # noon in New York
-ALL_TIME = Window(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
+ALL_TIME = TimeRange(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
 PAIRS = {"BTC-CNY": "crypto", "BTC-AUD": "crypto"}
 
 pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="no recorded answers at ../shared/provider-samples")
@@ -52,7 +52,7 @@ def parse(
     instrument = Instrument.of(symbol, PAIRS.get(symbol))
     if interval is None:
         return provider("alpha_vantage").parse(Ask(Kind.QUOTE, instrument, now), HttpResponse(200, body))
-    window = ALL_TIME if since is None else Window(datetime(since.year, since.month, since.day, tzinfo=UTC), now)
+    window = ALL_TIME if since is None else TimeRange(datetime(since.year, since.month, since.day, tzinfo=UTC), now)
     return provider("alpha_vantage").parse(Ask(Kind.BARS, instrument, now, interval, window), HttpResponse(200, body))
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, Window, from_micros
+from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, TimeRange, from_micros
 from fintrack_tasks.errors import EmptyError, MalformedError, UnknownSymbolError
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.fetch.providers.ecb import PROVIDER, rates
 
 SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "provider-samples" / "fx"
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
-ALL_TIME = Window(datetime(1990, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
+ALL_TIME = TimeRange(datetime(1990, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
 
 pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="no recorded answers at ../shared/provider-samples")
 
@@ -26,7 +26,7 @@ def read(name: str) -> HttpResponse:
     return HttpResponse(200, (SAMPLES / name).read_bytes())
 
 
-def bars(name: str, symbol: str, window: Window = ALL_TIME) -> Batch:
+def bars(name: str, symbol: str, window: TimeRange = ALL_TIME) -> Batch:
     return PROVIDER.parse(Ask(Kind.BARS, Instrument.of(symbol), NOW, Interval.D1, window), read(name))
 
 
@@ -77,7 +77,7 @@ def test_a_currency_of_former_times_has_bars_of_former_times_alone() -> None:
         bars(
             "ecb-hist-partial-2021-01.xml",
             "EURTRL=X",
-            Window(datetime(2020, 1, 1, tzinfo=UTC), datetime(2022, 1, 1, tzinfo=UTC)),
+            TimeRange(datetime(2020, 1, 1, tzinfo=UTC), datetime(2022, 1, 1, tzinfo=UTC)),
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, Window, from_micros
+from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, TimeRange, from_micros
 from fintrack_tasks.errors import (
     EmptyError,
     EntitlementError,
@@ -24,7 +24,7 @@ from fintrack_tasks.fetch.providers.finnhub import PROVIDER
 
 SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "provider-samples" / "finnhub"
 NOW = datetime(2026, 10, 3, tzinfo=UTC)
-ALL_TIME = Window(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
+ALL_TIME = TimeRange(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
 
 pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="no recorded answers at ../shared/provider-samples")
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, Window, from_micros
+from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, TimeRange, from_micros
 from fintrack_tasks.errors import KeyRejectedError, MalformedError, ProviderError, QuotaError, UnknownSymbolError
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.fetch.providers.twelve_data import PROVIDER
 
 SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "provider-samples" / "twelvedata"
 NOW = datetime(2026, 10, 3, 12, 0, 20, tzinfo=UTC)
-ALL_TIME = Window(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
+ALL_TIME = TimeRange(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
 
 pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="no recorded answers at ../shared/provider-samples")
 

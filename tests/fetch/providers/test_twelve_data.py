@@ -15,7 +15,7 @@ from fintrack_tasks.domain import (
     Instrument,
     Interval,
     Kind,
-    Window,
+    TimeRange,
     from_micros,
     to_micros,
 )
@@ -34,7 +34,7 @@ from fintrack_tasks.fetch.providers.base import Ask, Batching, HttpRequest, Http
 from fintrack_tasks.fetch.providers.twelve_data import PROVIDER
 
 NOW = datetime(2024, 7, 10, 15, 30, 12, tzinfo=UTC)
-ALL_TIME = Window(datetime(1970, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
+ALL_TIME = TimeRange(datetime(1970, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
 SECRET = "0123456789abcdef0123456789abcdef"
 MINUTE = (
     "You have run out of API credits for the current minute. 12 API credits were used, with the current limit being 8."
@@ -44,7 +44,7 @@ UPGRADE = "Consider upgrading your API Key now at https://twelvedata.com/pricing
 NAMES = {Interval.D1: "1day", Interval.H1: "1h", Interval.M15: "15min"}
 
 
-def question(symbol: str = "AAPL", interval: Interval | None = None, window: Window = ALL_TIME) -> Ask:
+def question(symbol: str = "AAPL", interval: Interval | None = None, window: TimeRange = ALL_TIME) -> Ask:
     instrument = Instrument.of(symbol)
     return Ask(Kind.BARS, instrument, NOW, interval, window) if interval else Ask(Kind.QUOTE, instrument, NOW)
 
@@ -81,7 +81,7 @@ def series(*values: Any, interval: Interval = Interval.D1, symbol: str = "AAPL",
 
 
 def bars(
-    *values: Any, interval: Interval = Interval.D1, window: Window = ALL_TIME, ask: str = "AAPL", **meta: Any
+    *values: Any, interval: Interval = Interval.D1, window: TimeRange = ALL_TIME, ask: str = "AAPL", **meta: Any
 ) -> Batch:
     body = series(*values, interval=interval, **meta)
     return PROVIDER.parse(question(ask, interval, window), answer(body))
@@ -119,7 +119,7 @@ def test_what_has_no_sure_name_there_is_not_asked_for(symbol: str) -> None:
 @pytest.mark.parametrize(("interval", "text"), NAMES.items())
 def test_bars_are_asked_for_with_a_day_to_either_side_and_in_no_zone(interval: Interval, text: str) -> None:
     """The ends are wall-clock times of an exchange; with timezone=UTC nothing would say whose clock answers."""
-    window = Window(datetime(2024, 7, 2, tzinfo=UTC), datetime(2024, 7, 5, tzinfo=UTC))
+    window = TimeRange(datetime(2024, 7, 2, tzinfo=UTC), datetime(2024, 7, 5, tzinfo=UTC))
     request = PROVIDER.request(question("AAPL", interval, window))
     assert request.path == "/time_series"
     assert request.params == {
@@ -291,7 +291,7 @@ def test_the_volume_of_an_indexs_bars_is_unknown_not_nought() -> None:
 
 
 def test_bars_outside_the_window_are_left_out() -> None:
-    window = Window(datetime(2024, 7, 9, tzinfo=UTC), datetime(2024, 7, 10, tzinfo=UTC))
+    window = TimeRange(datetime(2024, 7, 9, tzinfo=UTC), datetime(2024, 7, 10, tzinfo=UTC))
     values = [bar(f"2024-07-{day:02}") for day in (11, 10, 9, 8)]
     assert opened(bars(*values, window=window)) == ["2024-07-09 00:00"]
     for outside in ([values[0]], []):
@@ -391,7 +391,7 @@ def test_what_an_error_means_within_a_success_too(code: object, message: str, me
 def test_no_data_of_a_range_that_is_surely_kept_in_part_says_nothing_of_the_rest() -> None:
     """NOW is 2024-07-10; sixty days are surely kept."""
     said = {"code": 400, "message": "No data is available on the specified dates.", "status": "error"}
-    window = Window(datetime(2024, 5, 1, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC))
+    window = TimeRange(datetime(2024, 5, 1, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC))
     for body, status in ((said, 400), (series(bar("2024-06-01 09:30:00"), interval=Interval.H1), 200)):
         with pytest.raises(UnavailableRangeError) as caught:
             PROVIDER.parse(question("AAPL", Interval.H1, window), answer(body, status))
@@ -411,7 +411,7 @@ def test_bars_of_a_part_of_a_range_say_from_when_on_they_are_kept(
     interval: Interval, begin: tuple[int, int, int], first: str, told: datetime | None
 ) -> None:
     """An answer of the newer part has status 200 as well."""
-    window = Window(datetime(*begin, tzinfo=UTC), datetime(*begin, tzinfo=UTC) + timedelta(days=50))
+    window = TimeRange(datetime(*begin, tzinfo=UTC), datetime(*begin, tzinfo=UTC) + timedelta(days=50))
     batch = bars(bar(first), interval=interval, window=window)
     assert batch.meta.get("kept_from") == (to_micros(told) if told else None)
 
@@ -419,8 +419,8 @@ def test_bars_of_a_part_of_a_range_say_from_when_on_they_are_kept(
 def test_no_data_of_an_intraday_range_that_may_not_be_kept_says_nothing_of_the_range() -> None:
     """How far back they reach differs by symbol and is not said."""
     said = {"code": 400, "message": "No data is available on the specified dates.", "status": "error"}
-    old = Window(datetime(2019, 7, 1, tzinfo=UTC), datetime(2019, 7, 8, tzinfo=UTC))
-    new = Window(datetime(2024, 6, 1, tzinfo=UTC), datetime(2024, 6, 8, tzinfo=UTC))
+    old = TimeRange(datetime(2019, 7, 1, tzinfo=UTC), datetime(2019, 7, 8, tzinfo=UTC))
+    new = TimeRange(datetime(2024, 6, 1, tzinfo=UTC), datetime(2024, 6, 8, tzinfo=UTC))
     for interval, window, meant in (
         (Interval.H1, old, UnavailableRangeError),
         (Interval.M15, old, UnavailableRangeError),

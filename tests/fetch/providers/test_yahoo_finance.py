@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Batch, Instrument, Interval, Kind, Window, from_micros
+from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Batch, Instrument, Interval, Kind, TimeRange, from_micros
 from fintrack_tasks.errors import (
     EmptyError,
     EntitlementError,
@@ -26,7 +26,7 @@ from fintrack_tasks.transform.corporate_actions import actions_of
 from fintrack_tasks.validate import check_batch
 
 NOW = datetime(2024, 7, 10, 15, 30, tzinfo=UTC)
-ALL_TIME = Window(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
+ALL_TIME = TimeRange(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
 PRICES = ("open", "high", "low", "close")
 
 
@@ -53,7 +53,7 @@ def chart(stamps: list[int] | None, closes: list[Any] | None = None, **meta: Any
 def parse(
     body: Any,
     interval: Interval = Interval.D1,
-    window: Window = ALL_TIME,
+    window: TimeRange = ALL_TIME,
     symbol: str = "AAPL",
     status: int = 200,
     kind: Kind = Kind.BARS,
@@ -72,7 +72,7 @@ def dates(batch: Batch) -> list[date]:
 
 
 def test_bars_are_asked_for_by_epoch_seconds_with_their_events() -> None:
-    window = Window(datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 5, tzinfo=UTC))
+    window = TimeRange(datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 5, tzinfo=UTC))
     request = PROVIDER.request(Ask(Kind.BARS, Instrument.of("AAPL"), NOW, Interval.H1, window))
     assert request.path == "/v8/finance/chart/AAPL"
     assert request.params == {
@@ -85,14 +85,14 @@ def test_bars_are_asked_for_by_epoch_seconds_with_their_events() -> None:
 
 def test_daily_bars_are_asked_for_with_a_day_to_either_side() -> None:
     """Sydney's session of a date opens on the UTC date before."""
-    window = Window(datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 5, tzinfo=UTC))
+    window = TimeRange(datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 5, tzinfo=UTC))
     request = PROVIDER.request(Ask(Kind.BARS, Instrument.of("ALL.AX"), NOW, Interval.D1, window))
     assert int(request.params["period1"]) == seconds(2024, 1, 1)
     assert int(request.params["period2"]) == seconds(2024, 1, 6)
 
 
 def test_a_window_before_1970_has_negative_seconds() -> None:
-    window = Window(datetime(1962, 1, 2, tzinfo=UTC), datetime(1962, 1, 3, tzinfo=UTC))
+    window = TimeRange(datetime(1962, 1, 2, tzinfo=UTC), datetime(1962, 1, 3, tzinfo=UTC))
     request = PROVIDER.request(Ask(Kind.BARS, Instrument.of("IBM"), NOW, Interval.H1, window))
     assert request.params["period1"] == "-252374400"
 
@@ -117,7 +117,7 @@ def test_a_quote_asks_for_a_chart_of_one_day(symbol: str, path: str) -> None:
 
 
 def test_what_is_asked_is_named_for_what_is_learnt_of_it() -> None:
-    window = Window(datetime(2024, 7, 1, tzinfo=UTC), datetime(2024, 7, 2, tzinfo=UTC))
+    window = TimeRange(datetime(2024, 7, 1, tzinfo=UTC), datetime(2024, 7, 2, tzinfo=UTC))
     asks = (
         Ask(Kind.QUOTE, Instrument.of("AAPL"), NOW),
         Ask(Kind.BARS, Instrument.of("AAPL"), NOW, Interval.H1, window),
@@ -275,7 +275,7 @@ def test_the_sessions_around_a_clock_change_have_their_own_dates() -> None:
 
 def test_rows_come_oldest_first_and_inside_the_window() -> None:
     stamps = [seconds(2024, 7, day, 13, 30) for day in (10, 8, 9, 5)]
-    window = Window(datetime(2024, 7, 8, tzinfo=UTC), datetime(2024, 7, 10, tzinfo=UTC))
+    window = TimeRange(datetime(2024, 7, 8, tzinfo=UTC), datetime(2024, 7, 10, tzinfo=UTC))
     assert dates(parse(chart(stamps), window=window)) == [date(2024, 7, 8), date(2024, 7, 9)]
 
 
@@ -342,7 +342,7 @@ def test_nothing_but_nulls_is_empty() -> None:
 
 
 def test_nothing_inside_the_window_is_empty() -> None:
-    window = Window(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC))
+    window = TimeRange(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC))
     with pytest.raises(EmptyError):
         parse(chart([seconds(2024, 7, 10, 13, 30)]), window=window)
 
@@ -442,7 +442,7 @@ def test_capital_gains_of_funds_are_told_beside_dividends() -> None:
         "dividends": {str(stamp): {"date": stamp, "amount": 1.437}},
         "capitalGains": {str(stamp): {"date": stamp, "amount": 6.42}},
     }
-    meta = parse(body, window=Window(datetime(2025, 12, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))).meta
+    meta = parse(body, window=TimeRange(datetime(2025, 12, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))).meta
     assert (meta["dividends"], meta["capital_gains"]) == ([[stamp * 1_000_000, "1.437"]], [[stamp * 1_000_000, "6.42"]])
 
 
@@ -492,10 +492,10 @@ def test_events_of_the_margin_belong_to_another_window() -> None:
     body["chart"]["result"][0]["events"] = {
         "splits": {str(stamp): {"date": stamp, "numerator": day, "denominator": 1} for day, stamp in opens.items()}
     }
-    window = Window(datetime(2024, 7, 10, tzinfo=UTC), datetime(2024, 7, 11, tzinfo=UTC))
+    window = TimeRange(datetime(2024, 7, 10, tzinfo=UTC), datetime(2024, 7, 11, tzinfo=UTC))
     assert parse(body, window=window).meta["splits"] == [[opens[10] * 1_000_000, "10", "1"]]
     body["chart"]["result"][0]["meta"]["dataGranularity"] = "1h"
-    hour = Window(datetime(2024, 7, 9, 13, tzinfo=UTC), datetime(2024, 7, 9, 20, tzinfo=UTC))
+    hour = TimeRange(datetime(2024, 7, 9, 13, tzinfo=UTC), datetime(2024, 7, 9, 20, tzinfo=UTC))
     assert parse(body, Interval.H1, hour).meta["splits"] == [[opens[9] * 1_000_000, "9", "1"]]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, Window, from_micros
+from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, TimeRange, from_micros
 from fintrack_tasks.errors import (
     EmptyError,
     KeyRejectedError,
@@ -75,7 +75,7 @@ def put(server: Running, provider: Provider, question: Ask) -> Batch:
 @pytest.fixture
 def understand(market_server: Running, now: datetime) -> Understand:
     def ask(
-        symbol: str, interval: Interval | None = None, window: Window | None = None, provider: Provider = PROVIDER
+        symbol: str, interval: Interval | None = None, window: TimeRange | None = None, provider: Provider = PROVIDER
     ) -> Batch:
         kind = Kind.BARS if interval else Kind.QUOTE
         return put(market_server, provider, Ask(kind, Instrument.of(symbol), now, interval, window))
@@ -157,7 +157,7 @@ def test_compact_is_the_newest_hundred_newest_first(query: Get) -> None:
 
 
 def test_real_days_arrive_with_the_files_own_digits(understand: Understand, bundled: Rows) -> None:
-    window = Window(datetime(2012, 1, 1, tzinfo=UTC), datetime(2013, 1, 1, tzinfo=UTC))
+    window = TimeRange(datetime(2012, 1, 1, tzinfo=UTC), datetime(2013, 1, 1, tzinfo=UTC))
     batch = understand("AAPL", Interval.D1, window)
     rows = [row for row in bundled("daily.csv.gz") if row["symbol"] == "AAPL" and row["date"].startswith("2012")]
     assert [f"{from_micros(stamp):%Y-%m-%d}" for stamp in batch.columns["timestamp"]] == [row["date"] for row in rows]
@@ -238,7 +238,7 @@ def test_bars_up_to_now_are_understood_the_open_one_included(
     symbol: str, interval: Interval, understand: Understand, now: datetime
 ) -> None:
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    batch = understand(symbol, interval, Window(midnight - timedelta(days=1), now))
+    batch = understand(symbol, interval, TimeRange(midnight - timedelta(days=1), now))
     stamps = [from_micros(stamp) for stamp in batch.columns["timestamp"]]
     assert now - interval.delta < stamps[-1] <= now
     assert stamps[0] <= midnight - timedelta(days=1) + timedelta(hours=14, minutes=30)
@@ -255,7 +255,7 @@ def test_bars_up_to_now_are_understood_the_open_one_included(
 def test_it_tells_of_the_same_market_as_the_others(
     symbol: str, other: Provider, interval: Interval, understand: Understand
 ) -> None:
-    window = Window(datetime(2026, 11, 16, tzinfo=UTC), datetime(2026, 11, 19, tzinfo=UTC))
+    window = TimeRange(datetime(2026, 11, 16, tzinfo=UTC), datetime(2026, 11, 19, tzinfo=UTC))
     mine, theirs = understand(symbol, interval, window), understand(symbol, interval, window, other)
     assert mine.columns["timestamp"] == theirs.columns["timestamp"]
     for name in ("open", "high", "low", "close"):
@@ -264,14 +264,14 @@ def test_it_tells_of_the_same_market_as_the_others(
 
 @pytest.mark.parametrize("symbol", ["UNKNOWN7", "UNKNOWN-USD"])
 def test_the_unknown_is_unknown_in_each_function(symbol: str, understand: Understand) -> None:
-    window = Window(datetime(2026, 11, 16, tzinfo=UTC), datetime(2026, 11, 19, tzinfo=UTC))
+    window = TimeRange(datetime(2026, 11, 16, tzinfo=UTC), datetime(2026, 11, 19, tzinfo=UTC))
     for interval in (None, *Interval):
         with pytest.raises(UnknownSymbolError):
             understand(symbol, interval, window)
 
 
 def test_days_before_the_listing_are_empty_and_days_that_are_not_kept_are_no_answer(understand: Understand) -> None:
-    early = Window(datetime(1999, 1, 4, tzinfo=UTC), datetime(1999, 2, 1, tzinfo=UTC))
+    early = TimeRange(datetime(1999, 1, 4, tzinfo=UTC), datetime(1999, 2, 1, tzinfo=UTC))
     with pytest.raises(EmptyError):
         understand("XYZ1", Interval.D1, early)
     for symbol, interval in (("BTC-USD", Interval.D1), ("XYZ1", Interval.H1), ("USDMXN=X", Interval.M15)):
@@ -338,7 +338,7 @@ def test_a_storm_refuses_with_the_note_and_counts_as_refused(fresh: Running) -> 
 @pytest.mark.parametrize(("symbol", "interval"), [("IBM", None), ("BTC-USD", None), ("XYZ1", Interval.D1)])
 def test_nulls_are_told_from_prices(symbol: str, interval: Interval | None, fresh: Running, now: datetime) -> None:
     fresh.control.add_fault("nulls", provider="alpha_vantage", symbol=symbol.replace("-", "?"))
-    kind, window = Kind.BARS if interval else Kind.QUOTE, Window(now - timedelta(days=30), now)
+    kind, window = Kind.BARS if interval else Kind.QUOTE, TimeRange(now - timedelta(days=30), now)
     ask = Ask(kind, Instrument.of(symbol), now, interval, window)
     if interval:
         assert put(fresh, PROVIDER, ask).meta["left_out"] in (1, 2)

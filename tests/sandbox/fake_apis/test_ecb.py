@@ -10,7 +10,7 @@ import pytest
 import requests
 from lxml import etree
 
-from fintrack_tasks.domain import Instrument, Interval, Kind, Window, from_micros
+from fintrack_tasks.domain import Instrument, Interval, Kind, TimeRange, from_micros
 from fintrack_tasks.errors import QuotaError
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.fetch.providers.ecb import PROVIDER
@@ -95,7 +95,7 @@ def test_the_product_understands_each_file(
 ) -> None:
     """A quote, bars of 60 days and bars of a year that is long past."""
     start = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=back)
-    window = Window(start, min(start + timedelta(days=365), now)) if back else None
+    window = TimeRange(start, min(start + timedelta(days=365), now)) if back else None
     interval, kind = (Interval.D1, Kind.BARS) if back else (None, Kind.QUOTE)
     ask = Ask(kind, Instrument.of("EURUSD=X"), now, interval, window)
     wanted = PROVIDER.request(ask)

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import requests
 
-from fintrack_tasks.domain import AssetClass, Batch, Instrument, Interval, Kind, Window, from_micros
+from fintrack_tasks.domain import AssetClass, Batch, Instrument, Interval, Kind, TimeRange, from_micros
 from fintrack_tasks.errors import EmptyError, EntitlementError, QuotaError, UnknownSymbolError
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.fetch.providers.finnhub import PROVIDER
@@ -46,7 +46,7 @@ def get(market_server: Running, session: requests.Session) -> Get:
 def understand(market_server: Running, session: requests.Session, now: datetime) -> Understand:
     """Ask the provider's question with a key, parse the answer."""
 
-    def ask(instrument: Instrument, interval: Interval | None = None, window: Window | None = None) -> Batch:
+    def ask(instrument: Instrument, interval: Interval | None = None, window: TimeRange | None = None) -> Batch:
         question = Ask(Kind.BARS if interval else Kind.QUOTE, instrument, now, interval, window)
         wanted = PROVIDER.request(question)
         url = f"{market_server.url}/finnhub{wanted.path}"
@@ -202,7 +202,7 @@ def test_a_quote_is_understood(symbol: str, currency: str, understand: Understan
 def test_every_declared_question_is_understood(asset_class: AssetClass, kind: Kind, understand: Understand) -> None:
     """And what is declared not to be asked is refused by the plan."""
     symbol = {AssetClass.STOCK: "AAPL", AssetClass.CRYPTO: "ETH-USD", AssetClass.FOREX: "EURUSD=X"}[asset_class]
-    window = Window(datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 10, 2, tzinfo=UTC))
+    window = TimeRange(datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 10, 2, tzinfo=UTC))
     for interval in sorted(PROVIDER.facts.intervals) if kind is Kind.BARS else [None]:
         if not PROVIDER.facts.serves(asset_class, kind, interval):
             with pytest.raises(EntitlementError):
@@ -216,12 +216,12 @@ def test_every_declared_question_is_understood(asset_class: AssetClass, kind: Ki
 
 def test_bars_up_to_now_are_understood_the_open_one_included(understand: Understand, now: datetime) -> None:
     for interval in Interval:
-        batch = understand(Instrument.of("BTC-USD"), interval, Window(now - timedelta(days=2), now))
+        batch = understand(Instrument.of("BTC-USD"), interval, TimeRange(now - timedelta(days=2), now))
         assert now - interval.delta < from_micros(batch.columns["timestamp"][-1]) <= now
 
 
 def test_real_rates_arrive_with_the_files_own_digits(understand: Understand, bundled: Callable[[str], Any]) -> None:
-    window = Window(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC))
+    window = TimeRange(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC))
     batch = understand(Instrument.of("EURUSD=X"), Interval.D1, window)
     rates = {row["date"]: row["USD"] for row in bundled("ecb_eur_rates.csv.gz") if "2026" <= row["date"] < "2026-07"}
     found = {f"{from_micros(s):%Y-%m-%d}": c for s, c in zip(*(batch.columns[n] for n in ("timestamp", "close")))}  # noqa: B905  columns of one batch
@@ -232,7 +232,7 @@ def test_real_rates_arrive_with_the_files_own_digits(understand: Understand, bun
 def test_the_unknown_and_the_empty_are_told_apart(understand: Understand) -> None:
     with pytest.raises(UnknownSymbolError):
         understand(Instrument.of("UNKNOWN"))
-    early = Window(datetime(2001, 1, 1, tzinfo=UTC), datetime(2001, 2, 1, tzinfo=UTC))
+    early = TimeRange(datetime(2001, 1, 1, tzinfo=UTC), datetime(2001, 2, 1, tzinfo=UTC))
     with pytest.raises(EmptyError):
         understand(Instrument.of("BTC-USD"), Interval.D1, early)
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import requests
 
-from fintrack_tasks.domain import AssetClass, Batch, Instrument, Interval, Kind, Window, from_micros
+from fintrack_tasks.domain import AssetClass, Batch, Instrument, Interval, Kind, TimeRange, from_micros
 from fintrack_tasks.errors import EmptyError, KeyRejectedError, MalformedError, QuotaError, UnknownSymbolError
 from fintrack_tasks.fetch.providers.base import Ask, HttpRequest, HttpResponse
 from fintrack_tasks.fetch.providers.twelve_data import PROVIDER
@@ -77,7 +77,7 @@ def fetch(market_server: Running, session: requests.Session) -> Fetch:
 def understand(fetch: Fetch, now: datetime) -> Understand:
     """Ask the provider's question, parse the answer."""
 
-    def ask(symbol: str, interval: Interval | None = None, window: Window | None = None) -> Batch:
+    def ask(symbol: str, interval: Interval | None = None, window: TimeRange | None = None) -> Batch:
         question = Ask(Kind.BARS if interval else Kind.QUOTE, Instrument.of(symbol), now, interval, window)
         return PROVIDER.parse(question, fetch(PROVIDER.request(question)))
 
@@ -259,7 +259,7 @@ def test_every_declared_question_is_understood(
     asset_class: AssetClass, kind: Kind, fetch: Fetch, now: datetime
 ) -> None:
     """And the intraday bars that are declared not to be asked for have no clock to go by."""
-    window = Window(datetime(2012, 10, 1, tzinfo=UTC), datetime(2012, 10, 3, tzinfo=UTC))
+    window = TimeRange(datetime(2012, 10, 1, tzinfo=UTC), datetime(2012, 10, 3, tzinfo=UTC))
     for interval in sorted(PROVIDER.facts.intervals) if kind is not Kind.QUOTE else [None]:
         question = Ask(kind, Instrument.of(SYMBOLS[asset_class]), now, interval, window if interval else None)
         response = fetch(PROVIDER.request(question))
@@ -276,7 +276,7 @@ def test_every_declared_question_is_understood(
 def test_bars_up_to_now_are_understood_the_open_one_included(understand: Understand, now: datetime) -> None:
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     for interval in Interval:
-        batch = understand("XYZ1", interval, Window(midnight - timedelta(days=1), now))
+        batch = understand("XYZ1", interval, TimeRange(midnight - timedelta(days=1), now))
         assert now - timedelta(days=1) < from_micros(batch.columns["timestamp"][-1]) <= now
         opens = datetime(2026, 11, 23, 9, 30, tzinfo=ZoneInfo("America/New_York"))
         first = datetime(2026, 11, 23, tzinfo=UTC) if interval is Interval.D1 else opens.astimezone(UTC)
@@ -287,7 +287,7 @@ def test_bars_up_to_now_are_understood_the_open_one_included(understand: Underst
 def test_real_days_arrive_with_the_files_own_values(
     symbol: str, understand: Understand, bundled: Callable[[str], Any]
 ) -> None:
-    window = Window(datetime(2012, 1, 1, tzinfo=UTC), datetime(2013, 1, 1, tzinfo=UTC))
+    window = TimeRange(datetime(2012, 1, 1, tzinfo=UTC), datetime(2013, 1, 1, tzinfo=UTC))
     batch = understand(symbol, Interval.D1, window)
     rows = [r for r in bundled("daily.csv.gz") if r["symbol"] == symbol and r["date"].startswith("2012")]
     assert [f"{from_micros(stamp):%Y-%m-%d}" for stamp in batch.columns["timestamp"]] == [row["date"] for row in rows]
@@ -321,6 +321,6 @@ def test_a_batch_of_one_is_understood(fetch: Fetch, now: datetime) -> None:
 def test_the_unknown_and_the_empty_are_told_apart(understand: Understand) -> None:
     with pytest.raises(UnknownSymbolError):
         understand("UNKNOWN")
-    late = Window(datetime(2015, 1, 1, tzinfo=UTC), datetime(2015, 2, 1, tzinfo=UTC))
+    late = TimeRange(datetime(2015, 1, 1, tzinfo=UTC), datetime(2015, 2, 1, tzinfo=UTC))
     with pytest.raises(EmptyError):
         understand("AAPL", Interval.D1, late)
