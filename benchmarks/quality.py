@@ -227,6 +227,6 @@ def flags_on(model: anomalies.Model, window: Window, made: Injected) -> dict[int
 
 
 if __name__ == "__main__":
-    if BEFORE <= anomalies.LOOK_BACK:
+    if BEFORE <= anomalies.ANOMALY_LOOKBACK:
         raise SystemExit("the windows know too few bars before them")
     main()

@@ -60,10 +60,12 @@ def recompute(conn: psycopg.Connection, item: Item, batch: Batch, now: datetime)
 
 def _indicated(conn: psycopg.Connection, item: Item, batch: Batch) -> Batch:
     from fintrack_tasks.transform.incremental import with_indicators  # noqa: PLC0415  TA-Lib, for these alone
-    from fintrack_tasks.transform.indicators import LOOK_BACK  # noqa: PLC0415
+    from fintrack_tasks.transform.indicators import INDICATOR_LOOKBACK  # noqa: PLC0415
 
     interval = item.interval or Interval.D1
-    history = index_indicators.earlier_bars(conn, item.instrument_id, interval, _span(batch), LOOK_BACK, BENCHMARK)
+    history = index_indicators.earlier_bars(
+        conn, item.instrument_id, interval, _span(batch), INDICATOR_LOOKBACK, BENCHMARK
+    )
     return with_indicators(batch, history)
 
 

@@ -20,7 +20,7 @@ from fintrack_tasks.store import alerts, corporate_actions, coverage, database_m
 from fintrack_tasks.store.bars import load_bars, merge_bars, stands
 from fintrack_tasks.store.quotes import load_quote, merge_quote
 from fintrack_tasks.transform.corporate_actions import actions_of
-from fintrack_tasks.transform.currency import rate_of
+from fintrack_tasks.transform.currency import fx_rate_of
 
 __all__ = ["add_actions", "load_item", "load_released_row"]
 
@@ -59,7 +59,7 @@ def load_released_row(
 
 
 def _load_quote(conn: psycopg.Connection, item: Item, batch: Batch, event: Event, now: datetime) -> bool:
-    if not batch.meta.get("metrics") and not rate_of(item.instrument, batch):
+    if not batch.meta.get("metrics") and not fx_rate_of(item.instrument, batch):
         return load_quote(conn, item, batch, event, now)  # nothing follows from it: one statement, one round trip
     with conn.transaction():
         if not load_quote(conn, item, batch, event, now):
@@ -95,7 +95,7 @@ def _write_derived(
         indicators.recompute(conn, item, batch, now)
         add_actions(conn, item, batch, now, told_at=told_at)
         return
-    if rate := rate_of(item.instrument, batch):
+    if rate := fx_rate_of(item.instrument, batch):
         fx_rates.add(conn, [rate], now, item_id=item.id)
     if measured := batch.meta.get("metrics"):
         quality.add(conn, item, measured, now)

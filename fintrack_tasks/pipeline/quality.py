@@ -79,7 +79,7 @@ def train_model(*, context: StageContext, after: int = 0) -> int | None:
         number = min((n for n, _ in instruments.active(conn) if n > after), default=None)
         if number is None:
             return None
-        bars = _arrays(flags.bars(conn, number, TRAINED, context.now, _MOST_BARS + anomalies.LOOK_BACK))
+        bars = _arrays(flags.bars(conn, number, TRAINED, context.now, _MOST_BARS + anomalies.ANOMALY_LOOKBACK))
         if len(bars["timestamp"]) < anomalies.MINIMUM:
             return number
         try:
@@ -192,7 +192,7 @@ def _score(conn: psycopg.Connection, run: Run, number: int, outcomes: Sequence[O
     version, summary, forest = kept
     first, end = min(window.start for window in windows), max(window.end for window in windows)
     span = (to_micros(first), to_micros(end) - 1)
-    size = (end - first) // TRAINED.delta + anomalies.LOOK_BACK + 1
+    size = (end - first) // TRAINED.delta + anomalies.ANOMALY_LOOKBACK + 1
     bars = _arrays(flags.bars(conn, number, TRAINED, end, size))
     try:
         found = anomalies.score(anomalies.Model.of(summary, forest), bars)

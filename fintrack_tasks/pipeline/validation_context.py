@@ -16,7 +16,7 @@ from fintrack_tasks.store.known_bars import KnownBar
 from fintrack_tasks.transform.batch import MINOR_UNITS
 from fintrack_tasks.transform.corporate_actions import actions_of, adjusted_to
 from fintrack_tasks.validate import Earlier, Hours, Limits, Stored, ValidationContext
-from fintrack_tasks.validate.context import LOOK_BACK
+from fintrack_tasks.validate.context import SEQUENCE_LOOKBACK
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +51,7 @@ def gather(item: Item, batch: Batch, *, context: StageContext, limits: Limits) -
         return ValidationContext(kind)
     with context.database.connection() as conn:
         span = (min(stamps), max(stamps))
-        known = known_bars.around(conn, item.instrument_id, item.interval, span, batch.source, LOOK_BACK)
+        known = known_bars.around(conn, item.instrument_id, item.interval, span, batch.source, SEQUENCE_LOOKBACK)
         splits = _splits(corporate_actions.splits(conn, item.instrument_id), batch, item.interval)
     before, stored = _compared(known, batch, splits)
     until = adjusted_to(batch)

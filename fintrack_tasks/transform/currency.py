@@ -20,7 +20,18 @@ from typing import Final
 from fintrack_tasks.domain import FLAG, AssetClass, Batch, Finding, FxRate, Instrument, from_micros
 from fintrack_tasks.transform.batch import MINOR_UNITS
 
-__all__ = ["BASES", "DIGITS", "MAX_AGE", "NO_RATE", "Conversion", "Leg", "RateBook", "convert", "main_unit", "rate_of"]
+__all__ = [
+    "BASES",
+    "DIGITS",
+    "MAX_AGE",
+    "NO_RATE",
+    "Conversion",
+    "FxRateBook",
+    "Leg",
+    "convert",
+    "fx_rate_of",
+    "main_unit",
+]
 
 MAX_AGE: Final = timedelta(days=6)
 """A rate that is older says nothing. The longest pause of the ECB's is that of Easter: Thursday to Tuesday, 16:00."""
@@ -75,7 +86,7 @@ class Conversion:
         return ", ".join(dict.fromkeys(leg.rate.source for leg in self.legs)) or None
 
 
-class RateBook:
+class FxRateBook:
     """Rates by pair and time, for reading as of a moment. Of several sources at one moment the first by name counts."""
 
     def __init__(self, rates: Iterable[FxRate]) -> None:
@@ -123,7 +134,7 @@ def convert(
     given: str | None,
     wanted: str,
     at: datetime,
-    rates: RateBook | Sequence[FxRate],
+    rates: FxRateBook | Sequence[FxRate],
     max_age: timedelta = MAX_AGE,
     row: int | None = None,
 ) -> Conversion:
@@ -141,7 +152,7 @@ def convert(
     if given is None:
         return _without(wanted, "the currency of the amount is not known", row)
     (main, places), (goal, goal_places) = main_unit(given), main_unit(wanted)
-    book = rates if isinstance(rates, RateBook) else RateBook(rates)
+    book = rates if isinstance(rates, FxRateBook) else FxRateBook(rates)
     legs = book.path(main, goal, at, max_age)
     if legs is None:
         days = f"{max_age / timedelta(days=1):.9g}"
@@ -160,7 +171,7 @@ def convert(
     return Conversion(result, wanted, rate, as_of, legs)
 
 
-def rate_of(instrument: Instrument, batch: Batch) -> FxRate | None:
+def fx_rate_of(instrument: Instrument, batch: Batch) -> FxRate | None:
     """The rate that a currency pair's quote is; ``None`` for any other quote, and for a pair of minor units.
 
     ``EURUSD=X`` says what a euro costs in dollars; Yahoo's short form ``INR=X`` counts from the dollar.

@@ -1,6 +1,6 @@
 """Indicators of new bars from a look-back and a carried state, equal to those of the whole series.
 
-A windowed value is made of the look-back of ``LOOK_BACK`` bars alone. A recursion goes on from its own last value and
+A windowed value is made of the last ``INDICATOR_LOOKBACK`` bars alone. A recursion goes on from its own last value and
 from :data:`STATE`, which the pipeline keeps beside the indicators, by the same steps as TA-Lib takes over the whole
 series.
 """
@@ -44,7 +44,7 @@ def continued(
 ) -> dict[str, Floats]:
     """:data:`INDICATORS` and :data:`STATE` of the bars from place ``first`` on.
 
-    :param prices: the new bars behind the ``LOOK_BACK`` ones before them; every close known.
+    :param prices: the new bars behind the ``INDICATOR_LOOKBACK`` ones before them; every close known.
     :param carried: :data:`CARRIED` of the bar before the first new one; ``None`` when ``prices`` begins with the
         series. Then, and where the look-back reaches to the series' begin, everything is computed from there.
     """

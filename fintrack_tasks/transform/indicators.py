@@ -16,12 +16,12 @@ import talib
 from fintrack_tasks.domain import INDICATOR_COLUMNS, STATE_COLUMNS, AssetClass, Interval
 from fintrack_tasks.transform.rolling import Floats, deviation, mean, quantile, total
 
-__all__ = ["INDICATORS", "LOOK_BACK", "STATE", "WINDOWED", "Prices", "bars_per_year", "indicators", "state"]
+__all__ = ["INDICATORS", "INDICATOR_LOOKBACK", "STATE", "WINDOWED", "Prices", "bars_per_year", "indicators", "state"]
 
 RISK_WINDOW: Final = 252
 MARKET_WINDOW: Final = 60
 
-LOOK_BACK: Final = RISK_WINDOW
+INDICATOR_LOOKBACK: Final = RISK_WINDOW
 """Earlier bars that every windowed value of a new bar is made of: 252 returns need the 252 closes before it."""
 
 _DAYS: Final = dict.fromkeys(AssetClass, 252) | {AssetClass.CRYPTO: 365, AssetClass.FOREX: 260}
@@ -213,7 +213,7 @@ def _drawdown(prices: Prices, _per_year: int) -> tuple[Floats, ...]:
 
 
 def _against_market(prices: Prices, _per_year: int) -> tuple[Floats, ...]:
-    """Over the last 60 changes between bars that both have, as far as these lie within :data:`LOOK_BACK` bars.
+    """Over the last 60 changes between bars that both have, as far as these lie within :data:`INDICATOR_LOOKBACK` bars.
 
     Beta is their covariance over the benchmark's variance; nothing where the benchmark, or for the correlation either
     of the two, did not move.
@@ -229,7 +229,7 @@ def _against_market(prices: Prices, _per_year: int) -> tuple[Floats, ...]:
     products = total(own * market, MARKET_WINDOW) - mean(own, MARKET_WINDOW) * total(market, MARKET_WINDOW)
     covariance = products / (MARKET_WINDOW - 1)
     near = np.full(len(common), fill_value=False)
-    near[MARKET_WINDOW:] = common[MARKET_WINDOW:] - common[:-MARKET_WINDOW] <= LOOK_BACK
+    near[MARKET_WINDOW:] = common[MARKET_WINDOW:] - common[:-MARKET_WINDOW] <= INDICATOR_LOOKBACK
     moved = near & (market_spread > 0)
     beta[common[moved]] = covariance[moved] / market_spread[moved] ** 2
     moved &= spread > 0
@@ -270,7 +270,7 @@ _RECURSIVE: Final = {
 }  # fmt: skip
 
 WINDOWED: Final = tuple(name for name in INDICATORS if name not in _RECURSIVE)
-"""Those that :data:`LOOK_BACK` earlier bars determine; the others depend on every bar since the first."""
+"""Those that :data:`INDICATOR_LOOKBACK` earlier bars determine; the others depend on every bar since the first."""
 
 
 def _lagged(function: Callable[[Floats, Floats], Floats], values: Floats) -> Floats:

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from fintrack_tasks.validate.forest import Forest
 
 __all__ = [
+    "ANOMALY_LOOKBACK",
     "CONTAMINATION",
     "FEATURES",
-    "LOOK_BACK",
     "MINIMUM",
     "Z_LIMIT",
     "Anomaly",
@@ -42,7 +42,7 @@ Bars = Mapping[str, NDArray[Any]]
 above zero) and ``volume`` (NaN or 0 where unknown)."""
 
 FEATURES: Final = ("return", "range", "gap", "volume")
-LOOK_BACK: Final = 60
+ANOMALY_LOOKBACK: Final = 60
 """Bars before a bar that its numbers are relative to: about a quarter of daily ones."""
 WARM_UP: Final = 20
 """So many of them have to be known; a bar with fewer has no numbers and gets no flag."""
@@ -146,7 +146,7 @@ def features(bars: Bars, splits: Sequence[tuple[int, float]] = ()) -> Floats:
     """The four numbers of each bar, one row each; a row of NaN where too few bars stand before it.
 
     With TR the log true range, ln(max(high, previous close) / min(low, previous close)), and u its median over the
-    :data:`LOOK_BACK` bars before:
+    :data:`ANOMALY_LOOKBACK` bars before:
 
     - return = ln(close / previous close) / u
     - range = ln(high / low) / u
@@ -197,7 +197,7 @@ def train(bars: Bars, splits: Sequence[tuple[int, float]] = ()) -> Model:
     }
     fitted = IsolationForest(**parameters).fit(_folded(seen))
     centers = np.median(seen, axis=0)
-    parameters |= {"look_back": LOOK_BACK, "warm_up": WARM_UP, "scikit_learn": sklearn.__version__}
+    parameters |= {"look_back": ANOMALY_LOOKBACK, "warm_up": WARM_UP, "scikit_learn": sklearn.__version__}
     return Model(
         centers=tuple(centers.tolist()),
         scales=tuple(np.fmax(np.median(np.abs(seen - centers), axis=0) / 0.6745, _FLOORS).tolist()),
@@ -212,7 +212,7 @@ def train(bars: Bars, splits: Sequence[tuple[int, float]] = ()) -> Model:
 
 
 def score(model: Model, bars: Bars, splits: Sequence[tuple[int, float]] = ()) -> list[Anomaly]:
-    """The flagged bars, in their order. The first bars have too few before them: give :data:`LOOK_BACK` more."""
+    """The flagged bars, in their order. The first bars have too few before them: give :data:`ANOMALY_LOOKBACK` more."""
     values = features(bars, splits)
     rows = np.flatnonzero(np.isfinite(values).all(axis=1))
     values = values[rows]
@@ -247,9 +247,12 @@ def _shares(stamps: NDArray[np.int64], splits: Sequence[tuple[int, float]]) -> F
 
 
 def _median_before(values: Floats) -> Floats:
-    """The median of the known values among the :data:`LOOK_BACK` before each; NaN with fewer than :data:`WARM_UP`."""
-    padded = np.concatenate([np.full(LOOK_BACK, np.nan), values[:-1]])
-    windows = np.lib.stride_tricks.sliding_window_view(padded, LOOK_BACK)
+    """For each value the median of the known ones among the :data:`ANOMALY_LOOKBACK` before it.
+
+    NaN where fewer than :data:`WARM_UP` of them are known.
+    """
+    padded = np.concatenate([np.full(ANOMALY_LOOKBACK, np.nan), values[:-1]])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, ANOMALY_LOOKBACK)
     enough = np.isfinite(windows).sum(axis=1) >= WARM_UP
     found = np.full(len(values), np.nan)
     if enough.any():

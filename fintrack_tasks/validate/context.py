@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     Stamps = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
-__all__ = ["LOOK_BACK", "Earlier", "Hours", "Stored", "ValidationContext"]
+__all__ = ["SEQUENCE_LOOKBACK", "Earlier", "Hours", "Stored", "ValidationContext"]
 
-LOOK_BACK: Final = 61
+SEQUENCE_LOOKBACK: Final = 61
 """Bars: the 60 returns before one of them are what its jump is measured by."""
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fintrack_tasks.domain import AssetClass, Batch, FxRate, Instrument, Kind, to_micros
-from fintrack_tasks.transform.currency import MAX_AGE, RateBook, convert, main_unit, rate_of
+from fintrack_tasks.transform.currency import MAX_AGE, FxRateBook, convert, fx_rate_of, main_unit
 
 # 2024-03-28, Thursday before Easter: the ECB's rates of that day, published at 15:00 UTC.
 THURSDAY = datetime(2024, 3, 28, 15, 0, tzinfo=UTC)
@@ -66,19 +66,19 @@ def test_a_rate_is_used_until_it_is_too_old_and_then_there_is_none_with_a_findin
 
 def test_both_legs_of_a_detour_must_be_fresh() -> None:
     at = THURSDAY + MAX_AGE + timedelta(hours=1)
-    book = RateBook([*ECB, live("EUR", "GBP", "0.86", at)])
+    book = FxRateBook([*ECB, live("EUR", "GBP", "0.86", at)])
     assert convert(Decimal(1), "GBP", "USD", at, book).amount is None
     assert convert(Decimal(1), "EUR", "GBP", at, book).amount == Decimal("0.86")
 
 
 def test_the_newest_way_counts_and_of_equally_new_ones_the_plainest() -> None:
     hour = THURSDAY + timedelta(hours=1)
-    book = RateBook([*ECB, live("GBP", "USD", "1.25", THURSDAY), live("EUR", "USD", "1.09", hour)])
+    book = FxRateBook([*ECB, live("GBP", "USD", "1.25", THURSDAY), live("EUR", "USD", "1.09", hour)])
     at_once = convert(Decimal(1), "GBP", "USD", THURSDAY, book)
     assert (at_once.rate, at_once.source) == (Decimal("1.25"), "yahoo_finance")
     # The pound's leg of the detour is as old as the pair's own rate.
     assert convert(Decimal(1), "GBP", "USD", hour, book).rate == Decimal("1.25")
-    newer = RateBook([*ECB, live("GBP", "USD", "1.25", THURSDAY - timedelta(days=1))])
+    newer = FxRateBook([*ECB, live("GBP", "USD", "1.25", THURSDAY - timedelta(days=1))])
     assert [str(leg) for leg in convert(Decimal(1), "GBP", "USD", THURSDAY, newer).legs] == ["1/(EUR/GBP)", "EUR/USD"]
 
 
@@ -142,7 +142,7 @@ def test_a_time_without_a_zone_and_a_rate_of_nought_are_refused() -> None:
         convert(Decimal(1), "EUR", "USD", THURSDAY.replace(tzinfo=None), ECB)
     for rate in ("0", "-1", "NaN", "Infinity"):
         with pytest.raises(ValueError, match="no rate above nought"):
-            RateBook([live("EUR", "USD", rate, THURSDAY)])
+            FxRateBook([live("EUR", "USD", rate, THURSDAY)])
 
 
 # --- quotes of pairs are rates
@@ -154,7 +154,7 @@ def test_a_time_without_a_zone_and_a_rate_of_nought_are_refused() -> None:
 )
 def test_the_quote_of_a_pair_is_its_rate(symbol: str, currency: str | None, base: str, quote: str) -> None:
     batch = Batch(Kind.QUOTE, symbol, "x", {"timestamp": [to_micros(THURSDAY)], "price": ["1.08110"]}, currency)
-    found = rate_of(Instrument(symbol, AssetClass.FOREX), batch)
+    found = fx_rate_of(Instrument(symbol, AssetClass.FOREX), batch)
     assert found == FxRate(base, quote, THURSDAY, Decimal("1.08110"), "x")
     assert str(found.rate) == "1.08110"
 
@@ -171,7 +171,7 @@ def test_the_quote_of_a_pair_is_its_rate(symbol: str, currency: str | None, base
 )
 def test_nothing_else_is_a_rate(symbol: str, kind: AssetClass, currency: str, price: str) -> None:
     batch = Batch(Kind.QUOTE, symbol, "x", {"timestamp": [0], "price": [price]}, currency)
-    assert rate_of(Instrument(symbol, kind), batch) is None
+    assert fx_rate_of(Instrument(symbol, kind), batch) is None
 
 
 # --- properties
@@ -183,7 +183,7 @@ TINY = Decimal("1e-26")
 
 @given(amounts, rates)
 def test_there_and_back_again_is_where_one_was(amount: Decimal, rate: Decimal) -> None:
-    book = RateBook([FxRate("EUR", "USD", THURSDAY, rate, "x")])
+    book = FxRateBook([FxRate("EUR", "USD", THURSDAY, rate, "x")])
     there = convert(amount, "EUR", "USD", THURSDAY, book).amount
     back = convert(there, "USD", "EUR", THURSDAY, book).amount
     assert back is not None
@@ -195,7 +195,7 @@ def test_a_detour_through_the_base_is_the_product_of_its_legs(
     amount: Decimal, usd: Decimal, gbp: Decimal, jpy: Decimal
 ) -> None:
     named = (("USD", usd), ("GBP", gbp), ("JPY", jpy))
-    book = RateBook([FxRate("EUR", code, THURSDAY, rate, "x") for code, rate in named])
+    book = FxRateBook([FxRate("EUR", code, THURSDAY, rate, "x") for code, rate in named])
     direct = convert(amount, "GBP", "JPY", THURSDAY, book).amount
     halfway = convert(amount, "GBP", "EUR", THURSDAY, book).amount
     stepwise = convert(halfway, "EUR", "JPY", THURSDAY, book).amount

@@ -11,7 +11,7 @@ import pytest
 
 from fintrack_tasks.domain import Batch, Interval, Kind
 from fintrack_tasks.transform.incremental import CARRIED, continued, with_indicators
-from fintrack_tasks.transform.indicators import INDICATORS, LOOK_BACK, STATE, Prices, indicators, state
+from fintrack_tasks.transform.indicators import INDICATOR_LOOKBACK, INDICATORS, STATE, Prices, indicators, state
 from tests.transform.real import SYMBOLS, prices
 
 HOUR = 3_600_000_000
@@ -21,7 +21,7 @@ def bar_by_bar(held: Prices, step: int = 1, *, signed: bool = False) -> dict[str
     """Each ``step`` bars computed from the look-back before them and what was carried, as they would arrive."""
     carried, parts = None, []
     for first in range(0, len(held), step):
-        start = max(0, first - LOOK_BACK)
+        start = max(0, first - INDICATOR_LOOKBACK)
         got = continued(held.take(slice(start, first + step)), first - start, carried, signed=signed)
         carried = {name: float(got[name][-1]) for name in CARRIED}
         parts.append(got)
@@ -131,7 +131,7 @@ def test_a_batch_with_look_back_and_state_equals_the_whole() -> None:
     whole = with_indicators(bars(held, 0, 900))
     carried = {name: whole.columns[name][699] for name in CARRIED}
     # The later part of this history lies inside the batch and must not be counted twice.
-    history = history_of(bars(held, 700 - LOOK_BACK, 750), state=carried)
+    history = history_of(bars(held, 700 - INDICATOR_LOOKBACK, 750), state=carried)
     part = with_indicators(bars(held, 700, 900), history)
     for name in (*INDICATORS, *STATE):
         np.testing.assert_allclose(numbers(part, name), numbers(whole, name)[700:], rtol=1e-9, err_msg=name)

@@ -67,7 +67,7 @@ def test_a_bar_is_measured_by_the_true_ranges_and_volumes_before_it() -> None:
 def test_what_comes_later_does_not_change_a_bars_numbers(ibm: dict[str, np.ndarray]) -> None:
     whole = features(ibm)
     assert np.array_equal(features(part(ibm, 0, 500)), whole[:500], equal_nan=True)
-    assert np.array_equal(features(part(ibm, 400 - anomalies.LOOK_BACK - 1, 500))[-100:], whole[400:500])
+    assert np.array_equal(features(part(ibm, 400 - anomalies.ANOMALY_LOOKBACK - 1, 500))[-100:], whole[400:500])
 
 
 def test_bars_with_too_few_before_them_have_no_numbers() -> None:

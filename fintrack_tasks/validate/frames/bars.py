@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fintrack_tasks.domain import BATCH_LIMIT, REJECT, AssetClass, Batch, Finding, Instrument, Interval, Kind
 from fintrack_tasks.sessions import calendar_name
 from fintrack_tasks.validate.batch import check_batch
-from fintrack_tasks.validate.context import LOOK_BACK, Earlier, Hours, ValidationContext
+from fintrack_tasks.validate.context import SEQUENCE_LOOKBACK, Earlier, Hours, ValidationContext
 from fintrack_tasks.validate.frames.columns import Column, Table
 from fintrack_tasks.validate.rules import RULES, SHAPES, Limits, finding
 
@@ -109,11 +109,11 @@ def _parts(times: Column | None, rows: Rows) -> Iterator[Rows]:
 
 def _before(cells: Table, stood: Rows, known: Earlier | None) -> Earlier:
     """The newest bars that stood: as many as the rules look back."""
-    newest = stood[-LOOK_BACK:]
+    newest = stood[-SEQUENCE_LOOKBACK:]
     columns = [cells.columns[name].values[newest] for name in BAR_COLUMNS[1:]]
     if known is not None:
         older = [getattr(known, name) for name in BAR_COLUMNS[1:]]
-        columns = [np.concatenate(pair)[-LOOK_BACK:] for pair in zip(older, columns, strict=True)]
+        columns = [np.concatenate(pair)[-SEQUENCE_LOOKBACK:] for pair in zip(older, columns, strict=True)]
     return Earlier(*columns)
 
 
