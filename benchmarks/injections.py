@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from fintrack_tasks.domain import Batch, Finding, Instrument, Interval, Kind, to_micros
 from fintrack_tasks.sandbox.prices import real_daily, real_splits
 from fintrack_tasks.sessions import segments
-from fintrack_tasks.validate import Earlier, Hours, ValidationContext, check_batch
+from fintrack_tasks.validate import PriorBars, TradingSessions, ValidationContext, check_batch
 
 __all__ = ["KINDS", "NAMES", "History", "Injected", "Window", "judge", "real_histories", "rules_on", "some_window"]
 
@@ -54,7 +54,7 @@ class History:
     instrument: Instrument
     bars: Bars
     splits: tuple[tuple[int, float], ...]
-    hours: Hours
+    sessions: TradingSessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def real_histories() -> dict[str, History]:
             (to_micros(datetime(day.year, day.month, day.day, tzinfo=UTC)), float(ratio))
             for day, ratio in real_splits(symbol)
         )
-        found[symbol] = History(instrument, bars, known, Hours(*segments(instrument)))
+        found[symbol] = History(instrument, bars, known, TradingSessions(*segments(instrument)))
     return found
 
 
@@ -112,8 +112,8 @@ def window_at(history: History, start: int, end: int) -> Window:
 def judge(window: Window, bars: Bars | None = None, now: datetime = NOW) -> list[Finding]:
     """The findings on a window's bars, or on what an injection made of them."""
     history = window.history
-    before = Earlier(*(window.before[name] for name in ("timestamp", "open", "high", "low", "close", "volume")))
-    context = ValidationContext(history.instrument.asset_class, history.hours, before, history.splits)
+    before = PriorBars(*(window.before[name] for name in ("timestamp", "open", "high", "low", "close", "volume")))
+    context = ValidationContext(history.instrument.asset_class, history.sessions, before, history.splits)
     return check_batch(batch_of(history.instrument, window.bars if bars is None else bars), now, context=context)
 
 

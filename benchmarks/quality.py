@@ -29,7 +29,7 @@ import transform
 from injections import BEFORE, KINDS, LENGTH, NOW, Bars, History, Injected, Window
 
 from fintrack_tasks.domain import BATCH_LIMIT, Batch
-from fintrack_tasks.validate import Earlier, ValidationContext, anomalies, check_batch
+from fintrack_tasks.validate import PriorBars, ValidationContext, anomalies, check_batch
 
 SEED = 4
 RETRAINED = 250
@@ -102,8 +102,8 @@ def batches(history: History) -> Iterator[tuple[Batch, ValidationContext]]:
     for start in range(0, len(history.bars["timestamp"]), BATCH_LIMIT):
         window = injections.window_at(history, start, start + BATCH_LIMIT)
         names = ("timestamp", "open", "high", "low", "close", "volume")
-        before = Earlier(*(window.before[name] for name in names))
-        context = ValidationContext(history.instrument.asset_class, history.hours, before, history.splits)
+        before = PriorBars(*(window.before[name] for name in names))
+        context = ValidationContext(history.instrument.asset_class, history.sessions, before, history.splits)
         yield injections.batch_of(history.instrument, window.bars), context
 
 

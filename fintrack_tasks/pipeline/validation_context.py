@@ -15,7 +15,7 @@ from fintrack_tasks.store import corporate_actions, known_bars
 from fintrack_tasks.store.known_bars import KnownBar
 from fintrack_tasks.transform.batch import MINOR_UNITS
 from fintrack_tasks.transform.corporate_actions import actions_of, adjusted_to
-from fintrack_tasks.validate import Earlier, Hours, Limits, Stored, ValidationContext
+from fintrack_tasks.validate import Limits, OtherProviderBars, PriorBars, TradingSessions, ValidationContext
 from fintrack_tasks.validate.context import SEQUENCE_LOOKBACK
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def gather(item: Item, batch: Batch, *, context: StageContext, limits: Limits) -
     kind = item.instrument.asset_class
     if batch.kind is Kind.QUOTE:
         return ValidationContext(
-            kind, _hours_of_old(item.instrument, batch, context.now, limits.by_class[kind].stale_after)
+            kind, _sessions_of_old(item.instrument, batch, context.now, limits.by_class[kind].stale_after)
         )
     first, last = limits.span(context.now, item.interval)
     stamps = [stamp for stamp in batch.columns["timestamp"] if type(stamp) is int and first <= stamp <= last]
@@ -57,20 +57,22 @@ def gather(item: Item, batch: Batch, *, context: StageContext, limits: Limits) -
     until = adjusted_to(batch)
     # A move on the day of a split that the batch is restated for is a real one.
     told = tuple((split.first, split.ratio) for split in splits if until is None or split.ex_date > until)
-    return ValidationContext(kind, Hours.of(calendar_name(item.instrument)), before, told, stored)
+    return ValidationContext(kind, TradingSessions.of(calendar_name(item.instrument)), before, told, stored)
 
 
-def _hours_of_old(instrument: Instrument, batch: Batch, now: datetime, stale_after: timedelta) -> Hours | None:
+def _sessions_of_old(
+    instrument: Instrument, batch: Batch, now: datetime, stale_after: timedelta
+) -> TradingSessions | None:
     oldest = min((s for s in batch.columns["timestamp"] if type(s) is int), default=None)
     if oldest is None or to_micros(now) - oldest <= stale_after // timedelta(microseconds=1):
         return None
     try:
-        return Hours.of(calendar_name(instrument))
+        return TradingSessions.of(calendar_name(instrument))
     except ConfigurationError:  # a price is worth having even where nobody knows when it is stale
         return None
 
 
-def _compared(known: Sequence[KnownBar], batch: Batch, splits: Sequence[_Split]) -> tuple[Earlier, Stored]:
+def _compared(known: Sequence[KnownBar], batch: Batch, splits: Sequence[_Split]) -> tuple[PriorBars, OtherProviderBars]:
     """Stored bars as the batch's provider would give them: in its unit, restated for the splits that it has restated.
 
     Those in another currency cannot be compared and are left out.
@@ -89,14 +91,14 @@ def _compared(known: Sequence[KnownBar], batch: Batch, splits: Sequence[_Split])
     def prices(name: str) -> NDArray[np.float64]:
         return np.array([_known(getattr(bar, name)) * factor for bar, factor, _ in before], dtype=np.float64)
 
-    return Earlier(
+    return PriorBars(
         np.array([bar.timestamp for bar, _, _ in before], dtype=np.int64),
         prices("open"),
         prices("high"),
         prices("low"),
         prices("close"),
         np.array([np.nan if bar.volume is None else bar.volume * n for bar, _, n in before], dtype=np.float64),
-    ), Stored(
+    ), OtherProviderBars(
         np.array([bar.timestamp for bar, _, _ in others], dtype=np.int64),
         np.array([bar.close * factor for bar, factor, _ in others], dtype=np.float64),
         tuple(bar.source for bar, _, _ in others),

@@ -17,9 +17,9 @@ from zoneinfo import ZoneInfo
 from fintrack_tasks.domain import AssetClass, Instrument, from_micros
 from fintrack_tasks.sessions import calendar_name, segments, zone
 
-__all__ = ["Exchange", "Hours", "exchange_of"]
+__all__ = ["Exchange", "SessionParts", "exchange_of"]
 
-Hours = tuple[tuple[datetime, datetime], ...]
+SessionParts = tuple[tuple[datetime, datetime], ...]
 """When the parts of a session begin and end, aware UTC; a lunch break makes two."""
 
 _NEW_YORK: Final = "XNYS"
@@ -40,11 +40,11 @@ _UNITS: Final = {"L": "GBp", "JO": "ZAc", "TA": "ILA", "IL": "USD"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exchange:
-    """:param sessions: date to the hours of its session, ascending, none before 1990."""
+    """:param sessions: each date's session, ascending, none before 1990."""
 
     name: str
     zone: ZoneInfo
-    sessions: Mapping[date, Hours]
+    sessions: Mapping[date, SessionParts]
     dates: tuple[date, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -58,7 +58,7 @@ class Exchange:
     def trades(self, day: date) -> bool:
         return day in self.sessions
 
-    def hours(self, day: date) -> Hours:
+    def session(self, day: date) -> SessionParts:
         """The session of a day; of one without trade the last one before it."""
         return self.sessions[self.last(day)]
 
@@ -81,7 +81,7 @@ def exchange_of(symbol: str, asset_class: AssetClass) -> tuple[Exchange, str] | 
 @lru_cache(maxsize=64)
 def _computed(name: str) -> Exchange:
     there = Instrument(name, AssetClass.STOCK, calendar=name)
-    sessions: dict[date, Hours] = {}
+    sessions: dict[date, SessionParts] = {}
     for start, end, midnight in zip(*(column.tolist() for column in segments(there)), strict=True):
         day = from_micros(midnight).date()
         if day >= _FIRST:

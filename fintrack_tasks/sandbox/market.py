@@ -11,7 +11,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from fintrack_tasks.domain import AssetClass, Instrument
-from fintrack_tasks.sandbox.exchanges import Exchange, Hours, exchange_of
+from fintrack_tasks.sandbox.exchanges import Exchange, SessionParts, exchange_of
 from fintrack_tasks.sandbox.listings import are_currencies, is_listed
 from fintrack_tasks.sandbox.paths import Piece, joined, pieces
 from fintrack_tasks.sandbox.prices import (
@@ -261,8 +261,8 @@ class Market:
 
     def session(self, listing: Listing, day: date) -> tuple[datetime, datetime]:
         """When a day opens and closes, aware UTC; of an exchange's day without trade, when the one before it did."""
-        hours = self._hours(listing, day)
-        return hours[0][0], hours[-1][1]
+        session = self._session(listing, day)
+        return session[0][0], session[-1][1]
 
     def stamp(self, listing: Listing, day: date) -> datetime:
         """The time that a day's own bar bears: the open, but for currencies and futures the listing's midnight, in
@@ -272,9 +272,9 @@ class Market:
         return self.session(listing, day)[0]
 
     @staticmethod
-    def _hours(listing: Listing, day: date) -> Hours:
+    def _session(listing: Listing, day: date) -> SessionParts:
         if listing.exchange is not None:
-            return listing.exchange.hours(day)
+            return listing.exchange.session(day)
         if listing.asset_class is AssetClass.CRYPTO:
             return ((_at(day, time(), UTC), _at(day + _DAY, time(), UTC)),)
         if listing.asset_class is AssetClass.FOREX:
@@ -282,15 +282,15 @@ class Market:
         return ((_at(day, time(9, 30), NEW_YORK), _at(day, time(13 if closes_early(day) else 16), NEW_YORK)),)
 
     def _joined(self, listing: Listing, daily: Daily, seconds: int, now: datetime) -> Iterator[Bar]:
-        hours = self._hours(listing, daily.day)
-        closes = hours[-1][1]
+        session = self._session(listing, daily.day)
+        closes = session[-1][1]
         parts: Iterable[_Stretch] = self._quarters(listing, daily)
         if seconds % _QUARTER:
             parts = [minute for quarter in parts for minute in self._minutes(listing, quarter)]
         if listing.synthetic is not None and now < closes:
             parts = self._so_far(listing, parts, now)
         whole = seconds >= _DAY_SECONDS
-        spans = [(self.stamp(listing, daily.day), closes)] if whole else _spans(hours, seconds)
+        spans = [(self.stamp(listing, daily.day), closes)] if whole else _spans(session, seconds)
         groups: dict[int, list[_Stretch]] = {}
         for part in parts:
             groups.setdefault(0 if whole else _place(spans, part.start), []).append(part)
@@ -301,7 +301,7 @@ class Market:
             yield Bar(start, p.open, p.high, p.low, p.close, p.close if whole else None, p.volume, live)
 
     def _find_quarters(self, listing: Listing, daily: Daily) -> tuple[_Stretch, ...]:
-        spans = _spans(self._hours(listing, daily.day), _QUARTER)
+        spans = _spans(self._session(listing, daily.day), _QUARTER)
         whole = Piece(daily.open, daily.high, daily.low, daily.close, daily.volume)
         made = pieces(whole, len(spans), listing.decimals, self.seed, listing.symbol, daily.day, "quarters")
         return tuple(_Stretch(*span, piece) for span, piece in zip(spans, made, strict=True))
@@ -367,10 +367,10 @@ def _at(day: date, clock: time, zone: tzinfo) -> datetime:
     return datetime.combine(day, clock, zone).astimezone(UTC)
 
 
-def _spans(hours: Hours, seconds: int) -> list[tuple[datetime, datetime]]:
+def _spans(session: SessionParts, seconds: int) -> list[tuple[datetime, datetime]]:
     """Each part cut into stretches of so many seconds, the last one of each as long as there is time."""
     step, found = timedelta(seconds=seconds), []
-    for start, end in hours:
+    for start, end in session:
         found += [(start + step * i, min(start + step * (i + 1), end)) for i in range(-((start - end) // step))]
     return found
 

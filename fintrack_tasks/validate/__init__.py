@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fintrack_tasks.validate.batch import check_batch, split
-from fintrack_tasks.validate.context import Earlier, Hours, Stored, ValidationContext
+from fintrack_tasks.validate.context import OtherProviderBars, PriorBars, TradingSessions, ValidationContext
 from fintrack_tasks.validate.rules import RULES, Limits, Rule
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ __all__ = [
     "CheckResult",
     "DataQualityMonitor",
     "DataValidator",
-    "Earlier",
-    "Hours",
     "Limits",
+    "OtherProviderBars",
+    "PriorBars",
     "QualityMetrics",
     "Rule",
-    "Stored",
+    "TradingSessions",
     "ValidationContext",
     "ValidationResult",
     "check_batch",

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-Bars = Mapping[str, NDArray[Any]]
+BarColumns = Mapping[str, NDArray[Any]]
 """Columns of one length: ``timestamp`` (int64 microseconds, ascending), ``open``, ``high``, ``low``, ``close`` (floats
 above zero) and ``volume`` (NaN or 0 where unknown)."""
 
@@ -142,7 +142,7 @@ class Model:
         return made
 
 
-def features(bars: Bars, splits: Sequence[tuple[int, float]] = ()) -> Floats:
+def features(bars: BarColumns, splits: Sequence[tuple[int, float]] = ()) -> Floats:
     """The four numbers of each bar, one row each; a row of NaN where too few bars stand before it.
 
     With TR the log true range, ln(max(high, previous close) / min(low, previous close)), and u its median over the
@@ -176,7 +176,7 @@ def features(bars: Bars, splits: Sequence[tuple[int, float]] = ()) -> Floats:
     return found
 
 
-def train(bars: Bars, splits: Sequence[tuple[int, float]] = ()) -> Model:
+def train(bars: BarColumns, splits: Sequence[tuple[int, float]] = ()) -> Model:
     """The model of an instrument's bars. The same bars give the same model.
 
     :raises ValueError: when fewer than :data:`MINIMUM` bars have numbers.
@@ -211,7 +211,7 @@ def train(bars: Bars, splits: Sequence[tuple[int, float]] = ()) -> Model:
     )
 
 
-def score(model: Model, bars: Bars, splits: Sequence[tuple[int, float]] = ()) -> list[Anomaly]:
+def score(model: Model, bars: BarColumns, splits: Sequence[tuple[int, float]] = ()) -> list[Anomaly]:
     """The flagged bars, in their order. The first bars have too few before them: give :data:`ANOMALY_LOOKBACK` more."""
     values = features(bars, splits)
     rows = np.flatnonzero(np.isfinite(values).all(axis=1))

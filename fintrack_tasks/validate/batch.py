@@ -89,8 +89,8 @@ def _check_in_context(
     """The findings on the rows that stand so far: first by the calendar, then those left against earlier bars."""
     import numpy as np  # noqa: PLC0415  # see _check_many
 
-    from fintrack_tasks.validate.sequence import Bars, check_series  # noqa: PLC0415  # see _check_many
-    from fintrack_tasks.validate.trading_sessions import check_hours  # noqa: PLC0415  # see _check_many
+    from fintrack_tasks.validate.sequence import BarSequence, check_sequence  # noqa: PLC0415  # see _check_many
+    from fintrack_tasks.validate.trading_sessions import check_trading_sessions  # noqa: PLC0415  # see _check_many
     from fintrack_tasks.validate.unlisted_sessions import Traded  # noqa: PLC0415  # see _check_many
 
     interval = batch.interval
@@ -102,22 +102,28 @@ def _check_in_context(
     given = batch.columns["timestamp"]
     stamps = np.array(given if len(rows) == len(given) else [given[row] for row in rows.tolist()], dtype=np.int64)
     found: list[Finding] = []
-    if context.hours is not None:
+    if context.sessions is not None:
         margin = limits.by_class[context.asset_class].margin
-        hours = replace(context.hours, early=EARLY_PRINTS.get(batch.symbol, context.hours.early))
-        high, low, volume = (seen.numbers[name][rows] for name in ("high", "low", "volume"))
-        newest = context.before.timestamp[-1] if context.before is not None and len(context.before.timestamp) else None
+        sessions = replace(context.sessions, early=EARLY_PRINTS.get(batch.symbol, context.sessions.early))
+        high, low, volume = (seen.values[name][rows] for name in ("high", "low", "volume"))
+        newest = (
+            context.prior_bars.timestamp[-1]
+            if context.prior_bars is not None and len(context.prior_bars.timestamp)
+            else None
+        )
         traded = Traded(high, low, volume, context.asset_class, None if newest is None else int(newest))
-        found = check_hours(rows, stamps, hours, interval, margin, traded)
+        found = check_trading_sessions(rows, stamps, sessions, interval, margin, traded)
         kept = ~np.isin(rows, [_row(one) for one in found if one.severity == REJECT])
         rows, stamps = rows[kept], stamps[kept]
     if not seen.in_order:
         order = np.argsort(stamps, kind="stable")
         rows, stamps = rows[order], stamps[order]
-    columns = (seen.numbers[name][rows] for name in ("open", "high", "low", "close", "volume"))
+    columns = (seen.values[name][rows] for name in ("open", "high", "low", "close", "volume"))
     # A yield moves by any factor: it has no unit to be wrong in, and no splits.
     ratios = batch.symbol not in RATE_INDICES
-    return found + check_series(Bars(rows, stamps, *columns), context, interval, batch.source, limits, ratios=ratios)
+    return found + check_sequence(
+        BarSequence(rows, stamps, *columns), context, interval, batch.source, limits, ratios=ratios
+    )
 
 
 def _row(one: Finding) -> int:

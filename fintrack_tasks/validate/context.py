@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     Stamps = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
-__all__ = ["SEQUENCE_LOOKBACK", "Earlier", "Hours", "Stored", "ValidationContext"]
+__all__ = ["SEQUENCE_LOOKBACK", "OtherProviderBars", "PriorBars", "TradingSessions", "ValidationContext"]
 
 SEQUENCE_LOOKBACK: Final = 61
 """Bars: the 60 returns before one of them are what its jump is measured by."""
 
 
 @dataclass(frozen=True, slots=True)
-class Hours:
+class TradingSessions:
     """A calendar's parts of sessions as :func:`fintrack_tasks.sessions.segments` gives them: ascending, microseconds.
 
     ``dates`` is midnight UTC of the local date of the session that a part belongs to.
@@ -41,24 +41,24 @@ class Hours:
     """The same before its start."""
 
     @classmethod
-    def of(cls, calendar: str | None) -> Hours:
-        """The hours of a calendar by its name: see :func:`fintrack_tasks.sessions.calendar_name`; none for ``None``,
+    def of(cls, calendar: str | None) -> TradingSessions:
+        """The sessions of a calendar by its name: see :func:`fintrack_tasks.sessions.calendar_name`; none for ``None``,
         which silences the rules that need them.
 
         :raises fintrack_tasks.errors.ConfigurationError: when it is unknown or cannot be computed.
         """
-        return _hours(calendar)
+        return _by_calendar(calendar)
 
 
 @lru_cache(maxsize=64)
-def _hours(calendar: str | None) -> Hours:
+def _by_calendar(calendar: str | None) -> TradingSessions:
     """Kept: to put them together takes longer than to judge a batch by them."""
     there = Instrument(".UNKNOWN", AssetClass.STOCK, calendar=calendar)  # a suffix of no exchange: only its calendar
-    return Hours(*segments(there), zone(there).key, late_prints(there))
+    return TradingSessions(*segments(there), zone(there).key, late_prints(there))
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
+class PriorBars:
     """The final bars before a batch, ascending, in the batch's own unit of currency; NaN is an unknown volume.
 
     61 of them are all that any check looks at; with fewer than 21 the robust checks are silent.
@@ -73,7 +73,7 @@ class Earlier:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class OtherProviderBars:
     """Final bars of other providers at times of the batch, ascending, in the batch's own unit of currency."""
 
     timestamp: Stamps
@@ -90,7 +90,7 @@ class ValidationContext:
     """
 
     asset_class: AssetClass
-    hours: Hours | None = None
-    before: Earlier | None = None
+    sessions: TradingSessions | None = None
+    prior_bars: PriorBars | None = None
     splits: tuple[tuple[int, float], ...] = ()
-    stored: Stored | None = None
+    other_provider_bars: OtherProviderBars | None = None

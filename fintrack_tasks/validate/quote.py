@@ -7,7 +7,7 @@ from math import inf, log
 from typing import Final
 
 from fintrack_tasks.domain import Batch, Finding
-from fintrack_tasks.validate.context import Hours, ValidationContext
+from fintrack_tasks.validate.context import TradingSessions, ValidationContext
 from fintrack_tasks.validate.row import as_number
 from fintrack_tasks.validate.rules import Limits, finding
 
@@ -27,8 +27,8 @@ def check_quotes(batch: Batch, context: ValidationContext, now: int, limits: Lim
         if "previous_close" in batch.columns:
             _check_change(found, row, batch, usual.quote_jump, limits.unit_tolerance)
         stamp = batch.columns["timestamp"][row]
-        if context.hours is not None and type(stamp) is int and abs(stamp) < 2**62:
-            traded = timedelta(microseconds=traded_time(context.hours, stamp, now))
+        if context.sessions is not None and type(stamp) is int and abs(stamp) < 2**62:
+            traded = timedelta(microseconds=traded_time(context.sessions, stamp, now))
             if traded > usual.stale_after:
                 detail = f"{traded} of trading passed since the quote, more than {usual.stale_after}"
                 found.append(finding("stale_quote", row, detail))
@@ -42,10 +42,10 @@ def check_quotes(batch: Batch, context: ValidationContext, now: int, limits: Lim
     return found
 
 
-def traded_time(hours: Hours, since: int, until: int) -> int:
+def traded_time(sessions: TradingSessions, since: int, until: int) -> int:
     """The microseconds of trading between two moments."""
-    first, last = hours.ends.searchsorted(since, "right"), hours.starts.searchsorted(until, "left")
-    starts, ends = hours.starts[first:last], hours.ends[first:last]
+    first, last = sessions.ends.searchsorted(since, "right"), sessions.starts.searchsorted(until, "left")
+    starts, ends = sessions.starts[first:last], sessions.ends[first:last]
     return int((ends.clip(max=until) - starts.clip(min=since)).sum()) if len(starts) else 0
 
 

@@ -127,14 +127,14 @@ RULES: Final = {
             REJECT,
             "daily bars are stamped with midnight UTC of the session's local date; no run of bars fits the sessions"
             " only when it is moved by a zone's offset",
-            needs="hours",
+            needs="sessions",
         ),
         Rule(
             "outside_session",
             Layer.TIME,
             REJECT,
             "a daily bar's date is a session of the instrument's calendar; an intraday bar's span touches one",
-            needs="hours",
+            needs="sessions",
             thresholds=("margin",),
         ),
         Rule(
@@ -145,7 +145,7 @@ RULES: Final = {
             " did are kept: they have a"
             " range, and a volume of their own (an index may have none), and the listed sessions next to them are there"
             " as far as the batch and the bars before it reach",
-            needs="hours",
+            needs="sessions",
         ),
         Rule(
             "duplicates",
@@ -159,14 +159,14 @@ RULES: Final = {
             Layer.STALENESS,
             REJECT,
             "a bar whose high lies above its low does not repeat all prices and the volume of the bar before it",
-            needs="before",
+            needs="prior_bars",
         ),
         Rule(
             "stale_quote",
             Layer.STALENESS,
             FLAG,
             "no more time of trading has passed since a quote's own time than allowed; a weekend or a holiday is none",
-            needs="hours",
+            needs="sessions",
             thresholds=("stale_after",),
         ),
         Rule(
@@ -175,7 +175,7 @@ RULES: Final = {
             REJECT,
             "prices are not about 100 times, or a hundredth of, those before them (pence for pounds), unless a known"
             " split says so",
-            needs="before",
+            needs="prior_bars",
             thresholds=("unit_tolerance",),
         ),
         Rule(
@@ -184,7 +184,7 @@ RULES: Final = {
             FLAG,
             "no close lies near a split's ratio (3:2, 2, 3, 4, 5, 7, 10, 20 or inverse) of the close before it, unless"
             " a known split says so; the move may also be real",
-            needs="before",
+            needs="prior_bars",
             thresholds=("split_tolerance",),
         ),
         Rule(
@@ -195,7 +195,7 @@ RULES: Final = {
             " is its difference from an opposite one after it, over the root of two; known splits are taken out, and"
             " longer gaps between bars widen the limit by their square root. A quote is measured against its own"
             " previous close",
-            needs="before",
+            needs="prior_bars",
             thresholds=("jump", "quote_jump"),
         ),
         Rule(
@@ -203,7 +203,7 @@ RULES: Final = {
             Layer.VOLUME,
             FLAG,
             "a volume is not many times the median of the last 60, and not zero where prices moved and trade is usual",
-            needs="before",
+            needs="prior_bars",
             thresholds=("volume", "volume_intraday"),
         ),
         Rule(
@@ -212,7 +212,7 @@ RULES: Final = {
             FLAG,
             "a close agrees with the final bar of the same time that another provider gave; of several quotes none"
             " lies further from the median than the consensus allows",
-            needs="stored",
+            needs="other_provider_bars",
             thresholds=("disagreement",),
         ),
         Rule(

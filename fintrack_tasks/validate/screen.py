@@ -24,12 +24,12 @@ class Screened:
     """What the screen saw.
 
     ``suspects`` are the rows to judge one by one, ascending; ``in_order``: all times are known and strictly ascending;
-    ``numbers`` holds the columns as floats, NaN where there is no number.
+    ``values`` holds the columns as floats, NaN where there is no number.
     """
 
     suspects: list[int]
     in_order: bool
-    numbers: Mapping[str, Floats]
+    values: Mapping[str, Floats]
 
 
 def screen(batch: Batch, span: tuple[int, int], ohlc_tolerance: float, *, signed: bool = False) -> Screened:

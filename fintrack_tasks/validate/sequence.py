@@ -17,10 +17,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from fintrack_tasks.domain import Finding, Interval
-from fintrack_tasks.validate.context import Earlier, Stored, ValidationContext
+from fintrack_tasks.validate.context import OtherProviderBars, PriorBars, ValidationContext
 from fintrack_tasks.validate.rules import Limits, finding
 
-__all__ = ["FEWEST", "WINDOW", "Bars", "check_series"]
+__all__ = ["FEWEST", "WINDOW", "BarSequence", "check_sequence"]
 
 Stamps = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -38,7 +38,7 @@ _USUAL_GAP: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Bars:
+class BarSequence:
     """Bars in the order of time, all closes finite; NaN is an unknown price or volume.
 
     Those of futures and yields may be at or below zero: there is no logarithm of these, and no return from or to them.
@@ -55,8 +55,14 @@ class Bars:
     volume: Floats
 
 
-def check_series(
-    bars: Bars, context: ValidationContext, interval: Interval, source: str, limits: Limits, *, ratios: bool = True
+def check_sequence(
+    bars: BarSequence,
+    context: ValidationContext,
+    interval: Interval,
+    source: str,
+    limits: Limits,
+    *,
+    ratios: bool = True,
 ) -> list[Finding]:
     """The findings of every rule that needs earlier bars or other providers', each row's in the order of the rules.
 
@@ -64,7 +70,7 @@ def check_series(
     """
     if not len(bars.rows):
         return []
-    joined, first = _joined(bars, context.before)
+    joined, first = _joined(bars, context.prior_bars)
     usual = limits.by_class[context.asset_class]
     volume = usual.volume if interval is Interval.D1 else usual.volume_intraday
     returns, joined = _without_splits(joined, context.splits)
@@ -78,18 +84,18 @@ def check_series(
     found += _check_jumps(joined, returns, scale, first, usual.jump)
     if not isinf(volume):
         found += _check_volumes(joined, first, volume)
-    if context.stored is not None:
-        found += _check_others(bars, context.stored, source, usual.disagreement)
+    if context.other_provider_bars is not None:
+        found += _check_others(bars, context.other_provider_bars, source, usual.disagreement)
     return found
 
 
-def _joined(bars: Bars, before: Earlier | None) -> tuple[Bars, int]:
+def _joined(bars: BarSequence, before: PriorBars | None) -> tuple[BarSequence, int]:
     """The earlier bars and these in one, and the place of the first of these."""
     if before is None:
         return bars, 0
     kept = slice(0, int(np.searchsorted(before.timestamp, bars.timestamp[0])))
     count = len(before.timestamp[kept])
-    return Bars(
+    return BarSequence(
         np.concatenate([np.full(count, -1, dtype=np.int64), bars.rows]),
         *(
             np.concatenate([getattr(before, name)[kept], getattr(bars, name)])
@@ -98,7 +104,7 @@ def _joined(bars: Bars, before: Earlier | None) -> tuple[Bars, int]:
     ), count
 
 
-def _without_splits(bars: Bars, splits: Iterable[tuple[int, float]]) -> tuple[Floats, Bars]:
+def _without_splits(bars: BarSequence, splits: Iterable[tuple[int, float]]) -> tuple[Floats, BarSequence]:
     """The log returns with known splits taken out where the prices show them (a provider may have done so already),
     and the bars with the volumes before such a split in shares of after it."""
     returns, volume = np.diff(np.log(np.where(bars.close > 0, bars.close, np.nan))), bars.volume
@@ -178,7 +184,7 @@ def _above_median(values: Floats, first: int, marks: Floats) -> list[int]:
     return found
 
 
-def _check_repeats(bars: Bars, first: int) -> list[Finding]:
+def _check_repeats(bars: BarSequence, first: int) -> list[Finding]:
     same = bars.high[1:] > bars.low[1:]
     for values in (bars.open, bars.high, bars.low, bars.close):
         same &= values[1:] == values[:-1]
@@ -190,7 +196,7 @@ def _check_repeats(bars: Bars, first: int) -> list[Finding]:
     return [finding("stale_repeat", int(bars.rows[i + 1]), detail) for i in np.flatnonzero(same) if i + 1 >= first]
 
 
-def _check_units(bars: Bars, levels: Stamps, first: int) -> list[Finding]:
+def _check_units(bars: BarSequence, levels: Stamps, first: int) -> list[Finding]:
     found = []
     right = np.flatnonzero(levels == 0)
     for place in np.flatnonzero(levels):
@@ -202,7 +208,7 @@ def _check_units(bars: Bars, levels: Stamps, first: int) -> list[Finding]:
 
 
 def _check_splits(
-    bars: Bars, returns: Floats, scale: _Scale, first: int, tolerance: tuple[float, float]
+    bars: BarSequence, returns: Floats, scale: _Scale, first: int, tolerance: tuple[float, float]
 ) -> list[Finding]:
     found = []
     start = max(first - 1, 0)
@@ -217,7 +223,7 @@ def _check_splits(
     return found
 
 
-def _check_jumps(bars: Bars, returns: Floats, scale: _Scale, first: int, factor: float) -> list[Finding]:
+def _check_jumps(bars: BarSequence, returns: Floats, scale: _Scale, first: int, factor: float) -> list[Finding]:
     found = []
     moves = _moves(returns)
     for place in scale.suspects(moves, max(first - 1, 0), factor):
@@ -245,7 +251,7 @@ def _moves(returns: Floats) -> Floats:
     return moves
 
 
-def _check_volumes(bars: Bars, first: int, factor: float) -> list[Finding]:
+def _check_volumes(bars: BarSequence, first: int, factor: float) -> list[Finding]:
     found = []
     volume = bars.volume
     silent = np.flatnonzero((volume[first:] == 0) & (bars.high[first:] > bars.low[first:])) + first
@@ -259,7 +265,7 @@ def _check_volumes(bars: Bars, first: int, factor: float) -> list[Finding]:
     return found
 
 
-def _check_others(bars: Bars, stored: Stored, source: str, limit: float) -> list[Finding]:
+def _check_others(bars: BarSequence, stored: OtherProviderBars, source: str, limit: float) -> list[Finding]:
     if not len(stored.timestamp):
         return []
     found = []

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintrack_tasks.domain import Finding, Interval, from_micros
-from fintrack_tasks.validate.context import Hours
+from fintrack_tasks.validate.context import TradingSessions
 from fintrack_tasks.validate.rules import finding
 from fintrack_tasks.validate.unlisted_sessions import Traded, unlisted
 
-__all__ = ["check_hours"]
+__all__ = ["check_trading_sessions"]
 
 Stamps = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -32,8 +32,13 @@ _ENOUGH: Final = 10
 _MOST_OF_A_SESSION: Final = 0.75
 
 
-def check_hours(
-    rows: Stamps, stamps: Stamps, hours: Hours, interval: Interval, margin: timedelta, traded: Traded | None = None
+def check_trading_sessions(
+    rows: Stamps,
+    stamps: Stamps,
+    sessions: TradingSessions,
+    interval: Interval,
+    margin: timedelta,
+    traded: Traded | None = None,
 ) -> list[Finding]:
     """The findings of ``shifted_zone``, ``outside_session`` and ``unlisted_session`` on bars; silent beyond what the
     calendar knows.
@@ -42,18 +47,18 @@ def check_hours(
     :param margin: how long before a part of a session, and how long after it, an intraday bar may lie.
     :param traded: without it no bar proves a session that the calendar does not have.
     """
-    if not len(hours.starts):
+    if not len(sessions.starts):
         return []
     if interval is Interval.D1:
-        found = _daily(rows, stamps, hours)
+        found = _daily(rows, stamps, sessions)
     elif interval.delta < timedelta(days=1):
         still = np.zeros(len(stamps), np.bool_) if traded is None else _still(traded)
-        found = _intraday(rows, stamps, hours, interval.delta // _MICROSECOND, margin // _MICROSECOND, still)
+        found = _intraday(rows, stamps, sessions, interval.delta // _MICROSECOND, margin // _MICROSECOND, still)
     else:
         return []
     if traded is None or not any(one.rule == "outside_session" for one in found):
         return found
-    proven = dict(zip(rows.tolist(), unlisted(stamps, hours, interval, traded).tolist(), strict=True))
+    proven = dict(zip(rows.tolist(), unlisted(stamps, sessions, interval, traded).tolist(), strict=True))
     return [_kept(one) if one.rule == "outside_session" and proven[one.row or 0] else one for one in found]
 
 
@@ -61,20 +66,20 @@ def _kept(one: Finding) -> Finding:
     return finding("unlisted_session", one.row, f"{one.detail}, yet it was traded: the calendar may lack a session")
 
 
-def _daily(rows: Stamps, stamps: Stamps, hours: Hours) -> list[Finding]:
+def _daily(rows: Stamps, stamps: Stamps, sessions: TradingSessions) -> list[Finding]:
     off = stamps % _DAY != 0
     found = [
         finding("shifted_zone", int(row), f"a daily bar is stamped {from_micros(int(stamp)):%H:%M}, not midnight UTC")
         for row, stamp in zip(rows[off], stamps[off], strict=True)
     ]
     rows, stamps = rows[~off], stamps[~off]
-    known = (stamps >= hours.dates[0]) & (stamps <= hours.dates[-1])
-    outside = known & ~_is_among(stamps, hours.dates)
+    known = (stamps >= sessions.dates[0]) & (stamps <= sessions.dates[-1])
+    outside = known & ~_is_among(stamps, sessions.dates)
     if not outside.any():
         return found
     if len(stamps) >= _ENOUGH and outside.sum() * 20 > len(stamps):
         for days in (1, -1):
-            if _is_among(stamps + days * _DAY, hours.dates).all():
+            if _is_among(stamps + days * _DAY, sessions.dates).all():
                 detail = f"all dates of the batch fit the sessions when they are moved by {days:+d} day"
                 return found + [finding("shifted_zone", int(row), detail) for row in rows]
     return found + [
@@ -89,17 +94,19 @@ def _still(traded: Traded) -> Mask:
     return still
 
 
-def _intraday(rows: Stamps, stamps: Stamps, hours: Hours, step: int, margin: int, still: Mask) -> list[Finding]:
-    known = (stamps >= hours.starts[0]) & (stamps < hours.ends[-1])
+def _intraday(
+    rows: Stamps, stamps: Stamps, sessions: TradingSessions, step: int, margin: int, still: Mask
+) -> list[Finding]:
+    known = (stamps >= sessions.starts[0]) & (stamps < sessions.ends[-1])
     # The first part that is not over at the stamp: the bar touches it when it ends after that part's start.
-    place = np.minimum(np.searchsorted(hours.ends, stamps, "right"), len(hours.ends) - 1)
-    over = hours.ends[np.maximum(place - 1, 0)]
-    early = max(margin, hours.early // _MICROSECOND)
-    late = np.where(still, margin, max(margin, hours.late // _MICROSECOND))
-    outside = known & (stamps + step + early <= hours.starts[place]) & (stamps >= over + late)
+    place = np.minimum(np.searchsorted(sessions.ends, stamps, "right"), len(sessions.ends) - 1)
+    over = sessions.ends[np.maximum(place - 1, 0)]
+    early = max(margin, sessions.early // _MICROSECOND)
+    late = np.where(still, margin, max(margin, sessions.late // _MICROSECOND))
+    outside = known & (stamps + step + early <= sessions.starts[place]) & (stamps >= over + late)
     if not outside.any():
         return []
-    moved = _moved_runs(stamps, outside, hours, step)
+    moved = _moved_runs(stamps, outside, sessions, step)
     found = []
     for position in np.flatnonzero(outside | (moved != 0)):
         row, at = int(rows[position]), from_micros(int(stamps[position]))
@@ -111,7 +118,7 @@ def _intraday(rows: Stamps, stamps: Stamps, hours: Hours, step: int, margin: int
     return found
 
 
-def _moved_runs(stamps: Stamps, outside: Mask, hours: Hours, step: int) -> Stamps:
+def _moved_runs(stamps: Stamps, outside: Mask, sessions: TradingSessions, step: int) -> Stamps:
     """For each bar the shift that brings its unbroken run onto a session that it mostly fills; 0 where none does."""
     moved = np.zeros(len(stamps), dtype=np.int64)
     order = np.argsort(stamps, kind="stable")
@@ -119,8 +126,10 @@ def _moved_runs(stamps: Stamps, outside: Mask, hours: Hours, step: int) -> Stamp
         if not outside[run].any():
             continue
         first, last = stamps[run[0]], stamps[run[-1]]
-        near = np.searchsorted(hours.starts, first)
-        for start, end in zip(hours.starts[max(near - 1, 0) : near + 1], hours.ends[max(near - 1, 0) :], strict=False):
+        near = np.searchsorted(sessions.starts, first)
+        for start, end in zip(
+            sessions.starts[max(near - 1, 0) : near + 1], sessions.ends[max(near - 1, 0) :], strict=False
+        ):
             shift = int(start - first)
             length = last + step - first
             fits = last + shift < end and length >= _MOST_OF_A_SESSION * (end - start)

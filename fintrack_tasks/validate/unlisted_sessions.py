@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintrack_tasks.domain import AssetClass, Interval, from_micros, to_micros
-from fintrack_tasks.validate.context import Hours
+from fintrack_tasks.validate.context import TradingSessions
 
 __all__ = ["Traded", "unlisted"]
 
@@ -44,28 +44,28 @@ class Traded:
     before: int | None = None
 
 
-def unlisted(stamps: Stamps, hours: Hours, interval: Interval, traded: Traded) -> Mask:
+def unlisted(stamps: Stamps, sessions: TradingSessions, interval: Interval, traded: Traded) -> Mask:
     """Which bars prove a session on a day that the calendar closes.
 
     They have a range and a volume of their own (that of an index may be unknown or zero), and the listed sessions on
     either side of the day have bars, as far as these and the newest bar before them reach. Within a day that is proven
     so a bar of one price is no less a part of it than within any other.
     """
-    days = _days(stamps, hours.zone, interval)
-    closed = ~np.isin(days, hours.dates)
+    days = _days(stamps, sessions.zone, interval)
+    closed = ~np.isin(days, sessions.dates)
     if traded.asset_class is AssetClass.COMMODITY:  # on Good Friday some do (payrolls), on Saturday none
         closed &= ~np.isin(days // _DAY % 7, _WEEKEND)
     if traded.asset_class not in _CLOSING or not closed.any():
         return np.zeros(len(stamps), dtype=np.bool_)
     seen = set(days.tolist())
     if traded.before is not None:
-        [before] = _days(np.array([traded.before]), hours.zone, interval).tolist()
+        [before] = _days(np.array([traded.before]), sessions.zone, interval).tolist()
         if min(seen) - before <= _NEIGHBOUR:
             seen.add(before)
     alive = closed & _has_traded(stamps, traded)
     proven = np.zeros(len(stamps), dtype=np.bool_)
     for day in np.unique(days[alive]).tolist():
-        if _fits(day, seen, hours.dates):
+        if _fits(day, seen, sessions.dates):
             of_day = alive & (days == day)
             proven |= (days == day) & (stamps >= stamps[of_day].min()) & (stamps <= stamps[of_day].max())
     return proven

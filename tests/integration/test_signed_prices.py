@@ -48,8 +48,8 @@ def test_bars_are_loaded_and_read_and_others_are_compared_with_them(
         assert week.columns["close"][-1] == Decimal(rows[-1][4])
         later = bars(symbol, [("2020-04-22" if symbol == "CL=F" else "1970-01-07", *rows[-1][1:])])
         context = validation_context.gather(item, later, context=StageContext(database, SETTINGS, NOW), limits=Limits())
-        assert context.before is not None
-        assert len(context.before.close) == 3
+        assert context.prior_bars is not None
+        assert len(context.prior_bars.close) == 3
         assert to_micros(datetime(1970, 1, 1, tzinfo=UTC)) == 0
     finally:
         database.close()

@@ -39,17 +39,20 @@ def test_bars_are_told_of_those_before_them_and_of_other_providers(
     item = stored(conn, ["71", "72"], start + 70 * DAY, "GBP", "b")
     batch = replace(bars(item, ["7100", "7200", "7300"], start + 70 * DAY, "a"), currency="GBp")
     context = gather(item, batch, context=StageContext(database, SETTINGS, NOW), limits=LIMITS)
-    assert context.before is not None
-    assert context.before.close.tolist() == [100.0 * n for n in range(10, 71)]  # in pence, as the batch has them
-    assert context.before.timestamp[-1] == to_micros(start + 69 * DAY)
-    assert context.before.volume.tolist() == [100.0] * 61
-    assert context.stored is not None
-    assert (context.stored.close.tolist(), context.stored.source) == ([7100.0, 7200.0], ("b", "b"))
-    assert context.hours is not None
-    assert context.hours.dates[-1] > to_micros(NOW)
+    assert context.prior_bars is not None
+    assert context.prior_bars.close.tolist() == [100.0 * n for n in range(10, 71)]  # in pence, as the batch has them
+    assert context.prior_bars.timestamp[-1] == to_micros(start + 69 * DAY)
+    assert context.prior_bars.volume.tolist() == [100.0] * 61
+    assert context.other_provider_bars is not None
+    assert (context.other_provider_bars.close.tolist(), context.other_provider_bars.source) == (
+        [7100.0, 7200.0],
+        ("b", "b"),
+    )
+    assert context.sessions is not None
+    assert context.sessions.dates[-1] > to_micros(NOW)
     same = gather(item, replace(batch, source="b"), context=StageContext(database, SETTINGS, NOW), limits=LIMITS)
-    assert same.stored is not None
-    assert len(same.stored.timestamp) == 0
+    assert same.other_provider_bars is not None
+    assert len(same.other_provider_bars.timestamp) == 0
 
 
 def test_bars_in_another_currency_are_not_compared(conn: psycopg.Connection, database: Database) -> None:
@@ -57,8 +60,8 @@ def test_bars_in_another_currency_are_not_compared(conn: psycopg.Connection, dat
     item = stored(conn, ["1", "2"], start, "EUR", "a")
     batch = replace(bars(item, ["7100"], start + 2 * DAY), currency="USD")
     context = gather(item, batch, context=StageContext(database, SETTINGS, NOW), limits=LIMITS)
-    assert context.before is not None
-    assert len(context.before.close) == 0
+    assert context.prior_bars is not None
+    assert len(context.prior_bars.close) == 0
 
 
 def test_splits_apply_from_the_session_that_they_open(conn: psycopg.Connection, database: Database) -> None:
@@ -93,8 +96,8 @@ def test_a_stored_split_is_known_to_bars_of_a_provider_that_tells_none(
     batch = bars(item, ["100", "100"], start + 30 * DAY, "b")
     context = gather(item, batch, context=StageContext(database, SETTINGS, NOW), limits=LIMITS)
     assert context.splits == ((to_micros(start + 30 * DAY), 4.0),)
-    assert context.before is not None
-    assert set(context.before.close) == {400.0}  # as they were traded, like the batch's own
+    assert context.prior_bars is not None
+    assert set(context.prior_bars.close) == {400.0}  # as they were traded, like the batch's own
     rules = {found.rule for found in check_batch(batch, NOW, LIMITS, context)}
     assert not rules & {"missed_split", "price_jump"}
 
@@ -126,10 +129,10 @@ def test_stored_bars_are_restated_as_the_batch_is(
     split_known(conn, item, date(2024, 2, 10), 4)
     batch = replace(bars(item, ["1", "1"], start + 29 * DAY, "b"), meta={"adjusted_to": batch_to} if batch_to else {})
     context = gather(item, batch, context=StageContext(database, SETTINGS, NOW), limits=LIMITS)
-    assert context.before is not None
-    assert context.stored is not None
-    assert (set(context.before.close), set(context.before.volume)) == ({close}, {volume})
-    assert context.stored.close.tolist() == [close]
+    assert context.prior_bars is not None
+    assert context.other_provider_bars is not None
+    assert (set(context.prior_bars.close), set(context.prior_bars.volume)) == ({close}, {volume})
+    assert context.other_provider_bars.close.tolist() == [close]
 
 
 def test_a_split_that_the_batch_is_restated_for_excuses_no_move(conn: psycopg.Connection, database: Database) -> None:
@@ -147,16 +150,16 @@ def test_a_fresh_quote_costs_no_query_and_no_calendar() -> None:
     nowhere = Database(Settings.from_mapping({"DB_HOST": "127.0.0.1", "DB_PORT": "1"}))
     item = Item(uuid7(), uuid7(), Kind.QUOTE, Instrument.of("AAPL"), 1)
     fresh, old = quote(item, at=NOW - timedelta(minutes=59)), quote(item, at=NOW - timedelta(minutes=61))
-    assert gather(item, fresh, context=StageContext(nowhere, SETTINGS, NOW), limits=LIMITS).hours is None
+    assert gather(item, fresh, context=StageContext(nowhere, SETTINGS, NOW), limits=LIMITS).sessions is None
     context = gather(item, old, context=StageContext(nowhere, SETTINGS, NOW), limits=LIMITS)
     assert context.asset_class is AssetClass.STOCK
-    assert context.hours is not None
+    assert context.sessions is not None
     lost = replace(item, instrument=replace(item.instrument, calendar="no such"))
-    assert gather(lost, old, context=StageContext(nowhere, SETTINGS, NOW), limits=LIMITS).hours is None
+    assert gather(lost, old, context=StageContext(nowhere, SETTINGS, NOW), limits=LIMITS).sessions is None
 
 
 def test_stamps_that_are_no_times_ask_for_nothing() -> None:
     nowhere = Database(Settings.from_mapping({"DB_HOST": "127.0.0.1", "DB_PORT": "1"}))
     _, item = uuid7(), Item(uuid7(), uuid7(), Kind.BARS, Instrument.of("AAPL"), 1)
     batch = Batch(Kind.BARS, "AAPL", "x", {"timestamp": [None, "today", 10**30]})
-    assert gather(item, batch, context=StageContext(nowhere, SETTINGS, NOW), limits=LIMITS).before is None
+    assert gather(item, batch, context=StageContext(nowhere, SETTINGS, NOW), limits=LIMITS).prior_bars is None

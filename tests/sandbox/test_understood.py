@@ -15,7 +15,7 @@ from fintrack_tasks.fetch.providers import coinbase, yahoo_finance
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.sandbox import Running
 from fintrack_tasks.sessions import calendar_name, expected_bars
-from fintrack_tasks.validate import Hours, ValidationContext, check_batch
+from fintrack_tasks.validate import TradingSessions, ValidationContext, check_batch
 
 Understand = Callable[..., Batch]
 
@@ -113,6 +113,6 @@ def test_what_trades_elsewhere_has_its_own_sessions_and_its_providers_unit(
     batch = understand(yahoo_finance, symbol, interval, window)
     assert batch.currency == currency
     assert batch.columns["timestamp"] == expected_bars(instrument, interval, window)
-    context = ValidationContext(instrument.asset_class, Hours.of(calendar_name(instrument)))
+    context = ValidationContext(instrument.asset_class, TradingSessions.of(calendar_name(instrument)))
     rules = {one.rule for one in check_batch(batch, now, context=context)}
     assert not rules & {"outside_session", "shifted_zone"}

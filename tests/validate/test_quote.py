@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from fintrack_tasks.domain import AssetClass, Batch, Instrument, Kind, to_micros
 from fintrack_tasks.sessions import segments
 from fintrack_tasks.transform.consensus import combine
-from fintrack_tasks.validate import Hours, ValidationContext, check_batch
+from fintrack_tasks.validate import TradingSessions, ValidationContext, check_batch
 from fintrack_tasks.validate.quote import traded_time
 
 STOCK = AssetClass.STOCK
-AAPL = Hours(*segments(Instrument.of("AAPL")))
+AAPL = TradingSessions(*segments(Instrument.of("AAPL")))
 MONDAY = datetime(2024, 5, 6, 15, 0, tzinfo=UTC)  # 11:00 in New York; the session began at 13:30 UTC
 
 
@@ -25,8 +25,8 @@ def quote(at: datetime = MONDAY, **cells: Any) -> Batch:
     return Batch(Kind.QUOTE, "AAPL", "x", {name: [cell] for name, cell in row.items()})
 
 
-def found(batch: Batch, now: datetime = MONDAY, hours: Hours | None = AAPL) -> list[str]:
-    return [one.rule for one in check_batch(batch, now, context=ValidationContext(STOCK, hours))]
+def found(batch: Batch, now: datetime = MONDAY, sessions: TradingSessions | None = AAPL) -> list[str]:
+    return [one.rule for one in check_batch(batch, now, context=ValidationContext(STOCK, sessions))]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_quote_is_stale_after_an_hour_of_trading_not_of_time(at: str, now: str
     moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
     batch = quote(datetime.fromisoformat(at).replace(tzinfo=UTC))
     assert found(batch, moment) == (["stale_quote"] if stale else [])
-    assert found(batch, moment, hours=None) == []
+    assert found(batch, moment, sessions=None) == []
 
 
 @pytest.mark.parametrize(
@@ -84,9 +84,9 @@ def test_a_quote_is_stale_after_an_hour_of_trading_not_of_time(at: str, now: str
 )
 def test_a_quote_of_a_pair_from_fridays_close_is_fresh_all_weekend(now: str, stale: bool) -> None:
     moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
-    hours = Hours(*segments(Instrument.of("EURUSD=X")))
+    sessions = TradingSessions(*segments(Instrument.of("EURUSD=X")))
     batch = quote(datetime(2024, 3, 8, 21, 59, tzinfo=UTC))
-    assert found(batch, moment, hours) == (["stale_quote"] if stale else [])
+    assert found(batch, moment, sessions) == (["stale_quote"] if stale else [])
 
 
 def test_a_quote_from_the_future_is_not_stale() -> None:

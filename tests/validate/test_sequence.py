@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fintrack_tasks.domain import AssetClass, Batch, Interval, Kind, to_micros
-from fintrack_tasks.validate import Earlier, Stored, ValidationContext, check_batch, split
+from fintrack_tasks.validate import OtherProviderBars, PriorBars, ValidationContext, check_batch, split
 from fintrack_tasks.validate.sequence import FEWEST, WINDOW, _above_median
 
 NOW = datetime(2024, 6, 3, 15, 0, tzinfo=UTC)
@@ -39,10 +39,10 @@ def bars(closes: list[float], first: int = FIRST, step: int = DAY, **columns: li
     return Batch(Kind.BARS, "AAPL", "x", {**made, **columns}, "USD", Interval.D1)
 
 
-def earlier(closes: list[float], before: int = FIRST, step: int = DAY) -> Earlier:
+def earlier(closes: list[float], before: int = FIRST, step: int = DAY) -> PriorBars:
     values = np.array(closes)
     stamps = before - step * np.arange(len(closes), 0, -1)
-    return Earlier(stamps, values, values * 1.001, values * 0.999, values, np.arange(len(closes)) + 900.0)
+    return PriorBars(stamps, values, values * 1.001, values * 0.999, values, np.arange(len(closes)) + 900.0)
 
 
 def found(batch: Batch, context: ValidationContext | None = None) -> list[tuple[str, int | None]]:
@@ -52,7 +52,7 @@ def found(batch: Batch, context: ValidationContext | None = None) -> list[tuple[
 def test_a_quiet_series_has_no_finding() -> None:
     assert found(bars(wave(200))) == []
     assert found(bars([])) == []
-    assert found(bars(wave(3)), ValidationContext(STOCK, before=earlier(wave(60)))) == []
+    assert found(bars(wave(3)), ValidationContext(STOCK, prior_bars=earlier(wave(60)))) == []
 
 
 def test_without_a_context_nothing_is_judged_that_needs_one() -> None:
@@ -68,7 +68,7 @@ def test_a_return_is_a_jump_beyond_four_and_a_half_times_the_usual_one(size: flo
 
 def test_a_jump_on_the_first_row_is_measured_by_the_bars_before_the_batch() -> None:
     before = earlier(wave(61))
-    assert found(bars([110.0, 110.0]), ValidationContext(STOCK, before=before)) == [("price_jump", 0)]
+    assert found(bars([110.0, 110.0]), ValidationContext(STOCK, prior_bars=before)) == [("price_jump", 0)]
 
 
 def test_a_move_that_the_next_bar_takes_back_is_seen_better() -> None:
@@ -132,7 +132,7 @@ def test_pence_among_pounds_are_rejected_and_only_they(factor: float, length: in
 
 
 def test_the_unit_of_the_bars_before_is_right_even_if_the_whole_batch_differs() -> None:
-    context = ValidationContext(STOCK, before=earlier(wave(61)))
+    context = ValidationContext(STOCK, prior_bars=earlier(wave(61)))
     assert found(bars(wave(3, 10_000.0)), context) == [("unit_error", row) for row in range(3)]
 
 
@@ -167,7 +167,7 @@ def test_a_flat_bar_may_repeat_one_without_trades() -> None:
 def test_the_first_bar_may_be_stale_against_the_stored_one() -> None:
     before = earlier([100.0, 101.0])
     batch = bars([101.0], volume=["901"])
-    assert found(batch, ValidationContext(STOCK, before=before)) == [("stale_repeat", 0)]
+    assert found(batch, ValidationContext(STOCK, prior_bars=before)) == [("stale_repeat", 0)]
 
 
 def test_a_volume_of_more_than_ten_times_the_usual_or_of_none_is_an_anomaly() -> None:
@@ -184,9 +184,9 @@ def test_volumes_of_currencies_mean_nothing() -> None:
 
 def test_another_providers_close_of_the_same_bar_is_compared() -> None:
     stamps = np.array([FIRST, FIRST + 2 * DAY, FIRST + 3 * DAY])
-    stored = Stored(stamps, np.array([100.4, 102.0, 101.0]), ("other", "other", "x"))
+    stored = OtherProviderBars(stamps, np.array([100.4, 102.0, 101.0]), ("other", "other", "x"))
     batch = bars([100.0, 100.1, 100.0, 90.0])
-    assert found(batch, ValidationContext(STOCK, stored=stored)) == [("provider_disagreement", 2)]
+    assert found(batch, ValidationContext(STOCK, other_provider_bars=stored)) == [("provider_disagreement", 2)]
 
 
 def test_rows_that_do_not_stand_are_not_compared_with() -> None:
@@ -211,7 +211,7 @@ def test_a_bar_gets_the_same_verdict_whichever_batch_it_comes_in() -> None:
     whole = {(rule, row) for rule, row in found(bars(closes)) if rule == "price_jump"}
     parts = set()
     for start, end in pairwise((0, 150, 151, 290, 400)):
-        before = ValidationContext(STOCK, before=earlier(closes[max(start - 61, 0) : start], FIRST + start * DAY))
+        before = ValidationContext(STOCK, prior_bars=earlier(closes[max(start - 61, 0) : start], FIRST + start * DAY))
         batch = bars(closes[start:end], FIRST + start * DAY)
         parts |= {(rule, row + start) for rule, row in found(batch, before) if rule == "price_jump"}
     last_of_parts = {149, 150, 289}  # what the next bar takes back is not seen there
@@ -240,7 +240,7 @@ CLOSES = st.lists(st.floats(0.01, 1e6), min_size=0, max_size=40)
 def test_any_prices_are_judged_without_an_error(
     closes: list[float], before: list[float], splits: list[tuple[int, float]]
 ) -> None:
-    context = ValidationContext(STOCK, before=earlier(before), splits=tuple(splits))
+    context = ValidationContext(STOCK, prior_bars=earlier(before), splits=tuple(splits))
     for one in check_batch(bars(closes), NOW, context=context):
         assert one.row is not None
         assert 0 <= one.row < len(closes)

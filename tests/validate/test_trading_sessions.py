@@ -10,8 +10,8 @@ import pytest
 
 from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, TimeRange, to_micros
 from fintrack_tasks.sessions import calendar_name, expected_bars, segments
-from fintrack_tasks.validate import Hours, ValidationContext, check_batch
-from fintrack_tasks.validate.context import Earlier
+from fintrack_tasks.validate import TradingSessions, ValidationContext, check_batch
+from fintrack_tasks.validate.context import PriorBars
 
 NOW = datetime(2025, 1, 2, tzinfo=UTC)
 AAPL = Instrument.of("AAPL")
@@ -30,7 +30,7 @@ def found(symbol: str, interval: Interval, times: list[datetime]) -> list[tuple[
         {"timestamp": [to_micros(at) for at in times], **columns, "volume": [None] * len(times)},
         interval=interval,
     )
-    context = ValidationContext(instrument.asset_class, Hours(*segments(instrument)))
+    context = ValidationContext(instrument.asset_class, TradingSessions(*segments(instrument)))
     return [(one.rule, one.row) for one in check_batch(batch, NOW, context=context)]
 
 
@@ -165,9 +165,9 @@ def judged(
         "volume": [f"{volume}" for _, volume in rows],
     }
     batch = Batch(Kind.BARS, symbol, "x", columns, interval=interval)
-    hours = Hours.of(calendar_name(instrument))
-    earlier = Earlier(np.array([to_micros(before)]), *np.full((5, 1), 100.0)) if before else None
-    found_ = check_batch(batch, NOW, context=ValidationContext(instrument.asset_class, hours, earlier))
+    sessions = TradingSessions.of(calendar_name(instrument))
+    earlier = PriorBars(np.array([to_micros(before)]), *np.full((5, 1), 100.0)) if before else None
+    found_ = check_batch(batch, NOW, context=ValidationContext(instrument.asset_class, sessions, earlier))
     return [(one.rule, one.severity, one.row) for one in found_]
 
 

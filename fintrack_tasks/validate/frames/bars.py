@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fintrack_tasks.domain import BATCH_LIMIT, REJECT, AssetClass, Batch, Finding, Instrument, Interval, Kind
 from fintrack_tasks.sessions import calendar_name
 from fintrack_tasks.validate.batch import check_batch
-from fintrack_tasks.validate.context import SEQUENCE_LOOKBACK, Earlier, Hours, ValidationContext
+from fintrack_tasks.validate.context import SEQUENCE_LOOKBACK, PriorBars, TradingSessions, ValidationContext
 from fintrack_tasks.validate.frames.columns import Column, Table
 from fintrack_tasks.validate.rules import RULES, SHAPES, Limits, finding
 
@@ -72,7 +72,7 @@ def _of_symbol(
         yield from (_in_frame(one, part) for one in judged if one.row is not None)
         if given.keys() >= set(BAR_COLUMNS[1:]) and None not in rejected:
             stood = part[[place for place in range(len(part)) if place not in rejected]]
-            context = replace(context, before=_before(cells, stood, context.before))
+            context = replace(context, prior_bars=_before(cells, stood, context.prior_bars))
 
 
 def _in_frame(one: Finding, part: Rows) -> Finding:
@@ -107,14 +107,14 @@ def _parts(times: Column | None, rows: Rows) -> Iterator[Rows]:
         start = end
 
 
-def _before(cells: Table, stood: Rows, known: Earlier | None) -> Earlier:
+def _before(cells: Table, stood: Rows, known: PriorBars | None) -> PriorBars:
     """The newest bars that stood: as many as the rules look back."""
     newest = stood[-SEQUENCE_LOOKBACK:]
     columns = [cells.columns[name].values[newest] for name in BAR_COLUMNS[1:]]
     if known is not None:
         older = [getattr(known, name) for name in BAR_COLUMNS[1:]]
         columns = [np.concatenate(pair)[-SEQUENCE_LOOKBACK:] for pair in zip(older, columns, strict=True)]
-    return Earlier(*columns)
+    return PriorBars(*columns)
 
 
 def _nameless(cells: Table) -> Iterator[Finding]:
@@ -143,11 +143,13 @@ def _context(
     symbol: str, calendar: str | None, interval: Interval, splits: Sequence[tuple[date | str, float]]
 ) -> ValidationContext:
     kind = AssetClass.by_form(symbol.strip().upper())
-    hours = Hours.of(calendar or calendar_name(Instrument(symbol.strip().upper(), kind)))
-    return ValidationContext(kind, hours, splits=tuple((_first(day, hours, interval), ratio) for day, ratio in splits))
+    sessions = TradingSessions.of(calendar or calendar_name(Instrument(symbol.strip().upper(), kind)))
+    return ValidationContext(
+        kind, sessions, splits=tuple((_first(day, sessions, interval), ratio) for day, ratio in splits)
+    )
 
 
-def _first(day: date | str, hours: Hours, interval: Interval) -> int:
+def _first(day: date | str, sessions: TradingSessions, interval: Interval) -> int:
     """The first stamp that a split of this ex-date applies to.
 
     :raises ValueError: when it is no date.
@@ -155,5 +157,5 @@ def _first(day: date | str, hours: Hours, interval: Interval) -> int:
     midnight = int(np.datetime64(date.fromisoformat(str(day)[:10]), "us").astype(np.int64))
     if interval is Interval.D1:
         return midnight
-    place = int(np.searchsorted(hours.dates, midnight))
-    return int(hours.starts[place]) if place < len(hours.starts) else midnight
+    place = int(np.searchsorted(sessions.dates, midnight))
+    return int(sessions.starts[place]) if place < len(sessions.starts) else midnight

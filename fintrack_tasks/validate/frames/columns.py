@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fintrack_tasks.domain import to_micros
 from fintrack_tasks.validate.row import as_number
 
-__all__ = ["Column", "Table", "numbers", "table", "times"]
+__all__ = ["Column", "Table", "read_floats", "read_table", "read_times"]
 
 Mask = NDArray[np.bool_]
 
@@ -55,7 +55,7 @@ class Table:
         return self.columns.get("timestamp")
 
     @property
-    def numbers(self) -> dict[str, Column]:
+    def numeric(self) -> dict[str, Column]:
         return {name: column for name, column in self.columns.items() if name not in ("symbol", "timestamp")}
 
     def row(self, row: int) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class _Unreadable:
         return repr(self._cell)
 
 
-def table(data: pd.DataFrame, names: Sequence[str]) -> Table:
+def read_table(data: pd.DataFrame, names: Sequence[str]) -> Table:
     """These columns of a frame, as far as it has them: ``symbol`` text, ``timestamp`` times, all others numbers."""
     labels = list(data.columns)
     columns, ambiguous = {}, []
@@ -103,12 +103,12 @@ def table(data: pd.DataFrame, names: Sequence[str]) -> Table:
             continue
         if len(places) > 1:
             ambiguous.append(name)
-        read = {"symbol": _texts, "timestamp": times}.get(name, numbers)
+        read = {"symbol": _read_texts, "timestamp": read_times}.get(name, read_floats)
         columns[name] = read(data.iloc[:, places[0]])
     return Table(len(data), columns, tuple(ambiguous))
 
 
-def numbers(series: pd.Series) -> Column:
+def read_floats(series: pd.Series) -> Column:
     """A column as floats; NaN is null. Bools, times and complex numbers are no numbers; decimal text is one."""
     dtype = series.dtype
     if pd.api.types.is_numeric_dtype(dtype) and not (
@@ -120,7 +120,7 @@ def numbers(series: pd.Series) -> Column:
     return _cell_by_cell(series, _number, np.float64, np.nan)
 
 
-def times(series: pd.Series) -> Column:
+def read_times(series: pd.Series) -> Column:
     """A column as microseconds since 1970 UTC; naive times are read as UTC. Numbers are no times: their unit would be
     a guess."""
     if pd.api.types.is_datetime64_any_dtype(series.dtype) and not isinstance(series.dtype, pd.ArrowDtype):
@@ -131,7 +131,7 @@ def times(series: pd.Series) -> Column:
     return _cell_by_cell(series, _micros, np.int64, 0)
 
 
-def _texts(series: pd.Series) -> Column:
+def _read_texts(series: pd.Series) -> Column:
     cells = series.tolist()
     null = np.array([_is_null(cell) or (isinstance(cell, str) and not cell.strip()) for cell in cells], dtype=np.bool_)
     text = np.array([isinstance(cell, str) for cell in cells], dtype=np.bool_)

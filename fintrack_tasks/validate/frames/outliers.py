@@ -7,9 +7,9 @@ import pandas as pd
 
 from fintrack_tasks.domain import AssetClass, Finding, Interval
 from fintrack_tasks.validate.context import ValidationContext
-from fintrack_tasks.validate.frames.columns import Table, table
+from fintrack_tasks.validate.frames.columns import Table, read_table
 from fintrack_tasks.validate.rules import Limits
-from fintrack_tasks.validate.sequence import Bars, check_series
+from fintrack_tasks.validate.sequence import BarSequence, check_sequence
 
 __all__ = ["find_outliers"]
 
@@ -25,7 +25,7 @@ def find_outliers(data: pd.DataFrame, interval: Interval = Interval.D1, limits: 
 
     :param interval: how far rows normally lie apart; a longer gap between two rows widens the limit.
     """
-    cells = table(data, ("symbol", "timestamp", "price" if "price" in data.columns else "close", "volume"))
+    cells = read_table(data, ("symbol", "timestamp", "price" if "price" in data.columns else "close", "volume"))
     price = cells.columns.get("price") or cells.columns.get("close")
     if cells.symbols is None or cells.times is None or price is None:
         return []
@@ -50,5 +50,5 @@ def _of_symbol(cells: Table, prices: np.ndarray, rows: np.ndarray, interval: Int
         right = given.fine[rows] & (given.values[rows] >= 0)
         volume[right] = given.values[rows][right]
     kind = AssetClass.by_form(str(cells.symbols.values[rows[0]]).upper())
-    bars = Bars(rows, cells.times.values[rows], close, close, close, close, volume)
-    return check_series(bars, ValidationContext(kind), interval, "", limits)
+    bars = BarSequence(rows, cells.times.values[rows], close, close, close, close, volume)
+    return check_sequence(bars, ValidationContext(kind), interval, "", limits)

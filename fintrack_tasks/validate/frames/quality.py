@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fintrack_tasks.domain import Finding, to_micros
-from fintrack_tasks.validate.frames.columns import Table, table
+from fintrack_tasks.validate.frames.columns import Table, read_table
 from fintrack_tasks.validate.frames.validator import REQUIRED, frame_findings
 from fintrack_tasks.validate.rules import Limits
 
@@ -70,7 +70,7 @@ class DataQualityMonitor:
         if not len(data) or not len(data.columns):
             return QualityMetrics(0.0, 0.0, 0.0, 0.0, 0.0)
         moment = now or self._now
-        cells = table(data, (*REQUIRED, *_OHLC))
+        cells = read_table(data, (*REQUIRED, *_OHLC))
         required = Table(cells.size, {name: cells.columns[name] for name in REQUIRED if name in cells.columns})
         findings = frame_findings(required, self._limits.span(moment, None))
         return QualityMetrics(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fintrack_tasks.domain import REJECT, AssetClass, Finding, Interval
 from fintrack_tasks.validate.batch import repeats
-from fintrack_tasks.validate.frames.columns import Column, Table, table
+from fintrack_tasks.validate.frames.columns import Column, Table, read_table
 from fintrack_tasks.validate.row import check_row
 from fintrack_tasks.validate.rules import CHECKS, RULES, Limits, Shape, finding
 
@@ -95,7 +95,7 @@ class DataValidator:
         """The verdict on a frame of quotes: columns ``symbol``, ``timestamp``, ``price``, ``volume``, and the five
         checks of :data:`fintrack_tasks.validate.rules.CHECKS`. Never raises for what a frame may hold, and does not
         change it."""
-        cells = table(data, REQUIRED)
+        cells = read_table(data, REQUIRED)
         findings = frame_findings(cells, self._limits.span(self._now, None))
         missing = [name for name in REQUIRED if name not in cells.present]
         checks = [CheckResult(CHECKS[0], not missing, {"missing_columns": missing})]
@@ -126,7 +126,7 @@ class DataValidator:
         """
         from fintrack_tasks.validate.frames.bars import BAR_COLUMNS, BAR_RULES, bar_findings  # noqa: PLC0415  calendars
 
-        cells = table(data, BAR_COLUMNS)
+        cells = read_table(data, BAR_COLUMNS)
         findings = bar_findings(cells, Interval(interval), self._now, self._limits, calendar, splits or {})
         missing = [name for name in BAR_COLUMNS if name not in cells.present]
         checks = [CheckResult(CHECKS[0], not missing, {"missing_columns": missing})]
@@ -154,7 +154,7 @@ def _suspects(cells: Table, span: tuple[int, int]) -> list[int]:
     if cells.times is not None:
         suspect |= ~cells.times.fine | (cells.times.values < span[0]) | (cells.times.values > span[1])
     signed = _signed(cells)
-    for name, column in cells.numbers.items():
+    for name, column in cells.numeric.items():
         enough = (column.values > 0) | signed if name == "price" else column.values >= 0
         fine = np.isfinite(column.values) & enough
         if name != "price":
