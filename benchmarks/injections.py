@@ -20,10 +20,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fintrack_tasks.calendars import calendar_name
 from fintrack_tasks.domain import Batch, Finding, Instrument, Interval, Kind, to_micros
 from fintrack_tasks.sandbox.prices import real_daily, real_splits
-from fintrack_tasks.sessions import segments
-from fintrack_tasks.validate import PriorBars, TradingSessions, ValidationContext, check_batch
+from fintrack_tasks.session_times import TradingSessions, calendar_sessions
+from fintrack_tasks.validate import PriorBars, ValidationContext, check_batch
 
 __all__ = ["KINDS", "NAMES", "History", "Injected", "Window", "judge", "real_histories", "rules_on", "some_window"]
 
@@ -90,7 +91,7 @@ def real_histories() -> dict[str, History]:
             (to_micros(datetime(day.year, day.month, day.day, tzinfo=UTC)), float(ratio))
             for day, ratio in real_splits(symbol)
         )
-        found[symbol] = History(instrument, bars, known, TradingSessions(*segments(instrument)))
+        found[symbol] = History(instrument, bars, known, calendar_sessions(calendar_name(instrument)))
     return found
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "OWN_HOURS",
     "SUFFIXES",
     "calendar_name",
+    "is_calendar",
 ]
 
 FOREX: Final = "forex"
@@ -124,3 +125,10 @@ def calendar_name(instrument: Instrument) -> str | None:
         return SUFFIXES[suffix]
     # A lone letter that is no exchange is a class of shares.
     return None if kind is AssetClass.INDEX or (dot and len(suffix) > 1) else MARKETS[kind]
+
+
+def is_calendar(name: str) -> bool:
+    """Whether a calendar has this name: one of exchange_calendars', its aliases included, or one of ours."""
+    import exchange_calendars  # noqa: PLC0415  pandas, for those alone who name a calendar
+
+    return name in (FOREX, FUTURES) or name in exchange_calendars.get_calendar_names(include_aliases=True)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import csv
 import gzip
+import typing
 import warnings
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from fintrack_tasks import calendars, sessions
+from fintrack_tasks import calendars, session_times
 from fintrack_tasks.domain import AssetClass, Instrument, Interval, TimeRange, from_micros, to_micros
 from fintrack_tasks.errors import ConfigurationError
+from fintrack_tasks.queries import aggregate
 from fintrack_tasks.sessions import asked_as, calendar_name, expected_bars, finals, is_final, session_dates
+from fintrack_tasks.validate import ValidationContext
 from tests.recorded.record_sessions import counted
 
-BUNDLED = Path(sessions.__file__).parent / "sandbox" / "data" / "daily.csv.gz"
+BUNDLED = Path(session_times.__file__).parent / "sandbox" / "data" / "daily.csv.gz"
 AAPL = Instrument.of("AAPL")
 DAY = timedelta(days=1)
 
@@ -136,7 +140,7 @@ def test_a_daily_bar_of_a_pair_is_final_when_its_utc_date_is_over_as_some_provid
     ("symbol", "zone"), [("AAPL", "America/New_York"), ("7203.T", "Asia/Tokyo"), ("EURUSD=X", "America/New_York")]
 )
 def test_the_zone_is_the_one_in_which_sessions_have_their_dates(symbol: str, zone: str) -> None:
-    assert str(sessions.zone(Instrument.of(symbol))) == zone
+    assert str(session_times.instrument_sessions(Instrument.of(symbol)).zone) == zone
 
 
 def test_a_window_is_half_open() -> None:
@@ -224,7 +228,7 @@ CALENDARS = sorted({*calendars.MARKETS.values(), *calendars.SUFFIXES.values(), *
 
 @pytest.mark.parametrize("name", CALENDARS)
 def test_every_calendar_that_a_symbol_may_lead_to_has_sessions_and_warns_of_nothing(name: str) -> None:
-    sessions._sessions.cache_clear()
+    session_times.calendar_sessions.cache_clear()
     instrument = Instrument("X", AssetClass.STOCK, calendar=name)
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)
@@ -259,7 +263,7 @@ def test_the_sessions_from_1990_to_2026_are_those_under_pandas_2_3(name: str) ->
     """Dates, opens, closes and breaks: exchange_calendars#394, #471, #502."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        assert list(counted(sessions._calendar(name).schedule)) == recorded()[name]
+        assert list(counted(session_times._calendar(name).schedule)) == recorded()[name]
 
 
 @pytest.mark.parametrize(
@@ -297,7 +301,7 @@ def test_of_a_symbol_whose_exchange_is_not_known_nothing_is_expected(symbol: str
     assert finals(instrument, Interval.D1, [stamp], at("2025-03-03T12:20")) == [True]
     assert finals(instrument, Interval.H1, [stamp], at("2025-03-02T01:20")) == [True]
     assert session_dates(instrument, [stamp + 7]) == [stamp]
-    assert str(sessions.zone(instrument)) == "UTC"
+    assert str(session_times.instrument_sessions(instrument).zone) == "UTC"
 
 
 def test_a_closing_auction_belongs_to_its_session() -> None:
@@ -330,7 +334,7 @@ def test_frankfurts_floor_trades_from_eight_to_ten_and_as_its_calendar_says_on_s
     [("XNYS", True), ("NYSE", True), ("24/7", True), ("forex", True), ("futures", True), ("NOPE", False)],
 )
 def test_the_name_of_a_calendar_is_told_from_what_is_none(name: str, known: bool) -> None:
-    assert sessions.is_calendar(name) is known
+    assert calendars.is_calendar(name) is known
 
 
 def test_a_daily_bar_is_final_some_minutes_after_the_close() -> None:
@@ -376,3 +380,24 @@ def test_many_stamps_get_the_verdicts_that_each_gets_alone() -> None:
         assert any(verdicts)
         assert not all(verdicts)
     assert finals(AAPL, Interval.D1, [], now) == []
+
+
+def test_when_sessions_open_and_close_has_one_owner() -> None:
+    """Checks and aggregation take the very arrays that bars are expected by, and lunch breaks share a date."""
+    instrument = Instrument.of("0700.HK")
+    held = session_times.instrument_sessions(instrument)
+    assert held is session_times.calendar_sessions("XHKG")
+    assert aggregate.sessions_of(instrument) is held
+    assert typing.get_type_hints(ValidationContext)["sessions"] == session_times.TradingSessions | None
+    day = held.dates == to_micros(at("2024-01-10"))
+    assert [from_micros(stamp).strftime("%H:%M") for stamp in held.starts[day].tolist()] == ["01:30", "05:00"]
+    assert [from_micros(stamp).strftime("%H:%M") for stamp in held.ends[day].tolist()] == ["04:00", "08:00"]
+    assert held.days.tolist() == sorted(set(held.dates.tolist()))
+
+
+def test_parts_of_sessions_that_do_not_follow_each_other_are_refused() -> None:
+    early, late = np.array([0, 5]), np.array([6, 9])
+    with pytest.raises(ValueError, match="follow each other"):
+        session_times.TradingSessions(early, late, early, late)
+    with pytest.raises(ValueError, match="as many starts"):
+        session_times.TradingSessions(early, late, early[:1], late)

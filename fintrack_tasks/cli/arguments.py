@@ -8,9 +8,9 @@ from typing import Annotated
 import psycopg
 import typer
 
+from fintrack_tasks.calendars import calendar_name
 from fintrack_tasks.domain import Instrument, Interval
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.sessions import calendar_name
 from fintrack_tasks.store import instruments
 
 __all__ = ["AsJson", "calendar_said", "instrument_of", "known", "moment", "nothing_stored"]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import psycopg
 import typer
 
+from fintrack_tasks.calendars import calendar_name
 from fintrack_tasks.cli import completion
 from fintrack_tasks.cli.arguments import AsJson, calendar_said, instrument_of, known, moment
 from fintrack_tasks.cli.context import opened
@@ -16,7 +17,6 @@ from fintrack_tasks.domain import Interval
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.queries import provenance, runs
 from fintrack_tasks.queries.explain import explain as explained
-from fintrack_tasks.sessions import calendar_name
 
 __all__ = ["explain"]
 

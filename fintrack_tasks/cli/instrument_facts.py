@@ -54,7 +54,7 @@ def calendar_of(text: str | None) -> str | None:
 
     :raises UsageError: for what is none.
     """
-    from fintrack_tasks.sessions import is_calendar  # noqa: PLC0415  pandas, for those alone who name one
+    from fintrack_tasks.calendars import is_calendar  # noqa: PLC0415  pandas, for those alone who name one
 
     name = (text or "").strip()
     if not name:

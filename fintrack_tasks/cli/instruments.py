@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import psycopg
 import typer
 
+from fintrack_tasks.calendars import calendar_name
 from fintrack_tasks.cli.capacity import too_many
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.describe import describe
@@ -21,7 +22,6 @@ from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.domain import AssetClass, Instrument
 from fintrack_tasks.errors import ProviderError, UsageError
 from fintrack_tasks.fetch import constituents
-from fintrack_tasks.sessions import calendar_name
 from fintrack_tasks.store import instruments
 from fintrack_tasks.store.database_mode import admit
 

@@ -9,12 +9,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from fintrack_tasks.calendars import calendar_name
 from fintrack_tasks.cli import completion
 from fintrack_tasks.cli.arguments import calendar_said, instrument_of
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.sessions import calendar_name
 from fintrack_tasks.store import flags, instruments
 from fintrack_tasks.store import quality as stored
 from fintrack_tasks.validate.quality import METRICS, NO_CALENDAR

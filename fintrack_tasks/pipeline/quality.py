@@ -15,10 +15,10 @@ from uuid import UUID
 import psycopg
 import structlog
 
+from fintrack_tasks.calendars import calendar_name
 from fintrack_tasks.domain import Interval, ItemState, Kind, from_micros, to_micros
 from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.pipeline.context import StageContext
-from fintrack_tasks.sessions import calendar_name
 from fintrack_tasks.store import anomalies as flags
 from fintrack_tasks.store import instruments, quality
 from fintrack_tasks.store.quality import Outcome, Run

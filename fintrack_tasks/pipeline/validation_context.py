@@ -7,15 +7,16 @@ from datetime import UTC, date, datetime, time, timedelta
 from math import nan, prod
 from typing import TYPE_CHECKING, NamedTuple
 
+from fintrack_tasks.calendars import calendar_name
 from fintrack_tasks.domain import Batch, CorporateAction, Instrument, Interval, Item, Kind, to_micros
 from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.pipeline.context import StageContext
-from fintrack_tasks.sessions import calendar_name
+from fintrack_tasks.session_times import TradingSessions, calendar_sessions
 from fintrack_tasks.store import corporate_actions, known_bars
 from fintrack_tasks.store.known_bars import KnownBar
 from fintrack_tasks.transform.batch import MINOR_UNITS
 from fintrack_tasks.transform.corporate_actions import actions_of, adjusted_to
-from fintrack_tasks.validate import Limits, OtherProviderBars, PriorBars, TradingSessions, ValidationContext
+from fintrack_tasks.validate import Limits, OtherProviderBars, PriorBars, ValidationContext
 from fintrack_tasks.validate.context import SEQUENCE_LOOKBACK
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def gather(item: Item, batch: Batch, *, context: StageContext, limits: Limits) -
     until = adjusted_to(batch)
     # A move on the day of a split that the batch is restated for is a real one.
     told = tuple((split.first, split.ratio) for split in splits if until is None or split.ex_date > until)
-    return ValidationContext(kind, TradingSessions.of(calendar_name(item.instrument)), before, told, stored)
+    return ValidationContext(kind, calendar_sessions(calendar_name(item.instrument)), before, told, stored)
 
 
 def _sessions_of_old(
@@ -67,7 +68,7 @@ def _sessions_of_old(
     if oldest is None or to_micros(now) - oldest <= stale_after // timedelta(microseconds=1):
         return None
     try:
-        return TradingSessions.of(calendar_name(instrument))
+        return calendar_sessions(calendar_name(instrument))
     except ConfigurationError:  # a price is worth having even where nobody knows when it is stale
         return None
 

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
+from fintrack_tasks.calendars import calendar_name
 from fintrack_tasks.domain import Instrument, Interval, TimeRange, from_micros, to_micros
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.queries import bars
-from fintrack_tasks.sessions import GRACE, asked_as, calendar_name, expected_bars, segments
+from fintrack_tasks.session_times import TradingSessions, instrument_sessions
+from fintrack_tasks.sessions import GRACE, asked_as, expected_bars
 from fintrack_tasks.store import corporate_actions, coverage
 
 if TYPE_CHECKING:
-    from fintrack_tasks.transform.resample import Length, Sessions
+    from fintrack_tasks.transform.resample import Length
 
 __all__ = ["SOURCES", "Adjust", "Aggregated", "aggregate_bars", "sessions_of"]
 
@@ -101,20 +103,18 @@ def aggregate_bars(
     return Aggregated(chosen, interval, splits, _outside(stored, interval, sessions))
 
 
-def sessions_of(instrument: Instrument) -> Sessions:
+def sessions_of(instrument: Instrument) -> TradingSessions:
     """The sessions by which an instrument's bars are put together: the exchange's, UTC days, or currencies' days.
 
     Where no calendar is known they are UTC days.
 
     :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
     """
-    from fintrack_tasks.transform.resample import Sessions  # noqa: PLC0415  see aggregate_bars
-
     known = calendar_name(instrument) is not None
-    return Sessions(*segments(instrument if known else replace(instrument, calendar="24/7")))
+    return instrument_sessions(instrument if known else replace(instrument, calendar="24/7"))
 
 
-def _outside(stamps: list[int], interval: Interval, sessions: Sessions) -> int:
+def _outside(stamps: list[int], interval: Interval, sessions: TradingSessions) -> int:
     """How many intraday bars open in no session."""
     import numpy as np  # noqa: PLC0415  see aggregate_bars
 

@@ -1,7 +1,7 @@
 """The exchanges outside New York: their sessions, zones and currencies, by a symbol's suffix or an index' name.
 
-Sessions are those of :mod:`fintrack_tasks.sessions`, which bring pandas. They are computed when a symbol is first asked
-for, once for each calendar; New York's own days need none of it.
+Sessions are those of :mod:`fintrack_tasks.session_times`, which bring pandas. They are computed when a symbol is first
+asked for, once for each calendar; New York's own days need none of it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from fintrack_tasks.calendars import calendar_name
 from fintrack_tasks.domain import AssetClass, Instrument, from_micros
-from fintrack_tasks.sessions import calendar_name, segments, zone
+from fintrack_tasks.session_times import calendar_sessions
 
 __all__ = ["Exchange", "SessionParts", "exchange_of"]
 
@@ -80,10 +81,11 @@ def exchange_of(symbol: str, asset_class: AssetClass) -> tuple[Exchange, str] | 
 
 @lru_cache(maxsize=64)
 def _computed(name: str) -> Exchange:
-    there = Instrument(name, AssetClass.STOCK, calendar=name)
+    there = calendar_sessions(name)
     sessions: dict[date, SessionParts] = {}
-    for start, end, midnight in zip(*(column.tolist() for column in segments(there)), strict=True):
+    parts = (column.tolist() for column in (there.starts, there.ends, there.dates))
+    for start, end, midnight in zip(*parts, strict=True):
         day = from_micros(midnight).date()
         if day >= _FIRST:
             sessions[day] = (*sessions.get(day, ()), (from_micros(start), from_micros(end)))
-    return Exchange(name, zone(there), sessions)
+    return Exchange(name, ZoneInfo(there.zone), sessions)

@@ -1,9 +1,10 @@
 """Longer bars from shorter ones: 1m, 5m, 15m to 1h to 1d to 1w and 1mo.
 
 A bar belongs to the session that it opens in, by the session's own open and close: half days, lunch breaks and changes
-of the clocks are what the given :class:`Sessions` say. Hours count from the open, and again from the end of a lunch
-break. A week begins on Monday and a month on its first day, by the sessions' local dates; both are stamped with
-midnight UTC of that day, a day with midnight UTC of its local date, an hour with its own opening.
+of the clocks are what the given :class:`~fintrack_tasks.session_times.TradingSessions` say. Hours count from the open,
+and again from the end of a lunch break. A week begins on Monday and a month on its first day, by the sessions' local
+dates; both are stamped with midnight UTC of that day, a day with midnight UTC of its local date, an hour with its own
+opening.
 
 What is not there is a gap: nothing is filled, no bar is made of nothing, and a bar that may still change, or that
 lacks a part, is not final. All times are microseconds since 1970 UTC.
@@ -21,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintrack_tasks.domain import Batch, Interval
+from fintrack_tasks.session_times import TradingSessions
 
 __all__ = [
     "Bars",
     "Groups",
     "Length",
-    "Sessions",
     "aggregate",
     "aggregate_batch",
     "aggregate_columns",
@@ -69,25 +70,6 @@ class Length(StrEnum):
         order = list(Length)
         # A week is no part of a month.
         return order.index(self) < order.index(longer) and self is not Length.W1
-
-
-@dataclass(frozen=True, slots=True)
-class Sessions:
-    """The parts of an instrument's sessions, ascending: each one's start and end, and the session's local date.
-
-    ``dates`` holds midnight UTC of the date; the two parts around a lunch break share it. They should reach to the end
-    of the last week or month that is asked for: its end is the close of its last session among them.
-    """
-
-    starts: Integers
-    ends: Integers
-    dates: Integers
-
-    def __post_init__(self) -> None:
-        if not len(self.starts) == len(self.ends) == len(self.dates):
-            raise ValueError("sessions need as many starts as ends and dates")
-        if (self.ends <= self.starts).any() or (self.starts[1:] < self.ends[:-1]).any():
-            raise ValueError("the parts of sessions must follow each other")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +134,7 @@ def group(
     usable: NDArray[np.bool_],
     length: Length,
     to: Length,
-    sessions: Sessions,
+    sessions: TradingSessions,
     missing: Sequence[int] | Integers = (),
 ) -> Groups:
     """Put bars into longer ones by their stamps.
@@ -178,7 +160,13 @@ def group(
 
 
 def aggregate(
-    bars: Bars, length: Length, to: Length, sessions: Sessions, *, until: int, missing: Sequence[int] | Integers = ()
+    bars: Bars,
+    length: Length,
+    to: Length,
+    sessions: TradingSessions,
+    *,
+    until: int,
+    missing: Sequence[int] | Integers = (),
 ) -> Bars:
     """Longer bars: open of the first part, highest high, lowest low, close of the last part, sum of the volumes.
 
@@ -228,7 +216,7 @@ def aggregate_columns(
     columns: Mapping[str, Sequence[Any]],
     length: Length,
     to: Length,
-    sessions: Sessions,
+    sessions: TradingSessions,
     *,
     until: int,
     missing: Sequence[int] | Integers = (),
@@ -275,7 +263,7 @@ def _reached(columns: Mapping[str, Sequence[Any]], name: str, furthest: Callable
 
 
 def aggregate_batch(
-    batch: Batch, to: Length, sessions: Sessions, *, until: int, missing: Sequence[int] | Integers = ()
+    batch: Batch, to: Length, sessions: TradingSessions, *, until: int, missing: Sequence[int] | Integers = ()
 ) -> Batch:
     """:func:`aggregate_columns` of a batch of bars. ``interval`` is ``None`` where none is stored (1w, 1mo).
 
@@ -313,7 +301,7 @@ def _three_prices(cells: Mapping[str, Sequence[Any]], row: int) -> Decimal:
     return _EXACT.add(_EXACT.add(high, low), close)
 
 
-def _lacking(missing: Integers, there: Integers, length: Length, to: Length, sessions: Sessions) -> Integers:
+def _lacking(missing: Integers, there: Integers, length: Length, to: Length, sessions: TradingSessions) -> Integers:
     """For each missing bar the stamp of the longer one that lacks it, ascending; what is there after all is not."""
     if len(missing) and len(there):
         place = np.minimum(np.searchsorted(there, missing), len(there) - 1)
@@ -322,7 +310,9 @@ def _lacking(missing: Integers, there: Integers, length: Length, to: Length, ses
     return np.sort(stamps[known])
 
 
-def _buckets(stamps: Integers, length: Length, to: Length, sessions: Sessions) -> tuple[Integers, NDArray[np.bool_]]:
+def _buckets(
+    stamps: Integers, length: Length, to: Length, sessions: TradingSessions
+) -> tuple[Integers, NDArray[np.bool_]]:
     """The stamp of the longer bar that each bar belongs to, and whether there is one."""
     if not length.intraday:
         dates, known = stamps - stamps % _DAY, np.ones(len(stamps), np.bool_)
@@ -349,7 +339,7 @@ def _period(dates: Integers, to: Length) -> Integers:
     return dates
 
 
-def _ends(made: Integers, to: Length, sessions: Sessions) -> Integers:
+def _ends(made: Integers, to: Length, sessions: TradingSessions) -> Integers:
     """When longer bars are over: at the close of their last session, or of the calendar's days where it knows none."""
     if not len(sessions.starts):
         return _next(made, to)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fintrack_tasks.validate.batch import check_batch, split
-from fintrack_tasks.validate.context import OtherProviderBars, PriorBars, TradingSessions, ValidationContext
+from fintrack_tasks.validate.context import OtherProviderBars, PriorBars, ValidationContext
 from fintrack_tasks.validate.rules import RULES, Limits, Rule
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ __all__ = [
     "PriorBars",
     "QualityMetrics",
     "Rule",
-    "TradingSessions",
     "ValidationContext",
     "ValidationResult",
     "check_batch",

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from fintrack_tasks.domain import AssetClass, Instrument
-from fintrack_tasks.sessions import late_prints, segments, zone
+from fintrack_tasks.domain import AssetClass
+from fintrack_tasks.session_times import TradingSessions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,44 +15,10 @@ if TYPE_CHECKING:
     Stamps = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
-__all__ = ["SEQUENCE_LOOKBACK", "OtherProviderBars", "PriorBars", "TradingSessions", "ValidationContext"]
+__all__ = ["SEQUENCE_LOOKBACK", "OtherProviderBars", "PriorBars", "ValidationContext"]
 
 SEQUENCE_LOOKBACK: Final = 61
 """Bars: the 60 returns before one of them are what its jump is measured by."""
-
-
-@dataclass(frozen=True, slots=True)
-class TradingSessions:
-    """A calendar's parts of sessions as :func:`fintrack_tasks.sessions.segments` gives them: ascending, microseconds.
-
-    ``dates`` is midnight UTC of the local date of the session that a part belongs to.
-    """
-
-    starts: Stamps
-    ends: Stamps
-    dates: Stamps
-    zone: str = "UTC"
-    """In which the dates are local."""
-    late: timedelta = timedelta(0)
-    """How long after the end of a part a bar may open that is one of it all the same."""
-    early: timedelta = timedelta(0)
-    """The same before its start."""
-
-    @classmethod
-    def of(cls, calendar: str | None) -> TradingSessions:
-        """The sessions of a calendar by its name: see :func:`fintrack_tasks.sessions.calendar_name`; none for ``None``,
-        which silences the rules that need them.
-
-        :raises fintrack_tasks.errors.ConfigurationError: when it is unknown or cannot be computed.
-        """
-        return _by_calendar(calendar)
-
-
-@lru_cache(maxsize=64)
-def _by_calendar(calendar: str | None) -> TradingSessions:
-    """Kept: to put them together takes longer than to judge a batch by them."""
-    there = Instrument(".UNKNOWN", AssetClass.STOCK, calendar=calendar)  # a suffix of no exchange: only its calendar
-    return TradingSessions(*segments(there), zone(there).key, late_prints(there))
 
 
 @dataclass(frozen=True, slots=True)

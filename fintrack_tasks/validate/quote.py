@@ -7,7 +7,8 @@ from math import inf, log
 from typing import Final
 
 from fintrack_tasks.domain import Batch, Finding
-from fintrack_tasks.validate.context import TradingSessions, ValidationContext
+from fintrack_tasks.session_times import TradingSessions
+from fintrack_tasks.validate.context import ValidationContext
 from fintrack_tasks.validate.row import as_number
 from fintrack_tasks.validate.rules import Limits, finding
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintrack_tasks.domain import Finding, Interval, from_micros
-from fintrack_tasks.validate.context import TradingSessions
+from fintrack_tasks.session_times import TradingSessions
 from fintrack_tasks.validate.rules import finding
 from fintrack_tasks.validate.unlisted_sessions import Traded, unlisted
 

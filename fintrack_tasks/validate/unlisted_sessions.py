@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintrack_tasks.domain import AssetClass, Interval, from_micros, to_micros
-from fintrack_tasks.validate.context import TradingSessions
+from fintrack_tasks.session_times import TradingSessions
 
 __all__ = ["Traded", "unlisted"]
 

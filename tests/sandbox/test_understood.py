@@ -9,13 +9,15 @@ from types import ModuleType
 import pytest
 import requests
 
+from fintrack_tasks.calendars import calendar_name
 from fintrack_tasks.domain import AssetClass, Batch, Instrument, Interval, Kind, TimeRange, from_micros
 from fintrack_tasks.errors import EmptyError, ProviderError, UnavailableRangeError, UnknownSymbolError
 from fintrack_tasks.fetch.providers import coinbase, yahoo_finance
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.sandbox import Running
-from fintrack_tasks.sessions import calendar_name, expected_bars
-from fintrack_tasks.validate import TradingSessions, ValidationContext, check_batch
+from fintrack_tasks.session_times import calendar_sessions
+from fintrack_tasks.sessions import expected_bars
+from fintrack_tasks.validate import ValidationContext, check_batch
 
 Understand = Callable[..., Batch]
 
@@ -113,6 +115,6 @@ def test_what_trades_elsewhere_has_its_own_sessions_and_its_providers_unit(
     batch = understand(yahoo_finance, symbol, interval, window)
     assert batch.currency == currency
     assert batch.columns["timestamp"] == expected_bars(instrument, interval, window)
-    context = ValidationContext(instrument.asset_class, TradingSessions.of(calendar_name(instrument)))
+    context = ValidationContext(instrument.asset_class, calendar_sessions(calendar_name(instrument)))
     rules = {one.rule for one in check_batch(batch, now, context=context)}
     assert not rules & {"outside_session", "shifted_zone"}

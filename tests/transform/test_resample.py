@@ -19,11 +19,11 @@ from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, TimeRange, 
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.sandbox.prices import real_daily_bars
-from fintrack_tasks.sessions import expected_bars, segments
+from fintrack_tasks.session_times import TradingSessions, instrument_sessions
+from fintrack_tasks.sessions import expected_bars
 from fintrack_tasks.transform.resample import (
     Bars,
     Length,
-    Sessions,
     aggregate,
     aggregate_batch,
     aggregate_columns,
@@ -44,15 +44,15 @@ def said(stamps: Any, form: str = "%Y-%m-%d %H:%M") -> list[str]:
     return [from_micros(int(stamp)).strftime(form) for stamp in stamps]
 
 
-def sessions(symbol: str) -> Sessions:
-    return Sessions(*segments(Instrument.of(symbol)))
+def sessions(symbol: str) -> TradingSessions:
+    return instrument_sessions(Instrument.of(symbol))
 
 
-def between(first: date, last: date) -> Sessions:
+def between(first: date, last: date) -> TradingSessions:
     """A pair's trading days that bear these dates and those between them."""
     whole = sessions("EURUSD=X")
     low, high = np.searchsorted(whole.dates, [at(first.isoformat()), at(last.isoformat()) + 1])
-    return Sessions(whole.starts[low:high], whole.ends[low:high], whole.dates[low:high])
+    return TradingSessions(*(column[low:high] for column in (whole.starts, whole.ends, whole.dates, whole.settled)))
 
 
 def numbered(stamps: list[int]) -> dict[str, list[Any]]:

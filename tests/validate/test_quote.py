@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fintrack_tasks.domain import AssetClass, Batch, Instrument, Kind, to_micros
-from fintrack_tasks.sessions import segments
+from fintrack_tasks.session_times import TradingSessions, instrument_sessions
 from fintrack_tasks.transform.consensus import combine
-from fintrack_tasks.validate import TradingSessions, ValidationContext, check_batch
+from fintrack_tasks.validate import ValidationContext, check_batch
 from fintrack_tasks.validate.quote import traded_time
 
 STOCK = AssetClass.STOCK
-AAPL = TradingSessions(*segments(Instrument.of("AAPL")))
+AAPL = instrument_sessions(Instrument.of("AAPL"))
 MONDAY = datetime(2024, 5, 6, 15, 0, tzinfo=UTC)  # 11:00 in New York; the session began at 13:30 UTC
 
 
@@ -84,7 +84,7 @@ def test_a_quote_is_stale_after_an_hour_of_trading_not_of_time(at: str, now: str
 )
 def test_a_quote_of_a_pair_from_fridays_close_is_fresh_all_weekend(now: str, stale: bool) -> None:
     moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
-    sessions = TradingSessions(*segments(Instrument.of("EURUSD=X")))
+    sessions = instrument_sessions(Instrument.of("EURUSD=X"))
     batch = quote(datetime(2024, 3, 8, 21, 59, tzinfo=UTC))
     assert found(batch, moment, sessions) == (["stale_quote"] if stale else [])
 

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from fintrack_tasks.domain import AssetClass, Batch, Finding, Interval, Kind, to_micros
-from fintrack_tasks.validate import DataValidator, TradingSessions, ValidationContext, check_batch, split
+from fintrack_tasks.session_times import calendar_sessions
+from fintrack_tasks.validate import DataValidator, ValidationContext, check_batch, split
 from fintrack_tasks.validate.rules import unstorable
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
@@ -47,7 +48,7 @@ def test_futures_and_yields_stand_at_and_below_zero(
     symbol: str, kind: AssetClass, rows: list[tuple[str, ...]], calendar: str
 ) -> None:
     batch = bars(symbol, rows)
-    for context in (None, ValidationContext(kind), ValidationContext(kind, TradingSessions.of(calendar))):
+    for context in (None, ValidationContext(kind), ValidationContext(kind, calendar_sessions(calendar))):
         found = check_batch(batch, NOW, context=context)
         assert rejected(found) == set()
         assert split(batch, found) == (batch, [])
@@ -79,7 +80,7 @@ def test_a_yield_that_moves_a_hundredfold_is_no_unit_error() -> None:
 
 def test_a_zero_beside_a_right_close_is_null_with_a_finding_and_the_rest_stands() -> None:
     batch = bars("JNJ", JNJ)
-    for context in (None, ValidationContext(AssetClass.STOCK, TradingSessions.of("XNYS"))):
+    for context in (None, ValidationContext(AssetClass.STOCK, calendar_sessions("XNYS"))):
         found = check_batch(batch, NOW, context=context)
         assert [(one.rule, one.severity, one.row) for one in found] == [
             ("unknown_price", "flag", 0),

@@ -8,9 +8,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from fintrack_tasks.calendars import calendar_name
 from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, TimeRange, to_micros
-from fintrack_tasks.sessions import calendar_name, expected_bars, segments
-from fintrack_tasks.validate import TradingSessions, ValidationContext, check_batch
+from fintrack_tasks.session_times import calendar_sessions, instrument_sessions
+from fintrack_tasks.sessions import expected_bars
+from fintrack_tasks.validate import ValidationContext, check_batch
 from fintrack_tasks.validate.context import PriorBars
 
 NOW = datetime(2025, 1, 2, tzinfo=UTC)
@@ -30,7 +32,7 @@ def found(symbol: str, interval: Interval, times: list[datetime]) -> list[tuple[
         {"timestamp": [to_micros(at) for at in times], **columns, "volume": [None] * len(times)},
         interval=interval,
     )
-    context = ValidationContext(instrument.asset_class, TradingSessions(*segments(instrument)))
+    context = ValidationContext(instrument.asset_class, instrument_sessions(instrument))
     return [(one.rule, one.row) for one in check_batch(batch, NOW, context=context)]
 
 
@@ -165,7 +167,7 @@ def judged(
         "volume": [f"{volume}" for _, volume in rows],
     }
     batch = Batch(Kind.BARS, symbol, "x", columns, interval=interval)
-    sessions = TradingSessions.of(calendar_name(instrument))
+    sessions = calendar_sessions(calendar_name(instrument))
     earlier = PriorBars(np.array([to_micros(before)]), *np.full((5, 1), 100.0)) if before else None
     found_ = check_batch(batch, NOW, context=ValidationContext(instrument.asset_class, sessions, earlier))
     return [(one.rule, one.severity, one.row) for one in found_]

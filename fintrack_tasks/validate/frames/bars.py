@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fintrack_tasks.calendars import calendar_name
 from fintrack_tasks.domain import BATCH_LIMIT, REJECT, AssetClass, Batch, Finding, Instrument, Interval, Kind
-from fintrack_tasks.sessions import calendar_name
+from fintrack_tasks.session_times import TradingSessions, calendar_sessions
 from fintrack_tasks.validate.batch import check_batch
-from fintrack_tasks.validate.context import SEQUENCE_LOOKBACK, PriorBars, TradingSessions, ValidationContext
+from fintrack_tasks.validate.context import SEQUENCE_LOOKBACK, PriorBars, ValidationContext
 from fintrack_tasks.validate.frames.columns import Column, Table
 from fintrack_tasks.validate.rules import RULES, SHAPES, Limits, finding
 
@@ -143,7 +144,7 @@ def _context(
     symbol: str, calendar: str | None, interval: Interval, splits: Sequence[tuple[date | str, float]]
 ) -> ValidationContext:
     kind = AssetClass.by_form(symbol.strip().upper())
-    sessions = TradingSessions.of(calendar or calendar_name(Instrument(symbol.strip().upper(), kind)))
+    sessions = calendar_sessions(calendar or calendar_name(Instrument(symbol.strip().upper(), kind)))
     return ValidationContext(
         kind, sessions, splits=tuple((_first(day, sessions, interval), ratio) for day, ratio in splits)
     )
