@@ -13,7 +13,7 @@ lacks a part, is not final. All times are microseconds since 1970 UTC.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import StrEnum
 from typing import Any, Final
@@ -21,20 +21,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fintrack_tasks.domain import Batch, Interval
 from fintrack_tasks.session_times import TradingSessions
 
 __all__ = [
-    "Bars",
     "Groups",
     "Length",
-    "aggregate",
-    "aggregate_batch",
     "aggregate_columns",
     "group",
 ]
 
-Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 _DAY: Final = 86_400_000_000
@@ -73,34 +68,6 @@ class Length(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Bars:
-    """Bars as columns of one length, ascending by ``timestamp``. NaN is null.
-
-    ``vwap`` is the volume-weighted average price of each bar where that is known; ``parts`` and ``missing`` count,
-    of an aggregate, the bars that it was made of and those that should have been there.
-    """
-
-    timestamp: Integers
-    open: Floats
-    high: Floats
-    low: Floats
-    close: Floats
-    volume: Floats
-    vwap: Floats | None = None
-    is_final: NDArray[np.bool_] | None = None
-    parts: Integers | None = None
-    missing: Integers | None = None
-
-    def __post_init__(self) -> None:
-        lengths = {len(column) for f in fields(self) if (column := getattr(self, f.name)) is not None}
-        if len(lengths) != 1:
-            raise ValueError("bars need columns of one length")
-
-    def __len__(self) -> int:
-        return len(self.timestamp)
-
-
-@dataclass(frozen=True, slots=True)
 class Groups:
     """Which bars make which longer one.
 
@@ -122,11 +89,6 @@ class Groups:
     def counts(self) -> Integers:
         """How many bars make each longer one."""
         return np.diff(np.append(self.first, len(self.rows)))
-
-    @property
-    def last(self) -> Integers:
-        """Where in ``rows`` each longer bar's own end."""
-        return self.first + self.counts - 1
 
 
 def group(
@@ -159,59 +121,6 @@ def group(
     return Groups(rows, first, made, _ends(made, to, sessions), counted)
 
 
-def aggregate(
-    bars: Bars,
-    length: Length,
-    to: Length,
-    sessions: TradingSessions,
-    *,
-    until: int,
-    missing: Sequence[int] | Integers = (),
-) -> Bars:
-    """Longer bars: open of the first part, highest high, lowest low, close of the last part, sum of the volumes.
-
-    - Of a part whose high or low is not known, what it is known to have reached counts: its open and close. An open is
-      null when that of the first part is.
-    - ``volume`` is null when that of any part is: a sum of what is known would be too small.
-    - ``vwap`` = sum(price x volume) / sum(volume), a part's price being its own ``vwap`` or else its typical price,
-      (high + low + close) / 3; null without volume.
-    - ``is_final`` when the bar's end lies at or before ``until``, every part is final and none is missing. A bar that
-      is not final is the bar so far; aggregating again later gives its successor under the same stamp.
-
-    :param until: what ended by then can no longer change.
-    :param missing: see :func:`group`.
-    """
-    bars = replace(
-        bars,
-        high=np.where(np.isnan(bars.high), np.fmax(bars.open, bars.close), bars.high),
-        low=np.where(np.isnan(bars.low), np.fmin(bars.open, bars.close), bars.low),
-    )
-    usable = np.isfinite(bars.close)
-    groups = group(bars.timestamp, usable, length, to, sessions, missing)
-    rows, first, last = groups.rows, groups.first, groups.rows[groups.last] if len(groups) else groups.rows
-    final = np.ones(len(bars), np.bool_) if bars.is_final is None else bars.is_final
-
-    def reduced(ufunc: np.ufunc, values: NDArray[Any]) -> Any:
-        return ufunc.reduceat(values[rows], first) if len(groups) else values[:0]
-
-    price = (bars.high + bars.low + bars.close) / 3 if bars.vwap is None else bars.vwap
-    volume = reduced(np.add, bars.volume)
-    # A part without any trade has no price of its own, and no weight.
-    worth = reduced(np.add, np.where(bars.volume == 0, 0.0, price * bars.volume))
-    return Bars(
-        timestamp=groups.timestamp,
-        open=bars.open[rows[first]],
-        high=reduced(np.maximum, bars.high),
-        low=reduced(np.minimum, bars.low),
-        close=bars.close[last],
-        volume=volume,
-        vwap=np.divide(worth, volume, out=np.full(len(groups), np.nan), where=volume > 0),
-        is_final=(groups.end <= until) & (groups.missing == 0) & reduced(np.logical_and, final),
-        parts=groups.counts,
-        missing=groups.missing,
-    )
-
-
 def aggregate_columns(
     columns: Mapping[str, Sequence[Any]],
     length: Length,
@@ -221,15 +130,30 @@ def aggregate_columns(
     until: int,
     missing: Sequence[int] | Integers = (),
 ) -> dict[str, list[Any]]:
-    """:func:`aggregate` of columns as a :class:`~fintrack_tasks.domain.Batch` has them: decimals, exactly.
+    """Longer bars by column: open of the first part, highest high, lowest low, close of the last part, sum of volumes.
 
-    Prices are decimal text (or ``Decimal``) and come out as they went in; volumes add up without rounding; ``vwap`` has
-    15 significant digits. ``adj_close`` is that of the last part. ``is_final``, ``parts`` and ``missing`` are added.
+    Columns are as in a :class:`~fintrack_tasks.domain.Batch`, ascending by ``timestamp``. Prices are decimal text (or
+    ``Decimal``) and come out as they went in; volumes add up without rounding.
+
+    - Of a part whose high or low is null, what it is known to have reached counts: its open and close. An open is null
+      when that of the first part is. A part whose close is null is left out.
+    - ``adj_close`` is that of the last part.
+    - ``volume`` is null when that of any part is: a sum of what is known would be too small.
+    - ``vwap`` = sum(price x volume) / sum(volume), a part's price being its own ``vwap`` or else its typical price,
+      (high + low + close) / 3; to 15 significant digits, null without volume.
+    - ``is_final`` when the bar's end lies at or before ``until``, every part is final and none is missing. A bar that
+      is not final is the bar so far; aggregating again later gives its successor under the same stamp.
+    - ``parts`` counts the bars that a longer one was made of, ``missing`` those that should have been there.
+
+    :param length: of the bars that are given; ``to`` that of the bars to be made.
+    :param until: microseconds; a bar that ended by then can no longer change.
+    :param missing: see :func:`group`.
+    :raises ValueError: when the stamps do not ascend, or such bars cannot give such longer ones.
     """
     columns = {**columns, "high": _reached(columns, "high", max), "low": _reached(columns, "low", min)}
-    usable = np.array([cell is not None for cell in columns["close"]])
+    usable = np.array([cell is not None for cell in columns["close"]], np.bool_)
     stamps = np.asarray(columns["timestamp"], np.int64)
-    groups = group(stamps, usable.astype(np.bool_), length, to, sessions, missing)
+    groups = group(stamps, usable, length, to, sessions, missing)
     nothing = [None] * len(stamps)
     cells = {name: columns.get(name, nothing) for name in (*_PRICES, "volume", "adj_close", "vwap")}
     finals: Sequence[Any] = columns.get("is_final", [True] * len(stamps))
@@ -237,18 +161,25 @@ def aggregate_columns(
     made |= {name: [] for name in (*_PRICES, "adj_close", "volume", "vwap", "is_final", "parts", "missing")}
     for begin, count, end, lacking in zip(groups.first, groups.counts, groups.end, groups.missing, strict=True):
         rows = groups.rows[begin : begin + count].tolist()
-        made["open"].append(cells["open"][rows[0]])
-        made["high"].append(max((cells["high"][row] for row in rows), key=Decimal))
-        made["low"].append(min((cells["low"][row] for row in rows), key=Decimal))
-        made["close"].append(cells["close"][rows[-1]])
-        made["adj_close"].append(cells["adj_close"][rows[-1]])
-        volume, vwap = _traded(cells, rows)
-        made["volume"].append(volume)
-        made["vwap"].append(vwap)
+        for name, value in _longer_bar(cells, rows).items():
+            made[name].append(value)
         made["is_final"].append(bool(end <= until and not lacking and all(finals[row] for row in rows)))
         made["parts"].append(len(rows))
         made["missing"].append(int(lacking))
     return made
+
+
+def _longer_bar(cells: Mapping[str, Sequence[Any]], rows: Sequence[int]) -> dict[str, Any]:
+    volume, vwap = _traded(cells, rows)
+    return {
+        "open": cells["open"][rows[0]],
+        "high": max((cells["high"][row] for row in rows), key=Decimal),
+        "low": min((cells["low"][row] for row in rows), key=Decimal),
+        "close": cells["close"][rows[-1]],
+        "adj_close": cells["adj_close"][rows[-1]],
+        "volume": volume,
+        "vwap": vwap,
+    }
 
 
 def _reached(columns: Mapping[str, Sequence[Any]], name: str, furthest: Callable[..., Any]) -> list[Any]:
@@ -262,25 +193,8 @@ def _reached(columns: Mapping[str, Sequence[Any]], name: str, furthest: Callable
     ]
 
 
-def aggregate_batch(
-    batch: Batch, to: Length, sessions: TradingSessions, *, until: int, missing: Sequence[int] | Integers = ()
-) -> Batch:
-    """:func:`aggregate_columns` of a batch of bars. ``interval`` is ``None`` where none is stored (1w, 1mo).
-
-    ``meta["length"]`` names the length in any case.
-
-    :raises ValueError: for a batch without an interval, or one that is not shorter.
-    """
-    if batch.interval is None:
-        raise ValueError("a batch without an interval holds no bars")
-    length = Length(batch.meta.get("length", batch.interval.value))
-    columns = aggregate_columns(batch.columns, length, to, sessions, until=until, missing=missing)
-    stored = Interval(to.value) if to.value in set(Interval) else None
-    return replace(batch, columns=columns, interval=stored, meta={**batch.meta, "length": to.value})
-
-
 def _traded(cells: Mapping[str, Sequence[Any]], rows: Sequence[int]) -> tuple[str | None, str | None]:
-    """The volume and the volume-weighted price of some bars; see :func:`aggregate`."""
+    """The volume and the volume-weighted price of some bars; see :func:`aggregate_columns`."""
     volumes = [cells["volume"][row] for row in rows]
     if None in volumes:
         return None, None
