@@ -1,7 +1,7 @@
-"""Transforms return new values and leave their input as it is.
+"""Transformations: they return new values and do not change their input.
 
-- :func:`clean_batch` and :func:`with_indicators` serve the pipeline, over a :class:`fintrack_tasks.domain.Batch`.
-- :class:`DataTransformer` and :func:`clean_market_data` serve people, over a DataFrame.
+- :func:`clean_batch` and :func:`with_indicators` are the pipeline's, over a :class:`fintrack_tasks.domain.Batch`.
+- :class:`DataTransformer` and :func:`clean_market_data` are for a user's DataFrame.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    # A worker that sees quotes alone needs neither pandas nor TA-Lib: importing them here would cost every process.
+    # A worker of quotes needs neither pandas nor TA-Lib; an import here would load them in every process.
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415  # only the first use needs it

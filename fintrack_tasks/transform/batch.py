@@ -1,6 +1,7 @@
-"""What every batch goes through between its checks and the tables: order, currency units, the change of a quote.
+"""Cleans a batch after its checks: order of rows, main currency units, the price change of a quote.
 
-All arithmetic is on decimals; a price that needs no conversion keeps its provider's own text.
+All arithmetic is on decimals; a price that needs no conversion keeps its provider's own text. A user's DataFrame is
+cleaned in :mod:`fintrack_tasks.transform.frames.clean`.
 """
 
 from __future__ import annotations
@@ -23,28 +24,28 @@ MINOR_UNITS: Final = {
     "USX": ("USD", 2),  # some futures are quoted in cents
     "KWF": ("KWD", 3),  # Kuwait quotes fils, of which a thousand are a dinar
 }
-"""A provider's code of a minor unit: the ISO 4217 currency and how many decimal places it lies below it."""
+"""A provider's code of a minor unit: the ISO 4217 currency, and the decimal places by which the unit lies below it."""
 
 PRICE_COLUMNS: Final = frozenset({"price", "previous_close", "open", "high", "low", "close", "adj_close", "bid", "ask"})
 """The columns that are amounts of money. ``volume`` counts shares, and is not among them."""
 
-# Room for any difference of two prices that a provider may send; only the percentage is meant to be rounded.
+# Wide enough that no difference of two prices is rounded; only the fraction is.
 _EXACT: Final = Context(prec=100, rounding=ROUND_HALF_EVEN, traps=[])
 _TEN_DIGITS: Final = Context(prec=10, rounding=ROUND_HALF_EVEN, traps=[])
 
 
 def clean_batch(batch: Batch) -> Batch:
-    """The batch in the order of time, in whole currency units, and for quotes with their change.
+    """The batch in the order of time, in main currency units, and for quotes with their price change.
 
     - Rows run from the oldest to the newest; rows of one time keep their order.
     - Prices in a minor unit (:data:`MINOR_UNITS`) become the main unit exactly, ``currency`` names that, and
-      ``meta["unit"]`` keeps the provider's code. Doing it twice changes nothing.
+      ``meta["unit"]`` keeps the provider's code. The function is idempotent.
     - Quotes get ``price_change`` = price - previous_close, exact, and ``price_change_pct`` = price_change /
       previous_close as a fraction (0.01 is one percent) rounded to 10 significant digits; both ``None`` where the
-      previous close is unknown or zero, and the fraction where it is negative: that would turn a rise into a fall. A
-      quote without the column ``previous_close`` gets neither value.
+      previous close is unknown or zero; the fraction also where it is negative, because its sign would be wrong. Both
+      are ``None`` without a column ``previous_close``.
 
-    :raises ValueError: when a price is no decimal text; batches that passed their checks have none.
+    :raises ValueError: when a price is not decimal text, which the checks reject.
     """
     batch = _in_main_unit(_in_order(batch))
     return _with_change(batch) if batch.kind is Kind.QUOTE else batch

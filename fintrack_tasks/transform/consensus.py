@@ -1,4 +1,4 @@
-"""One quote from several providers' quotes: their median, and how far they lie apart."""
+"""The consensus of several providers' quotes: their median, and the measures of how far they lie apart."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ __all__ = ["SOURCE", "combine"]
 SOURCE: Final = "consensus"
 _BASIS_POINTS: Final = 10_000
 _PLACES: Final = Decimal("0.0001")
-_MOST: Final = Decimal(10) ** 12
-"""Basis points; more is rubbish and is told as this much, so that one provider's rubbish ends no item of the others."""
+_LARGEST_BPS: Final = Decimal(10) ** 12
+"""Larger values, which only a wrong quote gives, are stored as this one: one provider's error fails no item."""
 
 
 def combine(quotes: Sequence[Batch], deviation_bps: float, wanted: int = 1) -> Batch:
-    """The median quote of at least one provider's quotes, with the measures of their agreement in ``meta``.
+    """The median quote of one or more providers' quotes, with the measures of their agreement in ``meta``.
 
-    Prices are compared in the currency that most of them name (of as many, the first by name); those in another one are
-    left out and named. Who names none is taken to mean the same: not every provider says it. The median of an even
-    number is the mean of the middle two, exact in decimals. The row is that of the provider nearest to the median, the
-    newest of such; its price is the median, its time the newest of all that were compared, and what depends on one
-    provider's book (bid, ask) is kept only when the price is that provider's.
+    Prices are compared in the currency that most quotes name (of equally many, the first by name). Quotes in another
+    currency are left out and listed in the detail; a quote that names none, as not every provider does, is taken to be
+    in the same one. The median of an even count is the mean of the middle two, exact in decimals. The row is that of
+    the provider nearest to the median, of several the newest; its price is the median, its time the newest of all that
+    were compared, and ``bid`` and ``ask`` are kept only when the price is that provider's own.
 
     ``meta["metrics"]`` holds ``provider_spread_bps``, (highest - lowest) / median, and for each provider that lies
     further than ``deviation_bps`` from the median a ``provider_deviation_bps``; both in basis points. Where fewer than
-    ``wanted`` were compared there is a ``consensus_answers``, their number, and ``meta["note"]`` says so.
+    ``wanted`` were compared it also holds ``consensus_answers``, how many they were, and ``meta["note"]`` says so.
+
+    :param quotes: batches of one row, one a provider.
     """
     counts = Counter(quote.currency for quote in quotes if quote.currency)
     currency = min(counts, key=lambda each: (-counts[each], each), default=None)
@@ -61,19 +63,19 @@ def combine(quotes: Sequence[Batch], deviation_bps: float, wanted: int = 1) -> B
 def _metrics(
     prices: dict[str, Decimal], middle: Decimal, deviation_bps: float, left_out: dict[str, str]
 ) -> list[dict[str, Any]]:
-    said = {name: format(price, "f") for name, price in prices.items()}
+    texts = {name: format(price, "f") for name, price in prices.items()}
     spread = (max(prices.values()) - min(prices.values())) / abs(middle) * _BASIS_POINTS if middle else Decimal(0)
-    detail: dict[str, Any] = {"prices": said, "median": format(middle, "f")}
+    detail: dict[str, Any] = {"prices": texts, "median": format(middle, "f")}
     if left_out:
         detail["other_currency"] = left_out
     found = [{"metric": "provider_spread_bps", "value": _text(spread), "detail": detail}]
     for name, price in prices.items():
         off = (price - middle) / abs(middle) * _BASIS_POINTS if middle else Decimal(0)
         if abs(off) > Decimal(str(deviation_bps)):
-            flagged = {"provider": name, "price": said[name], "median": format(middle, "f"), "flagged": True}
+            flagged = {"provider": name, "price": texts[name], "median": format(middle, "f"), "flagged": True}
             found.append({"metric": "provider_deviation_bps", "value": _text(off), "detail": flagged})
     return found
 
 
 def _text(value: Decimal) -> str:
-    return format(max(-_MOST, min(_MOST, value)).quantize(_PLACES), "f")
+    return format(max(-_LARGEST_BPS, min(_LARGEST_BPS, value)).quantize(_PLACES), "f")

@@ -1,10 +1,10 @@
-"""Amounts in another currency, at the rate that was known at their time: never a later one, never one too old.
+"""Converts amounts between currencies at the fx rate as of their time: never a later one, never one that is too old.
 
-Rates are :class:`~fintrack_tasks.domain.FxRate`: so many units of ``quote`` for one of ``base``. A pair is converted by
-its own rate, by the inverse of the opposite pair's, or through a base currency; whichever is known as of the latest
-moment is taken, of equally late ones the plainest. A minor unit (pence) is an exact power of ten of its main unit.
+An :class:`~fintrack_tasks.domain.FxRate` is units of ``quote`` for one unit of ``base``. A pair is converted by its own
+rate, by the inverse of the opposite pair's, or through a base currency; the path whose oldest rate is newest is taken,
+of equal ones the first in that order. A minor unit (pence) is an exact power of ten of its main unit.
 
-SQL has the same rules: the function ``fintrack.fx_as_of`` and the views ``..._converted``.
+The SQL function ``fintrack.fx_as_of`` and the views ``..._converted`` follow the same rules.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ __all__ = [
 ]
 
 MAX_AGE: Final = timedelta(days=6)
-"""A rate that is older says nothing. The longest pause of the ECB's is that of Easter: Thursday to Tuesday, 16:00."""
+"""An older fx rate is not used. The ECB's longest pause is that of Easter: Thursday to Tuesday, 16:00."""
 
 BASES: Final = ("EUR", "USD")
-"""The currencies through which a pair without a rate of its own is converted: the ECB's, and the market's."""
+"""The currencies through which other pairs are converted: the ECB quotes against the euro, markets the dollar."""
 
 DIGITS: Final = 28
-"""Significant digits of a computed rate and of a converted amount."""
+"""Significant digits of a computed fx rate and of a converted amount."""
 
 NO_RATE: Final = "no_rate"
 """The rule of the finding on an amount that could not be converted."""
@@ -53,7 +53,7 @@ _ONE: Final = Decimal(1)
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One stored rate that a conversion used. ``inverse``: the amount was divided by it."""
+    """One stored fx rate that a conversion used. ``inverse``: the amount was divided by it."""
 
     rate: FxRate
     inverse: bool = False
@@ -65,12 +65,12 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """An amount in another currency and what explains it.
+    """A converted amount, and the stored fx rates behind it.
 
-    :ivar amount: in ``currency``; ``None`` where there was no rate, and ``finding`` says so.
+    :ivar amount: in ``currency``; ``None`` where there was no fx rate, and ``finding`` says so.
     :ivar rate: units of ``currency`` for one unit of what was given, minor units included; 1 where nothing changed.
-    :ivar as_of: the time of the oldest stored rate behind it; ``None`` where none was needed.
-    :ivar legs: the stored rates, with their times and sources: none, one, or two where it went through a base.
+    :ivar as_of: the time of the oldest stored fx rate used; ``None`` where none was needed.
+    :ivar legs: the stored fx rates: none, one, or two where the conversion went through a base currency.
     """
 
     amount: Decimal | None
@@ -82,12 +82,15 @@ class Conversion:
 
     @property
     def source(self) -> str | None:
-        """The sources of the stored rates, such as ``ecb`` or ``ecb, yahoo_finance``."""
+        """The sources of the stored fx rates, such as ``ecb`` or ``ecb, yahoo_finance``."""
         return ", ".join(dict.fromkeys(leg.rate.source for leg in self.legs)) or None
 
 
 class FxRateBook:
-    """Rates by pair and time, for reading as of a moment. Of several sources at one moment the first by name counts."""
+    """Fx rates by pair and time, looked up as of a moment. Of several sources at one time the first by name counts.
+
+    :raises ValueError: for a rate whose time has no zone, or that is not finite and above zero.
+    """
 
     def __init__(self, rates: Iterable[FxRate]) -> None:
         by_pair: dict[tuple[str, str], list[FxRate]] = {}
@@ -105,7 +108,7 @@ class FxRateBook:
             self._rates[pair], self._times[pair] = found, [each.timestamp for each in found]
 
     def as_of(self, base: str, quote: str, at: datetime, max_age: timedelta = MAX_AGE) -> FxRate | None:
-        """The newest stored rate of exactly this pair at or before a moment, unless it is older than ``max_age``."""
+        """The newest fx rate of exactly this pair at or before ``at``; ``None`` when it is older than ``max_age``."""
         place = bisect_right(self._times.get((base, quote), []), at) - 1
         if place < 0:
             return None
@@ -113,7 +116,7 @@ class FxRateBook:
         return found if at - found.timestamp <= max_age else None
 
     def path(self, given: str, wanted: str, at: datetime, max_age: timedelta = MAX_AGE) -> tuple[Leg, ...] | None:
-        """The stored rates that lead from one currency to another; ``None`` where none do, none for the same one."""
+        """The fx rates that lead from ``given`` to ``wanted``: empty for the same currency, ``None`` without a path."""
         if given == wanted:
             return ()
         ways = [self._between(given, wanted, at, max_age)]
@@ -138,13 +141,13 @@ def convert(
     max_age: timedelta = MAX_AGE,
     row: int | None = None,
 ) -> Conversion:
-    """An amount of one currency in another, at the rate as of ``at``.
+    """An amount of the currency ``given`` in the currency ``wanted``, at the fx rate as of ``at``.
 
-    :param given: an ISO 4217 code, or a minor unit of :data:`~fintrack_tasks.transform.batch.MINOR_UNITS`; ``None``
-        (unknown) is never guessed.
-    :param at: the amount's own time, aware; no rate of a later time is used.
-    :param row: the position that a finding names.
-    :returns: an amount of ``None`` with a finding where no rate is known, or only ones older than ``max_age``.
+    :param given: an ISO 4217 code, or a minor unit of :data:`~fintrack_tasks.transform.batch.MINOR_UNITS`; ``None``:
+        not known, and not guessed.
+    :param at: the amount's own time, aware; no fx rate of a later time is used.
+    :param row: the position for the finding.
+    :returns: an amount of ``None`` with a finding where no fx rate is known, or only ones older than ``max_age``.
     :raises ValueError: when ``at`` has no zone.
     """
     if at.tzinfo is None:
@@ -157,24 +160,29 @@ def convert(
     if legs is None:
         days = f"{max_age / timedelta(days=1):.9g}"
         before = "day" if days == "1" else f"{days} days"
-        said = f"no rate from {main} to {goal} at {at.isoformat()}, nor in the {before} before"
-        return _without(wanted, said, row)
-    shift = goal_places - places
-    over, under = _parts(legs)
+        return _without(wanted, f"no rate from {main} to {goal} at {at.isoformat()}, nor in the {before} before", row)
+    return _along(legs, amount, wanted, goal_places - places)
+
+
+def _along(legs: tuple[Leg, ...], amount: Decimal | None, wanted: str, shift: int) -> Conversion:
+    """The amount times all rates of a path and ten to the power of ``shift``.
+
+    It is rounded once for the whole path, and not at all where only the unit changes.
+    """
+    over, under = _fraction(legs)
     rate = _ROUNDED.divide(over, under).scaleb(shift) if legs else _ONE.scaleb(shift)
     result = None
     if amount is not None:
         exact = amount.scaleb(shift, _EXACT)
-        # One rounding for the whole way, none at all where only the unit changes.
         result = _ROUNDED.divide(_EXACT.multiply(exact, over), under) if legs else exact
     as_of = min((leg.rate.timestamp for leg in legs), default=None)
     return Conversion(result, wanted, rate, as_of, legs)
 
 
 def fx_rate_of(instrument: Instrument, batch: Batch) -> FxRate | None:
-    """The rate that a currency pair's quote is; ``None`` for any other quote, and for a pair of minor units.
+    """A currency pair's quote as an fx rate; ``None`` for any other quote, and for a pair of minor units.
 
-    ``EURUSD=X`` says what a euro costs in dollars; Yahoo's short form ``INR=X`` counts from the dollar.
+    ``EURUSD=X`` is the price of a euro in dollars; Yahoo's short form ``INR=X`` is that of a dollar in rupees.
     """
     match = _PAIR.fullmatch(instrument.symbol) if instrument.asset_class is AssetClass.FOREX else None
     if match is None:
@@ -187,7 +195,7 @@ def fx_rate_of(instrument: Instrument, batch: Batch) -> FxRate | None:
 
 
 def main_unit(code: str) -> tuple[str, int]:
-    """The ISO 4217 currency of a code, and how many decimal places the code's unit lies below it."""
+    """The ISO 4217 currency of a code, and the decimal places by which the code's unit lies below it."""
     return MINOR_UNITS.get(code, (code, 0))
 
 
@@ -203,8 +211,8 @@ def _oldest(legs: tuple[Leg, ...]) -> datetime:
     return min(leg.rate.timestamp for leg in legs)
 
 
-def _parts(legs: Sequence[Leg]) -> tuple[Decimal, Decimal]:
-    """The whole way as one fraction, exactly."""
+def _fraction(legs: Sequence[Leg]) -> tuple[Decimal, Decimal]:
+    """The product of all rates as numerator and denominator, exact."""
     over = under = _ONE
     for leg in legs:
         if leg.inverse:

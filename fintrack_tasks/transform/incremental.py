@@ -1,4 +1,4 @@
-"""Indicators of new bars from a look-back and a carried state, equal to those of the whole series.
+"""Indicators of new bars behind stored ones: equal to those of the whole series, without reading all of it.
 
 A windowed value is made of the last ``INDICATOR_LOOKBACK`` bars alone. A recursion goes on from its own last value and
 from :data:`STATE`, which the pipeline keeps beside the indicators, by the same steps as TA-Lib takes over the whole
@@ -29,7 +29,7 @@ from fintrack_tasks.transform.rolling import Floats
 __all__ = ["CARRIED", "continued", "with_indicators"]
 
 CARRIED: Final = CARRIED_COLUMNS
-"""What has to be known of the bar before the first new one."""
+"""The columns that have to be known of the bar before the first new one."""
 
 _PRICES: Final = tuple(each.name for each in fields(Prices) if each.name not in ("session", "benchmark"))
 
@@ -42,11 +42,12 @@ def continued(
     *,
     signed: bool = False,
 ) -> dict[str, Floats]:
-    """:data:`INDICATORS` and :data:`STATE` of the bars from place ``first`` on.
+    """:data:`INDICATORS` and :data:`STATE` of the bars from position ``first`` on, as float64 arrays.
 
     :param prices: the new bars behind the ``INDICATOR_LOOKBACK`` ones before them; every close known.
     :param carried: :data:`CARRIED` of the bar before the first new one; ``None`` when ``prices`` begins with the
-        series. Then, and where the look-back reaches to the series' begin, everything is computed from there.
+        series. Then, and where the look-back reaches to the beginning of the series, everything is computed from there.
+    :param signed: see :func:`fintrack_tasks.transform.indicators.indicators`.
     """
     if carried is None or carried["bars_seen"] <= first:
         whole = indicators(prices, per_year, signed=signed) | state(prices)
@@ -85,7 +86,7 @@ def with_indicators(batch: Batch, history: Mapping[str, Any] | None = None) -> B
 
 
 def _before(batch: Batch, history: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """The columns of the bars before the batch; times are made up where none are given."""
+    """The columns of the bars before the batch. Where no times are given each is a microsecond after the one before."""
     closes = list(history.get("close", ()))
     first = int(batch.columns["timestamp"][0])
     stamps = list(history.get("timestamp") or range(first - len(closes), first))
@@ -110,7 +111,7 @@ def _prices(
 
 
 def _recursions(prices: Prices, first: int, carried: Mapping[str, float]) -> dict[str, Floats]:
-    """The values that depend on every bar, from the bar before the first new one on."""
+    """The indicators that depend on every bar, continued from the bar before the first new one."""
     close = prices.close[first:].tolist()
     before = prices.close[first - 1 : -1].tolist()
     moves = [after - earlier for earlier, after in zip(before, close, strict=True)]
@@ -133,16 +134,17 @@ def _recursions(prices: Prices, first: int, carried: Mapping[str, float]) -> dic
     found["macd_signal"] = np.fromiter(signal, np.float64, len(close))
     found["macd_histogram"] = found["macd"] - found["macd_signal"]
     both = found["rsi_gain"] + found["rsi_loss"]
-    found["rsi_14"] = np.zeros(len(close))  # TA-Lib's own value for a price that never moved
+    found["rsi_14"] = np.zeros(len(close))  # TA-Lib's RSI of a price that never moved
     np.divide(100 * found["rsi_gain"], both, out=found["rsi_14"], where=both > _TALIB_ZERO)
     return found
 
 
 _TALIB_ZERO: Final = 1e-14
-"""What TA-Lib takes for zero before it divides."""
+"""TA-Lib's ``TA_EPSILON``: a divisor below it counts as zero."""
 
 
 def _exponential(last: float, values: Sequence[float], length: int) -> Iterator[float]:
+    """The exponential average, continued from its last value; weight 2 / (length + 1)."""
     weight = 2.0 / (length + 1)
     for value in values:
         last = (value - last) * weight + last
@@ -150,6 +152,7 @@ def _exponential(last: float, values: Sequence[float], length: int) -> Iterator[
 
 
 def _wilder(last: float, values: Sequence[float]) -> Iterator[float]:
+    """Wilder's average over 14 bars, continued from its last value."""
     for value in values:
         last = (last * 13 + value) / 14
         yield last
@@ -164,7 +167,7 @@ def _true_ranges(prices: Prices, first: int) -> list[float]:
 
 
 def _balance(last: float, moves: Sequence[float], prices: Prices, first: int) -> Iterator[float]:
-    """On-balance volume; it begins with the first known volume, and bars without one leave it as it is."""
+    """On-balance volume, continued; it begins with the first known volume, and bars without one do not change it."""
     volumes = [float("nan")] * len(moves) if prices.volume is None else prices.volume[first:].tolist()
     for move, volume in zip(moves, volumes, strict=True):
         if volume == volume:  # noqa: PLR0124  not NaN

@@ -1,9 +1,12 @@
-"""Windows over arrays, whose values depend on what lies in the window and on nothing before it.
+"""Rolling sum, mean, deviation and quantile whose values depend on the window alone, to the last bit.
 
-A running sum (add the new, take off the old) carries the rounding of every value that ever passed through it. Here a
-window's sum is put together from sums of 1, 2, 4, ... neighbours, always in the same order, so that a series and any
-part of it that holds the window give the same number to the last bit. It costs one addition of whole arrays for every
-binary digit of the window's length.
+A running sum (add the newest value, subtract the oldest) accumulates the rounding errors of all values before. Here a
+window's sum is made of sums of 1, 2, 4, ... neighbours, always in the same order, so that a series and any part of it
+that holds the window give the same value to the last bit. That costs one addition of whole arrays for every binary
+digit of the window's length.
+
+Functions take and return float64 arrays of one length. The value at a position is that of the ``length`` values that
+end there; NaN where there are fewer, or one of them is NaN.
 """
 
 from __future__ import annotations
@@ -18,11 +21,11 @@ __all__ = ["Floats", "deviation", "mean", "quantile", "total"]
 Floats = NDArray[np.float64]
 
 _NOISE: Final = 4 * float(np.finfo(np.float64).eps)
-"""Below this share of the sum of squares a sum of squared deviations is rounding: the values are all the same."""
+"""A sum of squared deviations below this fraction of the sum of squares is rounding error: all values are equal."""
 
 
 def total(values: Floats, length: int) -> Floats:
-    """The sum of the last ``length`` values at each place; NaN where there are fewer, or one of them is NaN."""
+    """The rolling sum."""
     result = np.full(len(values), np.nan)
     if len(values) < length:
         return result
@@ -45,12 +48,12 @@ def total(values: Floats, length: int) -> Floats:
 
 
 def mean(values: Floats, length: int) -> Floats:
-    """The mean of the last ``length`` values."""
+    """The rolling mean."""
     return total(values, length) / length
 
 
 def deviation(values: Floats, length: int) -> Floats:
-    """The sample standard deviation (n - 1) of the last ``length`` values; exactly 0 where they are all the same."""
+    """The rolling sample standard deviation (n - 1); exactly 0 where all values are equal."""
     squares = total(values * values, length)
     squared = squares - length * mean(values, length) ** 2
     squared[squared <= _NOISE * squares] = 0.0
@@ -58,7 +61,7 @@ def deviation(values: Floats, length: int) -> Floats:
 
 
 def quantile(values: Floats, length: int, share: float) -> Floats:
-    """The quantile of the last ``length`` values, linear between the two that lie next to it."""
+    """The rolling quantile (``share`` in [0, 1]), linear between the two nearest values."""
     if len(values) < length:
         return np.full(len(values), np.nan)
     import pandas as pd  # noqa: PLC0415  # its skip list needs log(length) a row, where numpy would sort each window

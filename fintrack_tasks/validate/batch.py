@@ -11,7 +11,7 @@ from fintrack_tasks.calendars import EARLY_PRINTS
 from fintrack_tasks.domain import REJECT, AssetClass, Batch, Finding, Kind, to_micros
 from fintrack_tasks.symbols import RATE_INDICES
 from fintrack_tasks.validate.context import ValidationContext
-from fintrack_tasks.validate.payments import check_payments
+from fintrack_tasks.validate.corporate_actions import check_corporate_actions
 from fintrack_tasks.validate.quote import check_quotes
 from fintrack_tasks.validate.row import as_number, check_row
 from fintrack_tasks.validate.rules import SHAPES, Limits, finding
@@ -52,8 +52,8 @@ def check_batch(
     if context is not None and now is not None and batch.kind is Kind.QUOTE and not missing:
         by_row += check_quotes(batch, context, to_micros(now), limits)
         by_row.sort(key=_row)
-    if payments := check_payments(batch):
-        by_row = sorted([*by_row, *payments], key=_row)
+    if actions := check_corporate_actions(batch):
+        by_row = sorted([*by_row, *actions], key=_row)
     return found + by_row
 
 

@@ -1,1 +1,1 @@
-"""Transformation and cleaning of a user's DataFrame; those of the pipeline's batches are one level up."""
+"""Transformation and cleaning of a user's DataFrame; the pipeline's batches are transformed one level up."""

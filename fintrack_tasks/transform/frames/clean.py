@@ -1,4 +1,7 @@
-"""Cleans a person's DataFrame by the findings on it: :func:`clean_market_data`."""
+"""Cleans a user's DataFrame by the findings on it: drops rejected rows, marks outliers, fills gaps where asked.
+
+The pipeline's batches are cleaned in :mod:`fintrack_tasks.transform.batch`.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +29,15 @@ def clean_market_data(
     forward_fill: Sequence[str] = (),
     max_gap: timedelta | None = None,
 ) -> pd.DataFrame:
-    """A new frame without the rows that do not stand, in the order and with the index of the input.
+    """A new frame without the rejected rows, in the order and with the index of the input.
 
-    - Invalid rows and duplicates go: those with a rejecting finding, all of them when the frame as a whole is rejected.
-    - Outliers, rows with a flag of :data:`OUTLIER_RULES`, stay as they are, or get ``is_outlier``, or go.
-    - Only where asked, unknown cells of the columns ``forward_fill`` take the last known value of the same symbol. No
-      fill crosses a gap: between the row and the one that was observed no two neighbours in time lie further apart
-      than ``max_gap``. Rows that go leave such gaps. Rows that hold a filled value have ``is_filled``: they were not
-      observed, and :func:`fintrack_tasks.pipeline.save_quote.save_quote` does not store them.
+    - Rows with a rejecting finding (invalid rows and duplicates) are dropped, all rows when the frame as a whole is
+      rejected.
+    - Outliers, rows with a flag of :data:`OUTLIER_RULES`, are kept, marked in a bool column ``is_outlier``, or dropped.
+    - Null cells of the columns ``forward_fill`` take the last known value of the same symbol. No fill crosses a gap:
+      from the observed row to the filled one, no two rows that follow each other lie further apart than ``max_gap``.
+      Dropped rows leave such gaps. A bool column ``is_filled`` marks rows with a filled value: they were not observed,
+      and :func:`fintrack_tasks.pipeline.save_quote.save_quote` does not store them.
 
     :param findings: ``row`` being positions of this frame, as :class:`fintrack_tasks.validate.DataValidator` and
         :func:`fintrack_tasks.validate.find_outliers` give them.
@@ -75,10 +79,10 @@ def _rows(findings: Iterable[Finding], size: int) -> tuple[np.ndarray, np.ndarra
 def _filled(frame: pd.DataFrame, columns: Sequence[str], max_gap: timedelta) -> pd.DataFrame:
     times = pd.to_datetime(frame["timestamp"], utc=True, format="ISO8601", errors="coerce").array.as_unit("us")
     codes, _ = pd.factorize(frame["symbol"])
-    alone = times.isna() | (codes < 0)  # a row without a known time or symbol has no neighbours
+    alone = times.isna() | (codes < 0)  # such rows have no neighbours
     stamps = np.where(alone, 0, times.asi8)
     order = np.lexsort((stamps, codes))
-    # A stretch is a symbol's rows without a gap between them: fills stay inside it.
+    # A stretch is a run of one symbol's rows without a gap; values are filled inside it.
     breaks = (
         alone[order][1:]
         | alone[order][:-1]

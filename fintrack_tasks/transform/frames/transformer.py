@@ -1,4 +1,7 @@
-"""The specification's transformation of a DataFrame: :class:`DataTransformer`."""
+"""Derived columns and indicators of a user's DataFrame: :class:`DataTransformer`.
+
+Indicators of the pipeline's batches are in :mod:`fintrack_tasks.transform.incremental`.
+"""
 
 from __future__ import annotations
 
@@ -20,20 +23,20 @@ DERIVED = ("price_change", "price_change_pct", "sma_20", "sma_50")
 
 
 class DataTransformer:
-    """Brings frames of quotes into the standard form. Holds no state."""
+    """Transforms frames of quotes (:meth:`transform_market_data`) and of bars (:meth:`enrich`). It has no state."""
 
     def transform_market_data(self, data: pd.DataFrame) -> pd.DataFrame:
         """A new frame with lower-case columns, UTC timestamps and the columns of :data:`DERIVED`.
 
-        Rows and index keep the order of the input, which is left as it is. The derived columns follow the order of
-        time within each symbol, never across symbols:
+        Rows and index keep the order of the input, which is not changed. The derived columns are float64, computed in
+        the order of time within each symbol:
 
         - ``price_change``: price minus the price before it.
         - ``price_change_pct``: that over the price before it, as a fraction; NaN where that price is not above zero.
         - ``sma_20``, ``sma_50``: mean of the last 20 and 50 prices; NaN until there are as many.
 
-        Naive timestamps are read as UTC. A frame without rows gives one without rows, with all of these columns.
-        Rows without symbol or timestamp belong to no series: their derived values are NaN.
+        Naive timestamps are read as UTC. An empty frame gives an empty one with all of these columns. The derived
+        values of rows without symbol or timestamp are NaN.
 
         :raises UsageError: when ``symbol``, ``timestamp`` or ``price`` is missing or there twice, or when a timestamp
             or price cannot be read.
@@ -61,16 +64,17 @@ class DataTransformer:
     ) -> pd.DataFrame:
         """A new frame of the bars with indicators added: :func:`fintrack_tasks.transform.indicators.indicators`.
 
-        Columns are lower-case and timestamps UTC; rows and index keep the order of the input, which is left as it is.
-        Indicators follow the order of time within each symbol. ``symbol``, ``timestamp`` and ``close`` (or ``price``)
-        are needed; an indicator for which ``open``, ``high``, ``low``, ``volume`` or the benchmark is missing is NaN,
-        as it is in its warm-up. ``vwap`` needs a column ``session``, the same for the bars of one session in a row.
+        Columns are lower-case, timestamps UTC, indicators float64; rows and index keep the order of the input, which is
+        not changed. Indicators are computed in the order of time within each symbol. ``symbol``, ``timestamp`` and
+        ``close`` (or ``price``) are required; an indicator for which ``open``, ``high``, ``low``, ``volume`` or the
+        benchmark is missing is NaN, as it is in its warm-up. ``vwap`` needs a column ``session``, the same for all bars
+        of one session.
 
         :param names: which ones; all of :data:`INDICATORS` by default.
-        :param benchmark: closes of the index for beta and correlation, by time in the index of the series.
+        :param benchmark: closes of the index for beta and correlation, indexed by time.
         :param per_year: bars of a year, by which volatility and Sharpe ratio are annualised.
-        :raises UsageError: for a name that is no indicator, a column that is missing or there twice, or a timestamp
-            or number that cannot be read.
+        :raises UsageError: for an unknown name, a column that is missing or there twice, or a timestamp or number that
+            cannot be read.
         """
         if unknown := [name for name in names if name not in INDICATORS]:
             raise UsageError(f"no indicator {', '.join(map(str, unknown))}; there are {', '.join(INDICATORS)}")
@@ -85,10 +89,8 @@ class DataTransformer:
         for first, last in bounds:
             symbol = str(frame["symbol"].iloc[order[first]]).strip().upper()
             signed = AssetClass.by_form(symbol).is_signed(symbol)
-            found = indicators(prices.take(slice(first, last)), per_year, names, signed=signed)
-            rows = order[first:last]
-            for name, values in found.items():
-                made[name][rows] = values
+            for name, values in indicators(prices.take(slice(first, last)), per_year, names, signed=signed).items():
+                made[name][order[first:last]] = values
         old = frame.drop(columns=[name for name in made if name in frame.columns])
         return pd.concat([old, pd.DataFrame(made, index=frame.index)], axis=1)
 
@@ -149,9 +151,9 @@ def _as_of_bars(stamps: pd.Series, benchmark: pd.Series) -> Floats:
 
 
 def _series(symbols: pd.Series, stamps: pd.Series) -> tuple[np.ndarray, list[tuple[int, int]]]:
-    """The places of the rows by symbol and time, and where each symbol's begin and end among them.
+    """The positions of the rows by symbol and time, and where each symbol's begin and end among them.
 
-    Rows without symbol or time belong to no series.
+    Rows without symbol or time are left out.
     """
     codes, _ = pd.factorize(symbols)
     known = np.flatnonzero((codes >= 0) & stamps.notna().to_numpy(dtype=np.bool_))

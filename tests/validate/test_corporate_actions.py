@@ -9,7 +9,7 @@ import pytest
 
 from fintrack_tasks.domain import Batch, Interval, Kind, to_micros
 from fintrack_tasks.validate import check_batch
-from fintrack_tasks.validate.payments import check_payments
+from fintrack_tasks.validate.corporate_actions import check_corporate_actions
 
 DAYS = [datetime(2026, 3, day, tzinfo=UTC) for day in (11, 12, 13)]
 OPENS = to_micros(DAYS[1] + timedelta(hours=8))
@@ -33,8 +33,8 @@ def test_a_payment_in_another_currency_flags_the_row_of_its_ex_date(name: str, c
 
 
 def test_payments_in_the_currency_of_the_prices_are_no_matter() -> None:
-    assert check_payments(bars(dividends=[[OPENS, "10"], [OPENS, "10", "GBp"]])) == []
-    assert check_payments(bars(days=0, dividends=[[OPENS, "0.25", "USD"]])) == []
+    assert check_corporate_actions(bars(dividends=[[OPENS, "10"], [OPENS, "10", "GBp"]])) == []
+    assert check_corporate_actions(bars(days=0, dividends=[[OPENS, "0.25", "USD"]])) == []
 
 
 def test_one_row_alone_is_marked_too() -> None:
@@ -51,13 +51,15 @@ def test_what_can_be_no_split_and_no_payment_is_marked_on_the_row_of_its_day(num
     batch = bars(splits=splits, dividends=[[OPENS, number], [OPENS, "0.5"]], capital_gains=[[OPENS, number, "USD"]])
     found = [(each.rule, each.severity, each.row) for each in check_batch(batch, DAYS[2])]
     assert found == [("split_values", "flag", 1)] * 2 + [("payment_values", "flag", 1)] * 2
-    assert all(len(each.detail) < 200 for each in check_payments(batch))
+    assert all(len(each.detail) < 200 for each in check_corporate_actions(batch))
 
 
 @pytest.mark.parametrize("ratio", ["1", "1.0000000001", "100001", "0.000001"])
 def test_a_split_that_changes_nothing_or_everything_is_marked(ratio: str) -> None:
-    assert [each.rule for each in check_payments(bars(splits=[[OPENS, ratio, "1"]]))] == ["split_values"]
+    assert [each.rule for each in check_corporate_actions(bars(splits=[[OPENS, ratio, "1"]]))] == ["split_values"]
 
 
 def test_a_payment_in_what_is_no_currency_is_marked_once() -> None:
-    assert [each.rule for each in check_payments(bars(dividends=[[OPENS, "1", "US Dollar"]]))] == ["payment_values"]
+    assert [each.rule for each in check_corporate_actions(bars(dividends=[[OPENS, "1", "US Dollar"]]))] == [
+        "payment_values"
+    ]

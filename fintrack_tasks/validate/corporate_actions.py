@@ -8,12 +8,12 @@ from typing import Any, Final
 from fintrack_tasks.domain import Batch, Finding, Kind, payment_amount, split_ratio
 from fintrack_tasks.validate.rules import finding
 
-__all__ = ["check_payments"]
+__all__ = ["check_corporate_actions"]
 
 _PAID: Final = {"dividends": "a dividend", "capital_gains": "a capital gain"}
 
 
-def check_payments(batch: Batch) -> list[Finding]:
+def check_corporate_actions(batch: Batch) -> list[Finding]:
     """A flag for each split and payment that can be none, and for each payment whose own currency is not that of the
     prices, on the row nearest to its ex-date.
 
