@@ -13,8 +13,8 @@ from fintrack_tasks.cli.context import opened, utc_now
 from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.domain import Interval, from_micros
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.queries import runs
 from fintrack_tasks.queries.aggregate import Adjust, Aggregated, aggregate_bars
+from fintrack_tasks.store.connection import require_schema
 
 __all__ = ["aggregate"]
 
@@ -49,7 +49,7 @@ def aggregate(
         raise UsageError(f"the end ({end}) must be after the start ({start})")
     instrument_of(symbol)  # refused before a server is asked
     with opened(reading=True) as connections, connections.database.connection() as conn:
-        runs.require_schema(conn)
+        require_schema(conn)
         number, instrument = known(conn, symbol)
         made = aggregate_bars(
             conn, number, instrument, Length(to.value), now=utc_now(), source=source, start=first, end=last,

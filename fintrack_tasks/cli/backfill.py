@@ -22,7 +22,7 @@ from fintrack_tasks.pipeline.plan import Arguments, Plan, check_arguments, check
 from fintrack_tasks.pipeline.plan import plan_run as make_plan
 from fintrack_tasks.queries import runs
 from fintrack_tasks.settings import Settings, load_settings
-from fintrack_tasks.store import ledger
+from fintrack_tasks.store.connection import require_schema
 
 app = group("Deep history, within what the quotas leave.")
 
@@ -83,7 +83,7 @@ def plan_run(
 
 def _planned(connections: Connections, arguments: Arguments) -> Plan:
     with connections.database.connection() as conn:
-        runs.require_schema(conn)
+        require_schema(conn)
         return make_plan(conn, arguments, connections.settings, utc_now())
 
 
@@ -168,8 +168,8 @@ def status(
 ) -> None:
     """The newest backfills: what is done, what waits for a quota, what failed."""
     with opened(reading=True) as connections, connections.database.connection() as conn:
-        runs.require_schema(conn)
-        found = ledger.runs(conn, limit, budget=_BUDGET)
+        require_schema(conn)
+        found = runs.newest_runs(conn, limit, budget=_BUDGET)
         waiting = {summary.run_id: runs.waiting_of_run(conn, summary.run_id) for summary in found}
     if as_json:
         rows = [

@@ -17,9 +17,10 @@ from fintrack_tasks.cli.output import console, errors, print_json
 from fintrack_tasks.domain import AssetClass, Instrument, Interval, from_micros
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.pipeline.plan import check_arguments
-from fintrack_tasks.queries import bars, runs
+from fintrack_tasks.queries import bars
 from fintrack_tasks.queries.aggregate import Adjust
 from fintrack_tasks.store import instruments
+from fintrack_tasks.store.connection import require_schema
 
 if TYPE_CHECKING:
     from fintrack_tasks.cli.chart_drawing import Chart
@@ -69,7 +70,7 @@ def chart(
     if target.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"cannot write {target}: the name must end in .png or .html")
     with opened(reading=True) as connections, connections.database.connection() as conn:
-        runs.require_schema(conn)
+        require_schema(conn)
         found = instruments.find(conn, instrument)
         span = bars.span(conn, found[0], wanted) if found else None
         if not found or not span:
@@ -103,7 +104,7 @@ def _read(
 ) -> tuple[dict[str, list[Any]], list[datetime]]:
     """The bars before a moment by column, their times aware, and ``currency`` as often; and the times of those that
     are left out, since nobody knows their adjusted prices."""
-    found = bars.bars(conn, number, interval, None, end, adjust.value)
+    found = bars.read_columns(conn, number, interval, None, end, adjust.value)
     known = [place for place, close in enumerate(found["close"]) if close is not None]
     columns = {name: [cells[place] for place in known] for name, cells in found.items()}
     times = [from_micros(stamp) for stamp in columns["timestamp"]]

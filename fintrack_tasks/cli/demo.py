@@ -18,7 +18,9 @@ from fintrack_tasks.cli.watch import Followed, counts, follow
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.embedded import Stack
 from fintrack_tasks.errors import FinTrackError
-from fintrack_tasks.queries.runs import by_instrument, daily_bars, events_of_run, totals
+from fintrack_tasks.queries.bars import daily_bars
+from fintrack_tasks.queries.overview import by_instrument, totals
+from fintrack_tasks.queries.runs import events_of_run
 from fintrack_tasks.settings import Settings, load_settings
 
 __all__ = ["demo"]

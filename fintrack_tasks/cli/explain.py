@@ -15,8 +15,9 @@ from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.domain import Interval
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.queries import provenance, runs
+from fintrack_tasks.queries import provenance
 from fintrack_tasks.queries.explain import explain as explained
+from fintrack_tasks.store.connection import require_schema
 
 __all__ = ["explain"]
 
@@ -33,7 +34,7 @@ def explain(
     at = moment("the timestamp", timestamp)
     instrument_of(symbol)  # refused before a server is asked
     with opened(reading=True) as connections, connections.database.connection() as conn:
-        runs.require_schema(conn)
+        require_schema(conn)
         number, instrument = known(conn, symbol)
         found = explained(conn, number, instrument, at, interval)
         if not any(found.values()):

@@ -16,8 +16,8 @@ from fintrack_tasks.cli.groups import group
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.errors import FinTrackError, UsageError
 from fintrack_tasks.pipeline.context import StageContext
-from fintrack_tasks.queries import runs
-from fintrack_tasks.store import fx_rates as stored
+from fintrack_tasks.store import fx_rates
+from fintrack_tasks.store.connection import require_schema
 from fintrack_tasks.transform.currency import BASES, MAX_AGE, Conversion, convert, main_unit
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def update(as_json: AsJson = False) -> None:
     """Fetch the European Central Bank's reference rates that are missing: all days since 1999 on the first run."""
     with opened() as connections:
         with connections.database.connection() as conn:
-            runs.require_schema(conn)
+            require_schema(conn)
         outcome = _updated(connections)
     if as_json:
         print_json({"rates": outcome.rates, "changed": outcome.changed, "newest": outcome.newest})
@@ -92,8 +92,8 @@ def show(
     oldest = _age(when, max_age)
     currencies = [main_unit(given)[0], main_unit(wanted)[0], *BASES]
     with opened(reading=True) as connections, connections.database.connection() as conn:
-        runs.require_schema(conn)
-        rates = stored.rates_as_of(conn, currencies, when, oldest)
+        require_schema(conn)
+        rates = fx_rates.rates_as_of(conn, currencies, when, oldest)
     found = convert(much, given, wanted, when, rates, oldest)
     told: dict[str, Any] = {"pair": f"{given}/{wanted}", "at": when, **_told(found)}
     if as_json:

@@ -15,8 +15,8 @@ from fintrack_tasks.cli.arguments import calendar_said, instrument_of
 from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.store import flags, instruments
-from fintrack_tasks.store import quality as stored
+from fintrack_tasks.queries.quality import flags_by_instrument, metrics_history
+from fintrack_tasks.store import instruments
 from fintrack_tasks.validate.quality import METRICS, NO_CALENDAR
 
 __all__ = ["quality", "sparkline", "summaries"]
@@ -46,8 +46,8 @@ def quality(
     chosen = None if symbol is None else instrument_of(symbol).symbol
     since = (datetime.now(tz=UTC) - timedelta(days=days - 1)).date()
     with opened(reading=True) as connections, connections.database.connection() as conn:
-        rows = stored.history(conn, METRICS, since, chosen)
-        flagged = flags.counted_since(conn, since)
+        rows = metrics_history(conn, METRICS, since, chosen)
+        flagged = flags_by_instrument(conn, since)
         known = instruments.find(conn, instrument_of(symbol)) if symbol else None
     found = summaries(rows, flagged)
     if chosen and not found:
@@ -67,7 +67,7 @@ def quality(
 def summaries(rows: Iterable[Mapping[str, Any]], flagged: Mapping[int, int]) -> list[dict[str, Any]]:
     """The instruments of a history, worst first: ``score`` is the lowest of an instrument's newest metrics.
 
-    :param rows: as :func:`fintrack_tasks.store.quality.history` gives them.
+    :param rows: as :func:`fintrack_tasks.queries.quality.metrics_history` gives them.
     :param flagged: the number of an instrument to its marked bars and quotes.
     """
     made = []

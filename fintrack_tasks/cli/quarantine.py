@@ -20,7 +20,9 @@ from fintrack_tasks.domain import from_micros
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.printable import printable
-from fintrack_tasks.store import flags, quarantine
+from fintrack_tasks.queries.quality import flagged_rows
+from fintrack_tasks.queries.quarantine import newest_rows
+from fintrack_tasks.store import quarantine
 from fintrack_tasks.store.quarantine import Row
 from fintrack_tasks.validate import RULES
 
@@ -69,7 +71,7 @@ def list_rows(
     """The rows in quarantine, each with the rules that it broke."""
     _known_rule(rule)
     with opened(reading=True) as connections, connections.database.connection() as conn:
-        found = quarantine.rows(conn, None if status is Status.ALL else status.value, _symbol(symbol), rule, limit)
+        found = newest_rows(conn, None if status is Status.ALL else status.value, _symbol(symbol), rule, limit)
     if as_json:
         print_json({"rows": [_told(row) for row in found]})
         return
@@ -104,11 +106,11 @@ def show(
 @app.command("release")
 def release(numbers: Numbers, actor: Actor = None, as_json: AsJson = False) -> None:
     """Load rows after all: what you vouch for. They keep their source and item, and are marked as released by you."""
-    from fintrack_tasks.pipeline import quarantine as review  # noqa: PLC0415  the pipeline, for a decision alone
+    from fintrack_tasks.pipeline.quarantine import release_row  # noqa: PLC0415  the pipeline, for a decision alone
 
     def decide(connections: Connections, number: int, who: str) -> Decision:
         settings = connections.settings
-        return review.release_row(number, context=StageContext(connections.database, settings, utc_now()), actor=who)
+        return release_row(number, context=StageContext(connections.database, settings, utc_now()), actor=who)
 
     decisions = _decided(numbers, actor, decide)
     if any(one.outcome == quarantine.RELEASED for one in decisions):
@@ -121,10 +123,10 @@ def release(numbers: Numbers, actor: Actor = None, as_json: AsJson = False) -> N
 @app.command("discard")
 def discard(numbers: Numbers, actor: Actor = None, as_json: AsJson = False) -> None:
     """Keep rows out for good."""
-    from fintrack_tasks.pipeline import quarantine as review  # noqa: PLC0415  see release
+    from fintrack_tasks.pipeline.quarantine import discard_row  # noqa: PLC0415  see release
 
     def decide(connections: Connections, number: int, who: str) -> Decision:
-        return review.discard_row(
+        return discard_row(
             number, context=StageContext(connections.database, connections.settings, utc_now()), actor=who
         )
 
@@ -136,7 +138,7 @@ def list_flags(symbol: Symbol = None, rule: RuleName = None, limit: Limit = 50, 
     """The rows that were loaded although a rule marked them."""
     _known_rule(rule)
     with opened(reading=True) as connections, connections.database.connection() as conn:
-        found = flags.flagged(conn, _symbol(symbol), rule, limit)
+        found = flagged_rows(conn, _symbol(symbol), rule, limit)
     if as_json:
         print_json({"flags": found})
         return

@@ -20,7 +20,7 @@ from fintrack_tasks.errors import FinTrackError, OutageError, UsageError
 from fintrack_tasks.pipeline.plan import check_arguments, check_span
 from fintrack_tasks.queries import runs
 from fintrack_tasks.settings import load_settings
-from fintrack_tasks.store import ledger
+from fintrack_tasks.store.connection import require_schema
 from fintrack_tasks.store.ledger import RunSummary
 
 __all__ = ["enqueue_job", "events", "follow_run", "listed", "refusal", "run"]
@@ -104,7 +104,7 @@ def follow_run(name: str, named: dict[str, Any], began: float, *, timeout: float
     """
     with opened() as connections:
         with connections.database.connection() as conn:
-            runs.require_schema(conn)
+            require_schema(conn)
         require_workers(connections)
         run_id = enqueue_job(name, **named)
         try:
@@ -121,9 +121,9 @@ def follow_run(name: str, named: dict[str, Any], began: float, *, timeout: float
             )
         with connections.database.connection() as conn:
             rows = runs.rows_of_run(conn, run_id)
-            failures = ledger.items(conn, run_id, states=("failed",))
+            failures = runs.items_of_run(conn, run_id, states=("failed",))
             sent = runs.events_of_run(conn, run_id)
-            noted = ledger.items(conn, run_id, states=("loaded",)) if named.get("consensus") else []
+            noted = runs.items_of_run(conn, run_id, states=("loaded",)) if named.get("consensus") else []
         topics = (connections.settings.kafka_topic_market_data, connections.settings.kafka_topic_notifications)
     counted = {topic: sent.get(topic, 0) for topic in topics}
     short = [item for item in noted if item["detail"]]

@@ -16,6 +16,7 @@ from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.cli.watch import counts
 from fintrack_tasks.domain import ItemState
 from fintrack_tasks.errors import UsageError
+from fintrack_tasks.queries import runs
 from fintrack_tasks.store import ledger
 
 app = group("Runs and their items.")
@@ -28,7 +29,7 @@ def list_runs(
 ) -> None:
     """The newest runs."""
     with opened(reading=True) as connections, connections.database.connection() as conn:
-        found = ledger.runs(conn, limit)
+        found = runs.newest_runs(conn, limit)
     if as_json:
         print_json(
             {
@@ -71,7 +72,7 @@ def show(
         summary = ledger.run_summary(conn, run_id)
         if summary is None:
             raise UsageError(f"no run {run_id}; see: fintrack runs list")
-        found = ledger.items(conn, run_id, states=(state.value,) if state else None)
+        found = runs.items_of_run(conn, run_id, states=(state.value,) if state else None)
     now = utc_now()
     for item in found:
         item["waits_for"] = waits_for(item, now)

@@ -84,7 +84,7 @@ def aggregate_bars(
         raise UsageError(f"the end ({end.date()}) must be after the start ({start.date()})")
     # A session may begin on the UTC date before its own, and a month goes on after its stamp.
     low, high = start - _DAY if start else None, end + _MONTH + _DAY if end else None
-    columns = bars.bars(conn, instrument_id, interval, low, high, adjust.value)
+    columns = bars.read_columns(conn, instrument_id, interval, low, high, adjust.value)
     if not columns["timestamp"]:
         return Aggregated({**columns, "vwap": [], "parts": [], "missing": []}, interval, [])
     span = _span(columns["timestamp"], now, high)

@@ -1,4 +1,7 @@
-"""Stored bars of one instrument as columns, raw or adjusted. Reading only."""
+"""Stored bars of one instrument: as columns, raw or adjusted, with their span, currency and sources.
+
+Longer bars made of these are in :mod:`fintrack_tasks.queries.aggregate`.
+"""
 
 from __future__ import annotations
 
@@ -6,37 +9,55 @@ from datetime import datetime
 from typing import Any, Final
 
 import psycopg
+from sqlalchemy import ColumnElement, FromClause, Select, func, null, select
 
 from fintrack_tasks.domain import Interval, to_micros
+from fintrack_tasks.queries import relations
+from fintrack_tasks.queries.execute import fetch_all, fetch_one, fetch_tuples
 
-__all__ = ["COLUMNS", "bars", "currency", "sources", "span"]
+__all__ = ["COLUMNS", "currency", "daily_bars", "read_columns", "sources", "span"]
 
 COLUMNS: Final = ("timestamp", "open", "high", "low", "close", "adj_close", "volume", "is_final")
 
-_FROM: Final = {
-    "none": ("open, high, low, close, adj_close, volume", "bars"),
+_raw: Final = relations.bars.c
+_adjusted: Final = relations.adjusted_bars.c
+_CELLS: Final[dict[str, tuple[FromClause, tuple[ColumnElement[Any], ...]]]] = {
+    "none": (relations.bars, (_raw.open, _raw.high, _raw.low, _raw.close, _raw.adj_close, _raw.volume)),
     "splits": (
-        "split_open, split_high, split_low, split_close, NULL, split_volume",
-        "historical_market_data_adjusted",
+        relations.adjusted_bars,
+        (
+            *(_adjusted.split_open, _adjusted.split_high, _adjusted.split_low, _adjusted.split_close),
+            *(null(), _adjusted.split_volume),
+        ),
     ),
     "all": (
-        "total_open, total_high, total_low, total_close, NULL, split_volume",
-        "historical_market_data_adjusted",
+        relations.adjusted_bars,
+        (
+            *(_adjusted.total_open, _adjusted.total_high, _adjusted.total_low, _adjusted.total_close),
+            *(null(), _adjusted.split_volume),
+        ),
     ),
 }
-"""For each adjustment the prices and the volume, and where they stand."""
-
-_READ: Final = """
-SELECT timestamp, {columns}, is_final FROM fintrack.{table}
-WHERE instrument_id = %(instrument)s AND interval = %(interval)s
-  AND timestamp >= coalesce(%(start)s::timestamptz, '-infinity')
-  AND timestamp < coalesce(%(end)s::timestamptz, 'infinity')
-ORDER BY timestamp
-"""
-_STATEMENTS: Final = {name: _READ.format(columns=columns, table=table) for name, (columns, table) in _FROM.items()}
+"""For each adjustment the relation to read, and its columns for ``open`` to ``volume`` of :data:`COLUMNS`."""
 
 
-def bars(
+def select_columns(
+    instrument_id: int, interval: Interval, start: datetime | None, end: datetime | None, adjust: str
+) -> Select[Any]:
+    """The statement of :func:`read_columns`."""
+    relation, cells = _CELLS[adjust]
+    own = relation.c
+    statement = select(own.timestamp, *cells, own.is_final).where(
+        own.instrument_id == instrument_id, own.interval == interval.value
+    )
+    if start is not None:
+        statement = statement.where(own.timestamp >= start)
+    if end is not None:
+        statement = statement.where(own.timestamp < end)
+    return statement.order_by(own.timestamp)
+
+
+def read_columns(
     conn: psycopg.Connection,
     instrument_id: int,
     interval: Interval,
@@ -46,45 +67,67 @@ def bars(
 ) -> dict[str, list[Any]]:
     """The bars from ``start`` on and before ``end``, oldest first, by the columns of :data:`COLUMNS`.
 
-    Times are microseconds, prices and volumes ``Decimal`` or ``None``.
+    Times are microseconds since 1970 (UTC), prices and volumes ``Decimal`` or ``None``.
 
     :param adjust: ``none``, ``splits``, or ``all`` for splits and dividends; an adjusted price is ``None`` where the
         factor of a dividend is not known.
     """
-    values = {"instrument": instrument_id, "interval": interval.value, "start": start, "end": end}
-    rows = conn.execute(_STATEMENTS[adjust], values).fetchall()
+    rows = fetch_tuples(conn, select_columns(instrument_id, interval, start, end, adjust))
     columns = [list(cells) for cells in zip(*rows, strict=True)] or [[] for _ in COLUMNS]
     found = dict(zip(COLUMNS, columns, strict=True))
     return found | {"timestamp": [to_micros(stamp) for stamp in found["timestamp"]]}
 
 
+def daily_bars(conn: psycopg.Connection, symbol: str) -> list[dict[str, Any]]:
+    """The raw daily bars of a symbol as dicts, oldest first, prices as ``Decimal``."""
+    columns = (_raw.timestamp, _raw.open, _raw.high, _raw.low, _raw.close, _raw.adj_close, _raw.volume)
+    return fetch_all(
+        conn,
+        select(*columns)
+        .join(relations.instruments, relations.instruments.c.id == _raw.instrument_id)
+        .where(relations.instruments.c.symbol == symbol, _raw.interval == Interval.D1.value)
+        .order_by(_raw.timestamp),
+    )
+
+
 def currency(conn: psycopg.Connection, instrument_id: int, interval: Interval) -> str | None:
-    """What the newest bar's prices are in; ``None`` when nobody said."""
-    row = conn.execute(
-        "SELECT coalesce(b.currency, i.currency) FROM fintrack.bars b"
-        " JOIN fintrack.instruments i ON i.id = b.instrument_id"
-        " WHERE b.instrument_id = %s AND b.interval = %s ORDER BY b.timestamp DESC LIMIT 1",
-        (instrument_id, interval.value),
-    ).fetchone()
-    return row[0] if row else None
+    """The currency of the newest bar's prices; ``None`` when no provider named one."""
+    known = relations.instruments.c
+    row = fetch_one(
+        conn,
+        select(func.coalesce(_raw.currency, known.currency).label("currency"))
+        .join(relations.instruments, known.id == _raw.instrument_id)
+        .where(_raw.instrument_id == instrument_id, _raw.interval == interval.value)
+        .order_by(_raw.timestamp.desc())
+        .limit(1),
+    )
+    return row["currency"] if row else None
 
 
 def sources(
     conn: psycopg.Connection, instrument_id: int, interval: Interval, start: datetime, end: datetime
 ) -> list[str]:
-    """Whom the bars from ``start`` to ``end``, both included, are from, in order of their names."""
-    rows = conn.execute(
-        "SELECT DISTINCT source FROM fintrack.bars"
-        " WHERE instrument_id = %s AND interval = %s AND timestamp BETWEEN %s AND %s ORDER BY source",
-        (instrument_id, interval.value, start, end),
-    ).fetchall()
+    """The providers of the bars from ``start`` to ``end``, both included, by name."""
+    rows = fetch_tuples(
+        conn,
+        select(_raw.source)
+        .distinct()
+        .where(
+            _raw.instrument_id == instrument_id,
+            _raw.interval == interval.value,
+            _raw.timestamp.between(start, end),
+        )
+        .order_by(_raw.source),
+    )
     return [source for (source,) in rows]
 
 
 def span(conn: psycopg.Connection, instrument_id: int, interval: Interval) -> tuple[datetime, datetime] | None:
     """The times of the first and the last stored bar; ``None`` when there is none."""
-    row = conn.execute(
-        "SELECT min(timestamp), max(timestamp) FROM fintrack.bars WHERE instrument_id = %s AND interval = %s",
-        (instrument_id, interval.value),
-    ).fetchone()
-    return (row[0], row[1]) if row and row[0] else None
+    row = fetch_one(
+        conn,
+        select(func.min(_raw.timestamp).label("first"), func.max(_raw.timestamp).label("last")).where(
+            _raw.instrument_id == instrument_id, _raw.interval == interval.value
+        ),
+    )
+    return (row["first"], row["last"]) if row and row["first"] else None

@@ -40,8 +40,8 @@ def explain(
       each split, dividend and capital gain of a later ex-date, its factor, and ``applied``, which is false for a split
       for which the provider has restated the bar itself.
     """
-    bars = [_bar(conn, instrument_id, instrument, row) for row in provenance.bars(conn, instrument_id, at, interval)]
-    quotes = [] if interval else [_told(conn, instrument, row) for row in provenance.quotes(conn, instrument_id, at)]
+    bars = [_bar(conn, instrument_id, instrument, row) for row in provenance.bars_at(conn, instrument_id, at, interval)]
+    quotes = [] if interval else [_told(conn, instrument, row) for row in provenance.quotes_at(conn, instrument_id, at)]
     return {"bars": bars, "quotes": quotes}
 
 

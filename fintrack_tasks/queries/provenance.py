@@ -1,95 +1,161 @@
-"""Where stored values come from: their item, run and raw answer, and what stood in their place before. Reading only."""
+"""The lineage behind stored values: item, run, raw answer, former versions and adjustment factors, as dicts.
+
+These are the reads; :mod:`fintrack_tasks.queries.explain` puts them together into what ``fintrack explain`` shows.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import psycopg
-from psycopg.rows import dict_row
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    FromClause,
+    Select,
+    Table,
+    bindparam,
+    case,
+    func,
+    select,
+    true,
+    union_all,
+)
 
-__all__ = ["adjusted", "bars", "nearest", "quotes", "versions"]
+from fintrack_tasks.domain import Interval
+from fintrack_tasks.queries import relations
+from fintrack_tasks.queries.execute import fetch_all, fetch_one
 
-_ITEM: Final = """
-       r.id AS item_id, r.run_id, n.job, r.kind, r.provider, r.attempts, r.rows_quarantined, r.window_start,
-       r.window_end, r.finished_at, p.sha256, p.path, p.status, p.received_at, p.size,
-       p.headers ->> 'x-fintrack-origin' AS origin
-"""
-_BEHIND: Final = """
-LEFT JOIN fintrack.run_items r ON r.id = v.item_id
-LEFT JOIN fintrack.runs n ON n.id = r.run_id
-LEFT JOIN fintrack.payloads p ON p.sha256 = r.payload_sha
-"""
-_BARS: Final = f"""
-SELECT v.interval, v.timestamp, v.open, v.high, v.low, v.close, v.adj_close, v.volume,
-       coalesce(v.currency, i.currency) AS currency, v.is_final, v.source, v.adjusted_to, v.valid_from, {_ITEM}
-FROM fintrack.bars v JOIN fintrack.instruments i ON i.id = v.instrument_id {_BEHIND}
-WHERE v.instrument_id = %(instrument)s AND v.timestamp = %(at)s
-  AND (%(interval)s::text IS NULL OR v.interval = %(interval)s)
-ORDER BY array_position(ARRAY['1d', '1h', '15m'], v.interval)
-"""  # noqa: S608  built from the constants above
-_QUOTES: Final = f"""
-SELECT v.timestamp, v.price, v.volume, coalesce(v.currency, i.currency) AS currency, v.previous_close, v.source,
-       v.received_at AS known_since, x.rate AS usd_rate, x.as_of AS usd_rate_as_of, x.source AS usd_rate_source,
-       x.path AS usd_rate_path, v.price * x.rate AS price_usd, {_ITEM}
-FROM fintrack.quotes v JOIN fintrack.instruments i ON i.id = v.instrument_id {_BEHIND}
-LEFT JOIN LATERAL fintrack.fx_as_of(coalesce(v.currency, i.currency), 'USD', v.timestamp) x ON true
-WHERE v.instrument_id = %(instrument)s AND v.timestamp >= %(at)s AND v.timestamp < %(at)s + interval '1 second'
-ORDER BY v.timestamp, v.source
-"""  # noqa: S608  built from the constants above
-_NEAREST: Final = """
-SELECT timestamp FROM (
-    (SELECT timestamp FROM fintrack.bars WHERE instrument_id = %(instrument)s AND timestamp <= %(at)s
-     ORDER BY timestamp DESC LIMIT 1)
-    UNION ALL
-    (SELECT timestamp FROM fintrack.bars WHERE instrument_id = %(instrument)s AND timestamp > %(at)s
-     ORDER BY timestamp LIMIT 1)
-    UNION ALL
-    (SELECT timestamp FROM fintrack.quotes WHERE instrument_id = %(instrument)s AND timestamp <= %(at)s
-     ORDER BY timestamp DESC LIMIT 1)
-    UNION ALL
-    (SELECT timestamp FROM fintrack.quotes WHERE instrument_id = %(instrument)s AND timestamp > %(at)s
-     ORDER BY timestamp LIMIT 1)
-) found ORDER BY greatest(timestamp - %(at)s, %(at)s - timestamp) LIMIT 1
-"""
+__all__ = ["adjusted", "bars_at", "nearest", "quotes_at", "versions"]
+
+_item: Final = relations.run_items.c
+_payload: Final = relations.payloads.c
+_LINEAGE: Final = (
+    _item.id.label("item_id"),
+    _item.run_id,
+    relations.runs.c.job,
+    *(_item.kind, _item.provider, _item.attempts, _item.rows_quarantined),
+    *(_item.window_start, _item.window_end, _item.finished_at),
+    *(_payload.sha256, _payload.path, _payload.status, _payload.received_at, _payload.size),
+    _payload.headers["x-fintrack-origin"].astext.label("origin"),
+)
+"""The item that wrote a row, its run, and the raw answer that it was read from."""
+
+_INTERVALS: Final = (Interval.D1, Interval.H1, Interval.M15)
+_SECOND: Final = timedelta(seconds=1)
 
 
-def bars(conn: psycopg.Connection, instrument_id: int, at: datetime, interval: str | None) -> list[dict[str, Any]]:
-    """The bars with exactly this stamp, of one interval or of each, with what is behind them."""
-    values = {"instrument": instrument_id, "at": at, "interval": interval}
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_BARS, values).fetchall()
+def bars_at(conn: psycopg.Connection, instrument_id: int, at: datetime, interval: str | None) -> list[dict[str, Any]]:
+    """The bars that open at exactly this time, of one interval or of each, longest first, with their lineage."""
+    return fetch_all(conn, select_bars_at(instrument_id, at, interval))
 
 
-def quotes(conn: psycopg.Connection, instrument_id: int, at: datetime) -> list[dict[str, Any]]:
-    """The quotes of the second that begins then, with what is behind them and what they are in dollars."""
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_QUOTES, {"instrument": instrument_id, "at": at}).fetchall()
+def select_bars_at(instrument_id: int, at: datetime, interval: str | None) -> Select[Any]:
+    """The statement of :func:`bars_at`."""
+    bar = relations.bars.c
+    statement = (
+        select(
+            *(bar.interval, bar.timestamp, bar.open, bar.high, bar.low, bar.close, bar.adj_close, bar.volume),
+            _currency(relations.bars),
+            *(bar.is_final, bar.source, bar.adjusted_to, bar.valid_from),
+            *_LINEAGE,
+        )
+        .select_from(_with_lineage(relations.bars))
+        .where(bar.instrument_id == instrument_id, bar.timestamp == at)
+        .order_by(case({each.value: place for place, each in enumerate(_INTERVALS)}, value=bar.interval))
+    )
+    return statement if interval is None else statement.where(bar.interval == interval)
+
+
+def quotes_at(conn: psycopg.Connection, instrument_id: int, at: datetime) -> list[dict[str, Any]]:
+    """The quotes of the second that begins at this time, with their lineage and their price in US dollars."""
+    return fetch_all(conn, select_quotes_at(instrument_id, at))
+
+
+def select_quotes_at(instrument_id: int, at: datetime) -> Select[Any]:
+    """The statement of :func:`quotes_at`; the fx rate is the newest one known at the quote's time."""
+    quote = relations.quotes.c
+    rate = (
+        func.fintrack.fx_as_of(_currency(relations.quotes), "USD", quote.timestamp)
+        .table_valued("rate", "as_of", "source", "path", joins_implicitly=True)
+        .lateral("x")
+    )
+    return (
+        select(
+            *(quote.timestamp, quote.price, quote.volume),
+            _currency(relations.quotes),
+            *(quote.previous_close, quote.source, quote.received_at.label("known_since")),
+            rate.c.rate.label("usd_rate"),
+            rate.c.as_of.label("usd_rate_as_of"),
+            rate.c.source.label("usd_rate_source"),
+            rate.c.path.label("usd_rate_path"),
+            (quote.price * rate.c.rate).label("price_usd"),
+            *_LINEAGE,
+        )
+        .select_from(_with_lineage(relations.quotes).outerjoin(rate, true()))
+        .where(quote.instrument_id == instrument_id, quote.timestamp >= at, quote.timestamp < at + _SECOND)
+        .order_by(quote.timestamp, quote.source)
+    )
+
+
+def _currency(values: Table) -> ColumnElement[Any]:
+    return func.coalesce(values.c.currency, relations.instruments.c.currency).label("currency")
+
+
+def _with_lineage(values: Table) -> FromClause:
+    return (
+        values.join(relations.instruments, relations.instruments.c.id == values.c.instrument_id)
+        .outerjoin(relations.run_items, _item.id == values.c.item_id)
+        .outerjoin(relations.runs, relations.runs.c.id == _item.run_id)
+        .outerjoin(relations.payloads, _payload.sha256 == _item.payload_sha)
+    )
 
 
 def versions(conn: psycopg.Connection, instrument_id: int, interval: str, at: datetime) -> list[dict[str, Any]]:
-    """What a bar was before, oldest first, with the times between which it was believed."""
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(
-            "SELECT open, high, low, close, adj_close, volume, currency, is_final, source, adjusted_to, item_id,"
-            " valid_from, valid_to, replaced_by FROM fintrack.bar_versions"
-            " WHERE instrument_id = %s AND interval = %s AND timestamp = %s ORDER BY valid_to",
-            (instrument_id, interval, at),
-        ).fetchall()
+    """The former versions of a bar, oldest first, each with the span of time in which it was believed."""
+    was = relations.bar_versions.c
+    return fetch_all(
+        conn,
+        select(
+            *(was.open, was.high, was.low, was.close, was.adj_close, was.volume, was.currency, was.is_final),
+            *(was.source, was.adjusted_to, was.item_id, was.valid_from, was.valid_to, was.replaced_by),
+        )
+        .where(was.instrument_id == instrument_id, was.interval == interval, was.timestamp == at)
+        .order_by(was.valid_to),
+    )
 
 
 def adjusted(conn: psycopg.Connection, instrument_id: int, interval: str, at: datetime) -> dict[str, Any] | None:
-    """A bar's factors and adjusted values."""
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(
-            "SELECT split_factor, dividend_factor, split_open, split_high, split_low, split_close, split_volume,"
-            " total_open, total_high, total_low, total_close FROM fintrack.historical_market_data_adjusted"
-            " WHERE instrument_id = %s AND interval = %s AND timestamp = %s",
-            (instrument_id, interval, at),
-        ).fetchone()
+    """A bar's adjustment factors and adjusted values."""
+    own = relations.adjusted_bars.c
+    return fetch_one(
+        conn,
+        select(
+            *(own.split_factor, own.dividend_factor),
+            *(own.split_open, own.split_high, own.split_low, own.split_close, own.split_volume),
+            *(own.total_open, own.total_high, own.total_low, own.total_close),
+        ).where(own.instrument_id == instrument_id, own.interval == interval, own.timestamp == at),
+    )
 
 
 def nearest(conn: psycopg.Connection, instrument_id: int, at: datetime) -> datetime | None:
-    """The stamp nearest to a moment at which there is a bar or a quote; ``None`` where there is none at all."""
-    row = conn.execute(_NEAREST, {"instrument": instrument_id, "at": at}).fetchone()
-    return row[0] if row else None
+    """The time nearest to a moment at which there is a bar or a quote; ``None`` where there is none at all."""
+    row = fetch_one(conn, select_nearest(instrument_id, at))
+    return row["timestamp"] if row else None
+
+
+def select_nearest(instrument_id: int, at: datetime) -> Select[Any]:
+    """The statement of :func:`nearest`: four reads of an index, the last before and the first after, each limited."""
+    moment: BindParameter[datetime] = bindparam("at", at, unique=True)
+    parts = []
+    for values in (relations.bars, relations.quotes):
+        own = values.c
+        mine = select(own.timestamp).where(own.instrument_id == instrument_id).limit(1)
+        parts += [
+            mine.where(own.timestamp <= moment).order_by(own.timestamp.desc()).subquery(),
+            mine.where(own.timestamp > moment).order_by(own.timestamp).subquery(),
+        ]
+    found = union_all(*(select(part.c.timestamp) for part in parts)).subquery("found")
+    distance = func.greatest(found.c.timestamp - moment, moment - found.c.timestamp)
+    return select(found.c.timestamp).order_by(distance).limit(1)

@@ -1,4 +1,4 @@
-"""What a person asks the database: totals, one line per instrument, the rows of one run. Reading only."""
+"""Runs, their items and their events, as the ledger has them: lists for people, counts and deadlines."""
 
 from __future__ import annotations
 
@@ -8,130 +8,131 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg.rows import dict_row
+from sqlalchemy import ColumnElement, Select, and_, func, select
 
-from fintrack_tasks.errors import ConfigurationError
+from fintrack_tasks.queries import relations
+from fintrack_tasks.queries.execute import fetch_all, fetch_one, fetch_tuples
+from fintrack_tasks.store import ledger
+from fintrack_tasks.store.ledger import RunSummary
 
 __all__ = [
-    "by_instrument",
-    "daily_bars",
     "events_of_run",
     "events_waiting",
+    "items_of_run",
+    "newest_runs",
     "next_deadline",
-    "require_schema",
     "rows_of_run",
-    "totals",
     "waiting_of_run",
 ]
 
-_BY_INSTRUMENT = """
-SELECT i.symbol, i.asset_class, q.price, q.currency, q.timestamp AS quoted_at, coalesce(q.source, b.source) AS source,
-       coalesce(b.bars, 0) AS daily_bars, b.first_bar, b.last_bar, coalesce(x.indicators, 0) AS indicators
-FROM fintrack.instruments i
-LEFT JOIN LATERAL (
-    SELECT price, currency, timestamp, source FROM fintrack.quotes
-    WHERE instrument_id = i.id ORDER BY timestamp DESC LIMIT 1
-) q ON true
-LEFT JOIN LATERAL (
-    SELECT count(*) AS bars, min(timestamp) AS first_bar, max(timestamp) AS last_bar, max(source) AS source
-    FROM fintrack.bars WHERE instrument_id = i.id AND interval = '1d'
-) b ON true
-LEFT JOIN LATERAL (
-    SELECT count(*) AS indicators FROM fintrack.index_indicators WHERE instrument_id = i.id
-) x ON true
-WHERE q.price IS NOT NULL OR b.bars > 0
-ORDER BY i.asset_class, i.symbol
-LIMIT 200
-"""
-
-_DAILY = """
-SELECT b.timestamp, b.open, b.high, b.low, b.close, b.adj_close, b.volume
-FROM fintrack.bars b JOIN fintrack.instruments i ON i.id = b.instrument_id
-WHERE i.symbol = %s AND b.interval = '1d'
-ORDER BY b.timestamp
-"""
+_run = relations.runs.c
+_item = relations.run_items.c
+_event = relations.outbox.c
 
 
-def totals(conn: psycopg.Connection) -> dict[str, int]:
-    """How many quotes, bars and index indicator rows there are."""
-    row = conn.execute(
-        "SELECT (SELECT count(*) FROM fintrack.quotes), (SELECT count(*) FROM fintrack.bars),"
-        " (SELECT count(*) FROM fintrack.index_indicators)"
-    ).fetchone()
-    return dict(zip(("quotes", "bars", "index_indicators"), row or (0, 0, 0), strict=True))
+def newest_runs(conn: psycopg.Connection, limit: int, budget: str | None = None) -> list[RunSummary]:
+    """The newest runs with the counts of their items, newest first.
+
+    :param budget: the runs of one budget class alone, by its name.
+    """
+    chosen = [run_id for (run_id,) in fetch_tuples(conn, select_newest_runs(limit, budget))]
+    return ledger.run_summaries(conn, chosen)
+
+
+def select_newest_runs(limit: int, budget: str | None = None) -> Select[Any]:
+    """The ids of the newest runs, newest first."""
+    statement = select(_run.id).order_by(_run.created_at.desc(), _run.id.desc()).limit(limit)
+    return statement if budget is None else statement.where(_run.arguments["budget"].astext == budget)
+
+
+def items_of_run(conn: psycopg.Connection, run_id: UUID, states: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """The items of a run as dicts, by symbol and window: identity, state, provider, attempts and reason.
+
+    :param states: the items in one of these states alone.
+    """
+    return fetch_all(conn, select_items_of_run(run_id, states))
+
+
+def select_items_of_run(run_id: UUID, states: Sequence[str] | None = None) -> Select[Any]:
+    """The statement of :func:`items_of_run`."""
+    instrument = relations.instruments.c
+    statement = (
+        select(
+            *(_item.id, instrument.symbol, instrument.asset_class, _item.kind, _item.interval),
+            *(_item.window_start, _item.window_end, _item.state, _item.generation, _item.provider),
+            *(_item.attempts, _item.attempt_log, _item.reason, _item.detail),
+            *(_item.rows_loaded, _item.rows_quarantined),
+            func.encode(_item.payload_sha, "hex").label("payload"),
+            *(_item.created_at, _item.finished_at, _item.deadline_at, _item.deferred),
+        )
+        .join(relations.instruments, instrument.id == _item.instrument_id)
+        .where(_item.run_id == run_id)
+        .order_by(instrument.symbol, _item.window_start)
+    )
+    return statement.where(_item.state.in_(states)) if states else statement
 
 
 def rows_of_run(conn: psycopg.Connection, run_id: UUID) -> dict[str, int]:
-    """How many rows the items of one run wrote, by table."""
-    row = conn.execute(
-        "SELECT coalesce(sum(rows_loaded) FILTER (WHERE kind = 'quote'), 0),"
-        " coalesce(sum(rows_loaded) FILTER (WHERE kind <> 'quote'), 0),"
-        " coalesce(sum(rows_loaded) FILTER (WHERE kind = 'index'), 0)"
-        " FROM fintrack.run_items WHERE run_id = %s AND state = 'loaded'",
-        (run_id,),
-    ).fetchone()
-    return {
-        name: int(count) for name, count in zip(("quotes", "bars", "index_indicators"), row or (0, 0, 0), strict=True)
-    }
+    """How many rows the loaded items of a run wrote, by table."""
 
+    def loaded(condition: ColumnElement[bool]) -> ColumnElement[int]:
+        return func.coalesce(func.sum(_item.rows_loaded).filter(condition), 0)
 
-def events_of_run(conn: psycopg.Connection, run_id: UUID) -> dict[str, int]:
-    """How many events of one run Kafka has acknowledged, by topic."""
-    rows = conn.execute(
-        "SELECT o.topic, count(*) FROM fintrack.runs r JOIN fintrack.outbox o"
-        " ON o.created_at >= r.created_at AND o.run_id = r.id"
-        " WHERE r.id = %s AND o.published_at IS NOT NULL GROUP BY o.topic",
-        (run_id,),
-    ).fetchall()
-    return {topic: int(count) for topic, count in rows}
-
-
-def events_waiting(conn: psycopg.Connection, runs: Sequence[UUID]) -> tuple[int, int | None]:
-    """How many events of these runs Kafka has not acknowledged, and the number of the oldest of all that wait."""
-    row = conn.execute(
-        "SELECT (SELECT count(*) FROM fintrack.runs r JOIN fintrack.outbox o"
-        " ON o.created_at >= r.created_at AND o.run_id = r.id WHERE r.id = ANY(%s) AND o.published_at IS NULL),"
-        " (SELECT min(id) FROM fintrack.outbox WHERE published_at IS NULL)",
-        (list(runs),),
-    ).fetchone()
-    return (int(row[0]), row[1]) if row else (0, None)
-
-
-def next_deadline(conn: psycopg.Connection, runs: Sequence[UUID]) -> datetime | None:
-    """When the first unfinished item of these runs is enqueued again, if nothing becomes of it before that."""
-    row = conn.execute(
-        "SELECT min(deadline_at) FROM fintrack.run_items WHERE run_id = ANY(%s) AND finished_at IS NULL", (list(runs),)
-    ).fetchone()
-    return row[0] if row else None
+    row = fetch_one(
+        conn,
+        select(
+            loaded(_item.kind == "quote").label("quotes"),
+            loaded(_item.kind != "quote").label("bars"),
+            loaded(_item.kind == "index").label("index_indicators"),
+        ).where(_item.run_id == run_id, _item.state == "loaded"),
+    )
+    return {name: int(count) for name, count in (row or {}).items()}
 
 
 def waiting_of_run(conn: psycopg.Connection, run_id: UUID) -> dict[str, Any]:
     """``deferred``: how many items of a run wait for a quota; ``next_at``: when the first of them goes on."""
-    row = conn.execute(
-        "SELECT count(*), min(deadline_at) FROM fintrack.run_items"
-        " WHERE run_id = %s AND deferred AND finished_at IS NULL",
-        (run_id,),
-    ).fetchone()
-    return {"deferred": int(row[0]), "next_at": row[1]} if row else {"deferred": 0, "next_at": None}
+    row = fetch_one(
+        conn,
+        select(func.count().label("deferred"), func.min(_item.deadline_at).label("next_at")).where(
+            _item.run_id == run_id, _item.deferred, _item.finished_at.is_(None)
+        ),
+    )
+    return row or {"deferred": 0, "next_at": None}
 
 
-def by_instrument(conn: psycopg.Connection) -> list[dict[str, Any]]:
-    """One row per instrument that has data: newest quote, daily bars and their span, indicator rows; at most 200."""
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_BY_INSTRUMENT).fetchall()
+def next_deadline(conn: psycopg.Connection, runs: Sequence[UUID]) -> datetime | None:
+    """When the first open item of these runs is enqueued again, if it does not move before that."""
+    row = fetch_one(
+        conn,
+        select(func.min(_item.deadline_at).label("next_at")).where(_item.run_id.in_(runs), _item.finished_at.is_(None)),
+    )
+    return row["next_at"] if row else None
 
 
-def daily_bars(conn: psycopg.Connection, symbol: str) -> list[dict[str, Any]]:
-    """The stored daily bars of a symbol, oldest first, prices as ``Decimal``."""
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_DAILY, (symbol,)).fetchall()
+def events_of_run(conn: psycopg.Connection, run_id: UUID) -> dict[str, int]:
+    """How many events of a run Kafka has acknowledged, by topic."""
+    rows = fetch_tuples(
+        conn,
+        select(_event.topic, func.count())
+        .join_from(relations.runs, relations.outbox, _events_of_a_run())
+        .where(_run.id == run_id, _event.published_at.is_not(None))
+        .group_by(_event.topic),
+    )
+    return {topic: int(count) for topic, count in rows}
 
 
-def require_schema(conn: psycopg.Connection) -> None:
-    """Say what to do when the database was never migrated.
+def events_waiting(conn: psycopg.Connection, runs: Sequence[UUID]) -> tuple[int, int | None]:
+    """How many events of these runs Kafka has not acknowledged, and the id of the oldest one of any run."""
+    waiting = (
+        select(func.count())
+        .select_from(relations.runs.join(relations.outbox, _events_of_a_run()))
+        .where(_run.id.in_(runs), _event.published_at.is_(None))
+    )
+    oldest = select(func.min(_event.id)).where(_event.published_at.is_(None))
+    [(count, first)] = fetch_tuples(conn, select(waiting.scalar_subquery(), oldest.scalar_subquery()))
+    return int(count), first
 
-    :raises ConfigurationError: when the schema is not there.
-    """
-    row = conn.execute("SELECT to_regclass('fintrack.run_items')").fetchone()
-    if row is None or row[0] is None:
-        raise ConfigurationError("DB_NAME: this database has no schema 'fintrack'; make it with: fintrack db upgrade")
+
+def _events_of_a_run() -> ColumnElement[bool]:
+    """The outbox is indexed by time: no event of a run is older than the run."""
+    return and_(_event.created_at >= _run.created_at, _event.run_id == _run.id)

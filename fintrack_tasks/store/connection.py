@@ -18,7 +18,7 @@ from fintrack_tasks.errors import ConfigurationError, OutageError, StoreError, U
 from fintrack_tasks.settings import Settings, load_settings
 from fintrack_tasks.store import session
 
-__all__ = ["Database", "DatabaseConnection", "mode_of"]
+__all__ = ["Database", "DatabaseConnection", "mode_of", "require_schema"]
 
 _NAME = "PostgreSQL"
 _GONE = ("08", "57P0")
@@ -101,6 +101,16 @@ def mode_of(conn: psycopg.Connection) -> Mode | None:
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
         return None  # not migrated yet
     return Mode(row[0]) if row else None
+
+
+def require_schema(conn: psycopg.Connection) -> None:
+    """Nothing, where the database was migrated.
+
+    :raises ConfigurationError: when the schema is not there, with the command that makes it.
+    """
+    row = conn.execute("SELECT to_regclass('fintrack.run_items')").fetchone()
+    if row is None or row[0] is None:
+        raise ConfigurationError("DB_NAME: this database has no schema 'fintrack'; make it with: fintrack db upgrade")
 
 
 class DatabaseConnection:

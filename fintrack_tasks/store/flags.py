@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime
-from typing import Any, Final
+from datetime import datetime
+from typing import Final
 
 import psycopg
-from psycopg.rows import dict_row
 
 from fintrack_tasks.domain import Batch, Finding, Item, from_micros
 
-__all__ = ["add", "counted_since", "flagged", "replace"]
+__all__ = ["add", "replace"]
 
 _REPLACED: Final = """
 DELETE FROM fintrack.flags f
@@ -22,14 +21,6 @@ WHERE f.instrument_id = %(instrument)s AND {same}
 """
 _OF_BARS: Final = _REPLACED.format(same="f.interval = %(interval)s")
 _OF_QUOTES: Final = _REPLACED.format(same="f.interval IS NULL AND f.source = %(source)s")
-
-_COUNT: Final = """
-SELECT instrument_id, count(*) FROM (
-    SELECT instrument_id, interval, timestamp FROM fintrack.flags WHERE created_at >= %(since)s
-    UNION
-    SELECT instrument_id, interval, timestamp FROM fintrack.anomalies WHERE flagged_at >= %(since)s
-) marked GROUP BY instrument_id
-"""
 
 
 def add(conn: psycopg.Connection, item: Item, batch: Batch, findings: Iterable[Finding], now: datetime) -> int:
@@ -81,23 +72,3 @@ def replace(conn: psycopg.Connection, item: Item, good: Batch, findings: Sequenc
 
 def _rows(batch: Batch, finding: Finding) -> Iterable[int]:
     return range(len(batch)) if finding.row is None else (finding.row,)
-
-
-def counted_since(conn: psycopg.Connection, since: date) -> dict[int, int]:
-    """How many bars and quotes of each instrument a rule has marked, or a model of any version flagged, since a day.
-
-    What several of them marked counts once.
-    """
-    return dict(conn.execute(_COUNT, {"since": since}).fetchall())
-
-
-def flagged(conn: psycopg.Connection, symbol: str | None, rule: str | None, limit: int) -> list[dict[str, Any]]:
-    """The newest flags as dicts, newest first; of one symbol or rule where it is named."""
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(
-            "SELECT i.symbol, f.interval, f.timestamp, f.rule, f.detail, f.source, f.item_id, f.created_at"
-            " FROM fintrack.flags f JOIN fintrack.instruments i ON i.id = f.instrument_id"
-            " WHERE (%(symbol)s::text IS NULL OR i.symbol = %(symbol)s)"
-            " AND (%(rule)s::text IS NULL OR f.rule = %(rule)s) ORDER BY f.id DESC LIMIT %(limit)s",
-            {"symbol": symbol, "rule": rule, "limit": limit},
-        ).fetchall()

@@ -48,15 +48,14 @@ __all__ = [
     "has_ended",
     "item",
     "item_of",
-    "items",
     "loaded_values",
     "newest",
     "not_begun",
     "open_items",
     "overdue",
+    "run_summaries",
     "run_summary",
     "running_run",
-    "runs",
     "skip_run",
     "wait",
 ]
@@ -107,6 +106,7 @@ SELECT r.id AS run_id, r.job, r.state, r.reason, r.created_at, r.finished_at, co
        count(*) FILTER (WHERE i.state = 'failed') AS failed,
        coalesce(sum(i.rows_quarantined), 0)::bigint AS quarantined_rows
 FROM fintrack.runs r LEFT JOIN fintrack.run_items i ON i.run_id = r.id
+WHERE r.id = ANY(%s) GROUP BY r.id ORDER BY r.created_at DESC, r.id DESC
 """
 
 
@@ -424,20 +424,14 @@ def finish_runs(conn: psycopg.Connection, now: datetime) -> list[RunSummary]:
 
 def run_summary(conn: psycopg.Connection, run_id: UUID) -> RunSummary | None:
     """One run, ``None`` when there is none of that id."""
-    with conn.cursor(row_factory=class_row(RunSummary)) as cursor:
-        return cursor.execute(f"{_SUMMARY} WHERE r.id = %s GROUP BY r.id", (run_id,)).fetchone()
+    found = run_summaries(conn, [run_id])
+    return found[0] if found else None
 
 
-def runs(conn: psycopg.Connection, limit: int, budget: str | None = None) -> list[RunSummary]:
-    """The newest runs, newest first; of one budget class only, where it is named."""
-    newest = (
-        "WHERE r.id IN (SELECT id FROM fintrack.runs"
-        " WHERE %(budget)s::text IS NULL OR arguments->>'budget' = %(budget)s ORDER BY created_at DESC LIMIT %(limit)s)"
-    )
+def run_summaries(conn: psycopg.Connection, run_ids: Sequence[UUID]) -> list[RunSummary]:
+    """Runs with the counts of their items, newest first; what is no run is left out."""
     with conn.cursor(row_factory=class_row(RunSummary)) as cursor:
-        return cursor.execute(
-            f"{_SUMMARY} {newest} GROUP BY r.id ORDER BY r.created_at DESC", {"limit": limit, "budget": budget}
-        ).fetchall()
+        return cursor.execute(_SUMMARY, (list(run_ids),)).fetchall()
 
 
 def newest(conn: psycopg.Connection, limit: int) -> list[tuple[UUID, str, datetime]]:
@@ -456,17 +450,3 @@ def item(conn: psycopg.Connection, item_id: UUID) -> Item | None:
             (item_id,),
         ).fetchone()
     return item_of(row) if row else None
-
-
-def items(conn: psycopg.Connection, run_id: UUID, states: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """The items of a run as dicts: identity, state, provider, attempts and reason."""
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(
-            "SELECT r.id, i.symbol, i.asset_class, r.kind, r.interval, r.window_start, r.window_end, r.state,"
-            " r.generation, r.provider, r.attempts, r.attempt_log, r.reason, r.detail, r.rows_loaded,"
-            " r.rows_quarantined, encode(r.payload_sha, 'hex') AS payload, r.created_at, r.finished_at, r.deadline_at,"
-            " r.deferred"
-            " FROM fintrack.run_items r JOIN fintrack.instruments i ON i.id = r.instrument_id"
-            " WHERE r.run_id = %s AND (%s::text[] IS NULL OR r.state = ANY(%s)) ORDER BY i.symbol, r.window_start",
-            (run_id, list(states) if states else None, list(states) if states else None),
-        ).fetchall()

@@ -23,7 +23,6 @@ __all__ = [
     "agreement",
     "final_stamps",
     "findings",
-    "history",
     "mark_measured",
     "newest_quotes",
     "outcomes",
@@ -68,18 +67,6 @@ DELETE FROM fintrack.quality_metrics q USING (
     FROM fintrack.quality_metrics m JOIN fintrack.runs r ON r.id = m.run_id
     WHERE m.day >= %(first)s AND m.day < %(last)s AND r.job = %(job)s AND NOT coalesce(m.detail ? 'provider', false)
 ) ranked WHERE q.id = ranked.id AND ranked.place > 1
-"""
-
-_HISTORY: Final = """
-SELECT i.symbol, i.asset_class, q.instrument_id, q.metric, coalesce(r.job, '') AS job, q.day, min(q.value) AS lowest,
-       (array_agg(q.value ORDER BY q.created_at DESC, q.id DESC))[1] AS newest,
-       (array_agg(q.detail ORDER BY q.created_at DESC, q.id DESC))[1] AS detail,
-       (array_agg(q.run_id ORDER BY q.created_at DESC, q.id DESC))[1] AS run_id, max(q.created_at) AS measured_at
-FROM fintrack.quality_metrics q JOIN fintrack.instruments i ON i.id = q.instrument_id
-LEFT JOIN fintrack.runs r ON r.id = q.run_id
-WHERE q.day >= %(since)s AND q.metric = ANY(%(metrics)s) AND (%(symbol)s::text IS NULL OR i.symbol = %(symbol)s)
-GROUP BY i.symbol, i.asset_class, q.instrument_id, q.metric, r.job, q.day
-ORDER BY i.symbol, q.instrument_id, q.metric, q.day
 """
 
 
@@ -219,12 +206,3 @@ def thin(conn: psycopg.Connection, job: str, day: date) -> int:
     """
     span = {"first": day - _THINNED, "last": day - _KEPT_WHOLE + timedelta(days=1), "job": job}
     return conn.execute(_THIN, span).rowcount
-
-
-def history(
-    conn: psycopg.Connection, metrics: Sequence[str], since: date, symbol: str | None = None
-) -> list[dict[str, Any]]:
-    """For each instrument, metric, job and day, in this order: the ``lowest`` and the ``newest`` value, the newest's
-    ``detail``, ``run_id`` and ``measured_at``."""
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_HISTORY, {"since": since, "metrics": list(metrics), "symbol": symbol}).fetchall()

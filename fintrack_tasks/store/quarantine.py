@@ -7,7 +7,7 @@ row: its entries go with the newest item that brought it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -72,10 +72,10 @@ SELECT min(q.id) AS id, i.symbol, r.kind, r.interval, array_agg(q.rule ORDER BY 
        min(q.decided_by) AS decided_by, coalesce((array_agg(q.meta ORDER BY q.seen_at DESC))[1], '{}') AS meta
 FROM fintrack.quarantine q JOIN fintrack.run_items r ON r.id = q.item_id
 JOIN fintrack.instruments i ON i.id = r.instrument_id
+WHERE (q.item_id, q.row_key) IN (SELECT item_id, row_key FROM fintrack.quarantine WHERE id = ANY(%s))
+GROUP BY i.symbol, r.kind, r.interval, q.content, q.currency, q.status, q.row_key, q.item_id
+ORDER BY 1 DESC
 """
-_BY_ROW: Final = "GROUP BY i.symbol, r.kind, r.interval, q.content, q.currency, q.status, q.row_key, q.item_id"
-
-_OF_ENTRY: Final = "WHERE (q.item_id, q.row_key) = (SELECT item_id, row_key FROM fintrack.quarantine WHERE id = %s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,21 +149,16 @@ def _content(batch: Batch, row: int) -> str:
     return orjson.dumps({**batch.row(row), "source": batch.source}, default=repr).decode()
 
 
-def rows(conn: psycopg.Connection, status: str | None, symbol: str | None, rule: str | None, limit: int) -> list[Row]:
-    """The newest rows, newest first; of one status, symbol or rule where it is named."""
+def rows(conn: psycopg.Connection, entries: Sequence[int]) -> list[Row]:
+    """The rows that these entries belong to, newest first, each once."""
     with conn.cursor(row_factory=class_row(Row)) as cursor:
-        return cursor.execute(
-            f"{_ROWS} WHERE (%(status)s::text IS NULL OR q.status = %(status)s)"
-            f" AND (%(symbol)s::text IS NULL OR i.symbol = %(symbol)s) {_BY_ROW}"
-            " HAVING %(rule)s::text IS NULL OR %(rule)s = ANY(array_agg(q.rule)) ORDER BY 1 DESC LIMIT %(limit)s",
-            {"status": status, "symbol": symbol, "rule": rule, "limit": limit},
-        ).fetchall()
+        return cursor.execute(_ROWS, (list(entries),)).fetchall()
 
 
 def get(conn: psycopg.Connection, number: int) -> Row | None:
     """The row that an entry belongs to, ``None`` when there is no such entry."""
-    with conn.cursor(row_factory=class_row(Row)) as cursor:
-        return cursor.execute(f"{_ROWS} {_OF_ENTRY} {_BY_ROW}", (number,)).fetchone()
+    found = rows(conn, [number])
+    return found[0] if found else None
 
 
 def claim(conn: psycopg.Connection, number: int) -> Row | None:

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from fintrack_tasks.domain import Finding, Kind
+from fintrack_tasks.queries.quarantine import newest_rows
 from fintrack_tasks.store import flags, quarantine
 from tests.e2e.harness import fintrack
 from tests.store.items import NOW, bars, make_run
@@ -36,7 +37,7 @@ def numbers(conn: psycopg.Connection) -> list[int]:
     ]
     quarantine.add(conn, item, batch, findings, NOW)
     flags.add(conn, item, batch, findings[3:], NOW)
-    return [row.id for row in quarantine.rows(conn, "held", None, None, 10)][::-1]
+    return [row.id for row in newest_rows(conn, "held", None, None, 10)][::-1]
 
 
 def told(home: Path, where: dict[str, str], *words: str, code: int = 0) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 from fintrack_tasks import pipeline
 from fintrack_tasks.domain import AssetClass, Instrument, Interval, Kind, TimeRange, to_micros
 from fintrack_tasks.pipeline.plan import Plan, check_arguments, plan_run
+from fintrack_tasks.queries import runs
 from fintrack_tasks.sessions import askable_bars, asked_as
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import coverage, instruments, ledger
@@ -43,7 +44,7 @@ def test_a_calendar_that_is_none_fails_its_instrument_alone(
     assert [item.instrument.symbol for item in plan.items] == [right.symbol]
     assert [(one.item.instrument.symbol, one.reason) for one in plan.refused] == [(wrong.symbol, "misconfigured")]
     pipeline.record_run(conn, plan, SETTINGS, NOW)
-    told = {row["symbol"]: row for row in ledger.items(conn, plan.run_id)}
+    told = {row["symbol"]: row for row in runs.items_of_run(conn, plan.run_id)}
     assert told[wrong.symbol]["state"] == "failed"
     assert told[wrong.symbol]["reason"] == "misconfigured"
     assert "NOPE" in str(told[wrong.symbol]["detail"])

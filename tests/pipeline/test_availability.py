@@ -26,9 +26,10 @@ from fintrack_tasks.pipeline import Ended, Retry, fetch_item
 from fintrack_tasks.pipeline.availability import Reach, reach
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.plan import Plan, check_arguments, plan_run
+from fintrack_tasks.queries import runs
 from fintrack_tasks.sessions import expected_bars
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import Database, ledger
+from fintrack_tasks.store import Database
 
 NOW = datetime(2026, 11, 28, 18, 0, tzinfo=UTC)
 KEPT = datetime(2024, 11, 29, tzinfo=UTC)
@@ -97,7 +98,7 @@ class Pipeline:
 
     def attempts(self, item: Item) -> list[tuple[Any, ...]]:
         with self.database.connection() as conn:
-            [log] = [row["attempt_log"] for row in ledger.items(conn, item.run_id) if row["id"] == item.id]
+            [log] = [row["attempt_log"] for row in runs.items_of_run(conn, item.run_id) if row["id"] == item.id]
         return [(each["provider"], each["reason"], each.get("asked", True)) for each in log]
 
 

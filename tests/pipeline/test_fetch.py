@@ -28,9 +28,10 @@ from fintrack_tasks.pipeline import DEFERRED, Ended, Retry, fetch_item
 from fintrack_tasks.pipeline.after_failure import PAUSE_BROKEN, RETRIES
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.plan import check_arguments, plan_run
+from fintrack_tasks.queries import runs
 from fintrack_tasks.sandbox import Running, running
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import Database, ledger
+from fintrack_tasks.store import Database
 from fintrack_tasks.tasks import base, ingest
 
 pytestmark = pytest.mark.integration
@@ -123,7 +124,7 @@ class Fetching:
 
     def row(self, item: Item) -> dict[str, Any]:
         with self.database.connection() as conn:
-            return {row["id"]: row for row in ledger.items(conn, item.run_id)}[item.id]
+            return {row["id"]: row for row in runs.items_of_run(conn, item.run_id)}[item.id]
 
     def attempts(self, item: Item) -> list[tuple[str, str, str | None, bool]]:
         """Provider, reason, until when it is left alone, and whether it was asked."""

@@ -17,6 +17,7 @@ from fintrack_tasks.domain import Batch, Finding, Instrument, Interval, Item, Ki
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.indicators import recompute
 from fintrack_tasks.pipeline.quarantine import release_row
+from fintrack_tasks.queries.quarantine import newest_rows
 from fintrack_tasks.sandbox.prices import Daily, real_daily
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, index_indicators, ledger, quarantine
@@ -56,7 +57,7 @@ class Store:
         item = self.item(symbol, Kind.INDEX)
         found = [Finding("outside_session", "reject", 0, "said so")]
         quarantine.add(self.conn, item, batch(item, [place]), found, self.now)
-        [row, *_] = quarantine.rows(self.conn, "held", None, None, 1)
+        [row, *_] = newest_rows(self.conn, "held", None, None, 1)
         context = StageContext(self.database, self.settings, self.now)
         assert release_row(row.id, actor="ada", context=context).outcome == "released"
 

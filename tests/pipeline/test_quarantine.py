@@ -19,6 +19,7 @@ from fintrack_tasks.domain import Batch, CorporateAction, Finding, Item, Kind, f
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.quarantine import Decision, discard_row, release_row
+from fintrack_tasks.queries.quarantine import newest_rows
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, corporate_actions, ledger, quarantine
 from tests.store.items import bars, make_run, quote
@@ -49,7 +50,7 @@ class Desk:
 
     def held(self, status: str | None = "held") -> list[quarantine.Row]:
         with self.database.connection() as conn:
-            return quarantine.rows(conn, status, None, None, 1000)[::-1]
+            return newest_rows(conn, status, None, None, 1000)[::-1]
 
     def release(self, number: int, actor: str = "ada", now: datetime = LATER) -> Decision:
         return release_row(number, context=StageContext(self.database, self.settings, now), actor=actor)

@@ -25,6 +25,7 @@ from fintrack_tasks.pipeline.plan import check_arguments, plan_run
 from fintrack_tasks.pipeline.save_quote import save_quote
 from fintrack_tasks.publish.kafka import read_all
 from fintrack_tasks.publish.producer import Producer
+from fintrack_tasks.queries import runs
 from fintrack_tasks.sandbox import Running, running
 from fintrack_tasks.sandbox.prices import real_daily
 from fintrack_tasks.settings import Settings
@@ -88,7 +89,7 @@ class Stages:
 
     def item(self, run: UUID) -> dict[str, Any]:
         with self.database.connection() as conn:
-            [row] = ledger.items(conn, run)
+            [row] = runs.items_of_run(conn, run)
         return row
 
 

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from fintrack_tasks.domain import Finding, Interval, Item, Kind
+from fintrack_tasks.queries.quality import flags_by_instrument
 from fintrack_tasks.store import anomalies, flags
 from tests.store.items import DAY, NOW, bars, make_run, quote
 
@@ -77,4 +78,4 @@ def test_what_several_marked_counts_once_and_what_was_marked_before_the_day_does
         (NOW,),
     )
     # Two bars that rules marked, one of them a model as well; another that the model alone flagged; and the quote.
-    assert flags.counted_since(conn, NOW.date()) == {item.instrument_id: 4}
+    assert flags_by_instrument(conn, NOW.date()) == {item.instrument_id: 4}

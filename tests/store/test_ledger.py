@@ -10,6 +10,7 @@ import pytest
 
 from fintrack_tasks.domain import ItemState, Kind
 from fintrack_tasks.errors import StoreError
+from fintrack_tasks.queries import runs
 from fintrack_tasks.store import Database, ledger, outbox, payloads
 from fintrack_tasks.store.payloads import Payload
 from fintrack_tasks.store.quotes import load_quote
@@ -33,7 +34,7 @@ def test_a_run_is_written_with_its_items_or_not_at_all(conn: psycopg.Connection)
     assert (summary.items, summary.queued, summary.state) == (2, 2, "running")
     with pytest.raises(psycopg.errors.UniqueViolation):
         ledger.create_run(conn, uuid4(), "fetch_market_data", {}, items, NOW, NOW)
-    assert len(ledger.runs(conn, 10)) == 1
+    assert len(runs.newest_runs(conn, 10)) == 1
 
 
 def test_a_message_works_on_its_item_until_it_ended_or_a_newer_one_was_sent(conn: psycopg.Connection) -> None:
@@ -65,7 +66,7 @@ def test_an_attempt_without_rows_forgets_the_answer_for_resuming_but_keeps_it_in
     until = NOW + timedelta(seconds=40)
     said = ledger.attempt(conn, item, "coinbase", "quota", "429 Too Many Requests", NOW, until)
     ledger.wait(conn, item, NOW, 300)
-    [row] = ledger.items(conn, run)
+    [row] = runs.items_of_run(conn, run)
     assert (row["state"], row["payload"], row["attempts"]) == ("queued", None, 1)
     assert row["attempt_log"][0]["reason"] == "quota"
     assert row["attempt_log"][0]["payload"] == ANSWER.sha256.hex()

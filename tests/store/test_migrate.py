@@ -16,9 +16,10 @@ from sqlalchemy import create_engine, text
 
 from fintrack_tasks import store
 from fintrack_tasks.errors import ConfigurationError, OutageError
-from fintrack_tasks.queries import runs
+from fintrack_tasks.queries.overview import totals
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database
+from fintrack_tasks.store.connection import require_schema
 from fintrack_tasks.store.migrate import head, upgrade
 from fintrack_tasks.transform import INDICATORS
 
@@ -33,7 +34,7 @@ def empty(make_empty: Callable[..., Settings]) -> Settings:
 def test_an_empty_database_is_brought_to_the_newest_revision_by_several_at_once(empty: Settings) -> None:
     database = Database(empty)
     with database.connection() as conn, pytest.raises(ConfigurationError, match="fintrack db upgrade"):
-        runs.require_schema(conn)
+        require_schema(conn)
     found: list[str] = []
     threads = [threading.Thread(target=lambda: found.append(upgrade(empty.sqlalchemy_url))) for _ in range(3)]
     for thread in threads:
@@ -42,8 +43,8 @@ def test_an_empty_database_is_brought_to_the_newest_revision_by_several_at_once(
         thread.join()
     assert found == [head()] * 3
     with database.connection() as conn:
-        runs.require_schema(conn)
-        assert runs.totals(conn) == {"quotes": 0, "bars": 0, "index_indicators": 0}
+        require_schema(conn)
+        assert totals(conn) == {"quotes": 0, "bars": 0, "index_indicators": 0}
     database.close()
 
 

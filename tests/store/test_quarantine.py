@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from fintrack_tasks.domain import Batch, Finding, Interval, Item, Kind
+from fintrack_tasks.queries.quarantine import newest_rows
 from fintrack_tasks.store import Database, ledger, quality, quarantine
 from tests.store.items import NOW, bars, make_run
 
@@ -34,7 +35,7 @@ def two(item: Item) -> tuple[Batch, list[Finding]]:
 
 def decide(conn: psycopg.Connection, status: str) -> None:
     with conn.transaction():
-        [row] = quarantine.rows(conn, "held", None, None, 10)
+        [row] = newest_rows(conn, "held", None, None, 10)
         claimed = quarantine.claim(conn, row.id)
         assert claimed is not None
         quarantine.decide(conn, claimed, status, "ada", NOW)
@@ -86,12 +87,12 @@ def test_a_row_that_comes_again_goes_with_the_item_that_brought_it(conn: psycopg
     first, second = item_at(conn), item_at(conn, LATER)
     batch, findings = two(first)
     quarantine.add(conn, first, replace(batch, meta={"adjusted_to": "2024-05-05"}), findings, NOW)
-    [was] = quarantine.rows(conn, None, None, None, 10)
+    [was] = newest_rows(conn, None, None, None, 10)
     assert (was.item_id, was.seen_at, was.meta) == (first.id, NOW, {"adjusted_to": "2024-05-05"})
     again = replace(batch.take([1]), meta={"adjusted_to": "2024-05-06"})
     moved = [replace(finding, row=0) for finding in findings]
     assert quarantine.add(conn, second, again, moved, LATER) == 1
-    [now] = quarantine.rows(conn, None, None, None, 10)
+    [now] = newest_rows(conn, None, None, None, 10)
     key = f"AAPL|{batch.columns['timestamp'][1]}|0"
     assert now == replace(was, item_id=second.id, row_key=key, seen_at=LATER, meta={"adjusted_to": "2024-05-06"})
     assert quality.findings(conn, [first.id, second.id]) == {second.id: {"ohlc": {key}, "stale_repeat": {key}}}
@@ -108,7 +109,7 @@ def test_a_row_that_comes_again_keeps_what_was_decided_also_where_it_breaks_one_
     decide(conn, status)
     more = [*findings, Finding("unit_error", "reject", 1, "a hundred times")]
     assert quarantine.add(conn, second, batch, more, LATER) == count
-    [row] = quarantine.rows(conn, None, None, None, 10)
+    [row] = newest_rows(conn, None, None, None, 10)
     assert (row.status, row.decided_by, row.decided_at, row.item_id) == (status, "ada", NOW, second.id)
     assert row.rules == ["ohlc", "stale_repeat", "unit_error"]
     assert counted(conn, second) == count
@@ -126,7 +127,7 @@ def test_a_row_is_the_same_only_in_its_instrument_interval_and_currency(conn: ps
     pence = item_at(conn, LATER)
     for each, told in ((other, batch), (replace(hourly, interval=Interval.H1), batch), (pence, None)):
         quarantine.add(conn, each, told or replace(batch, currency="GBp"), findings, LATER)
-    rows = quarantine.rows(conn, None, None, None, 10)
+    rows = newest_rows(conn, None, None, None, 10)
     assert {row.item_id for row in rows if row.status == "held"} == {other.id, hourly.id, pence.id}
     assert [row.item_id for row in rows if row.status == "discarded"] == [item.id]
 
@@ -137,7 +138,7 @@ def test_an_item_that_has_ended_and_is_delivered_again_does_not_take_a_row_back(
     for item, now in ((first, NOW), (second, LATER), (first, LATER + timedelta(hours=1))):
         assert quarantine.add(conn, item, batch, findings, now) == 1
         conn.execute("UPDATE fintrack.run_items SET state = 'loaded', finished_at = %s WHERE id = %s", (now, item.id))
-    [row] = quarantine.rows(conn, None, None, None, 10)
+    [row] = newest_rows(conn, None, None, None, 10)
     assert (row.item_id, row.seen_at) == (second.id, LATER)
 
 
@@ -146,7 +147,7 @@ def test_an_item_that_waited_for_days_takes_the_row_that_it_brings(conn: psycopg
     batch, findings = two(waited)
     for item in (later, waited):
         assert quarantine.add(conn, item, batch, findings, LATER) == 1
-    assert [row.item_id for row in quarantine.rows(conn, None, None, None, 10)] == [waited.id]
+    assert [row.item_id for row in newest_rows(conn, None, None, None, 10)] == [waited.id]
 
 
 def test_what_was_decided_on_one_entry_of_a_row_holds_for_all_when_it_comes_again(conn: psycopg.Connection) -> None:
@@ -160,7 +161,7 @@ def test_what_was_decided_on_one_entry_of_a_row_holds_for_all_when_it_comes_agai
         (second.id, NOW),
     )
     assert quarantine.add(conn, third, batch, findings, LATER) == 1
-    [row] = quarantine.rows(conn, None, None, None, 10)
+    [row] = newest_rows(conn, None, None, None, 10)
     assert (row.item_id, row.rules, row.status, row.decided_by) == (
         third.id,
         ["ohlc", "stale_repeat"],

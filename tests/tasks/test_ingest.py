@@ -17,9 +17,10 @@ from fintrack_tasks import pipeline, tasks
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import ORIGIN_HEADER, Instrument, Item, Kind
 from fintrack_tasks.errors import ConfigurationError, OutageError, StoreError
+from fintrack_tasks.queries import runs
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.signatures import Signer
-from fintrack_tasks.store import Database, ledger
+from fintrack_tasks.store import Database
 from fintrack_tasks.store.database_mode import admit
 from fintrack_tasks.tasks import base, ingest, jobs, stage_messages
 
@@ -165,7 +166,7 @@ def test_an_answer_of_the_local_market_for_a_live_database_ends_its_item_and_lea
         )
         ingest.fetch_tasks["yahoo_finance"].apply(args=[message, stage_messages.signature_of(message)])
     with database.connection() as conn:
-        [row] = ledger.items(conn, UUID(run))
+        [row] = runs.items_of_run(conn, UUID(run))
         kept = conn.execute("SELECT (SELECT count(*) FROM fintrack.payloads) + (SELECT count(*) FROM fintrack.quotes)")
         assert (row["state"], row["reason"]) == ("failed", "configuration")
         assert kept.fetchone() == (0,)

@@ -15,6 +15,7 @@ from fintrack_tasks import tasks
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import Instrument
 from fintrack_tasks.errors import UsageError
+from fintrack_tasks.queries import runs
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, instruments, ledger
 from fintrack_tasks.store.database_mode import admit
@@ -69,7 +70,7 @@ def test_a_dispatch_that_is_delivered_again_finds_its_run_and_sends_nothing(
     assert tasks.fetch_market_data(["AAPL", "MSFT"], run_id=run) == {"run_id": run, "items": 0, "repeated": True}
     assert len(sent) == 2
     with database.connection() as conn:
-        assert len(ledger.runs(conn, 10)) == 1
+        assert len(runs.newest_runs(conn, 10)) == 1
 
 
 @pytest.mark.integration
@@ -135,7 +136,7 @@ def test_a_tick_that_finds_its_job_still_running_is_recorded_as_skipped(sent: li
     assert skipped["skipped"] is True
     assert len(sent) == 2
     with database.connection() as conn:
-        newest = {str(run.run_id): run for run in ledger.runs(conn, 10)}[skipped["run_id"]]
+        newest = {str(run.run_id): run for run in runs.newest_runs(conn, 10)}[skipped["run_id"]]
     assert newest.state == "skipped"
     assert "still going on" in str(newest.reason)
     # Another job is not held back by it.
