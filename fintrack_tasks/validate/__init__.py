@@ -1,11 +1,12 @@
-"""Checks. They return findings with a rule's name and the row's position; they never raise, log or drop.
+"""Checks. They return findings with a rule's name and the row's position; they do not raise, log or drop rows.
 
-- :func:`check_batch` and :func:`split` serve the pipeline, over a :class:`fintrack_tasks.domain.Batch`. What some rules
-  must know beside it (the calendar, earlier bars, splits) is a :class:`ValidationContext` that the caller gives.
-- :class:`DataValidator` (of quotes and of bars), :func:`find_outliers` and :class:`DataQualityMonitor` serve people,
-  over a DataFrame.
+- :func:`check_batch` and :func:`split` are the pipeline's, over a :class:`fintrack_tasks.domain.Batch`. What some rules
+  need beside the batch (trading sessions, prior bars, splits) is a :class:`ValidationContext`, gathered by the caller.
+- :class:`DataValidator` (quotes and bars), :func:`find_outliers` and :class:`DataQualityMonitor` are for a user's
+  DataFrame.
 
-All of them take their verdict on a row from one function, :func:`fintrack_tasks.validate.row.check_row`.
+The rules and their thresholds are in :mod:`fintrack_tasks.validate.rules`. Whether a row by itself is right is decided
+in one place for batches and frames, :func:`fintrack_tasks.validate.row.check_row`.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    # The workers check batches without pandas: importing it here would cost each of their processes some 60 MB.
+    # Workers check batches without pandas, which takes some 60 MB of each process.
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415  # only the first use of a frame's class needs it

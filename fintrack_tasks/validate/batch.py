@@ -1,4 +1,9 @@
-"""Checks of a batch, and its split into the rows that stand and those that do not."""
+"""Checks a batch by every rule, and splits it into accepted and rejected rows.
+
+The rules for one row are in :mod:`.row`, with :mod:`.screen` to find the rows worth a look; those for bars against the
+calendar in :mod:`.trading_sessions`, against earlier bars and other providers in :mod:`.sequence`; those for quotes in
+:mod:`.quote`, for splits and dividends in :mod:`.corporate_actions`. A user's DataFrame is checked in :mod:`.frames`.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +34,12 @@ def check_batch(
 ) -> list[Finding]:
     """Every finding on a batch, ordered by row; findings on the batch as a whole (row ``None``) come first.
 
-    Never raises for what a batch may hold. One row is judged in plain Python; many rows are screened with numpy, and
-    only those that look wrong are judged one by one, with the same verdict. What a context is needed for is judged on
-    the rows that stand by themselves, in the order of time.
+    Never raises for what a batch may hold. A single row is checked in plain Python; many rows are screened with numpy,
+    and only suspects are checked one by one, with the same result. Rules that need the context are applied, in the
+    order of time, to the rows that no other rule rejects.
 
     :param now: the caller's clock, aware; without it no time counts as being in the future, and no quote as stale.
-    :param context: without it the rules that need one are silent.
+    :param context: without it the rules that need one find nothing.
     """
     found: list[Finding] = []
     if not isinstance(batch.symbol, str) or not batch.symbol.strip():
@@ -58,7 +63,7 @@ def check_batch(
 
 
 def _is_signed(batch: Batch, context: ValidationContext | None) -> bool:
-    """Whether prices may be zero or negative: by the class that is known, or that of the symbol's form."""
+    """Whether prices may be zero or negative: by the context's asset class, else by that of the symbol's form."""
     if not isinstance(batch.symbol, str):
         return False
     kind = context.asset_class if context is not None else AssetClass.by_form(batch.symbol.strip().upper())
@@ -86,7 +91,7 @@ def _check_many(
 def _check_in_context(
     batch: Batch, seen: Screened, by_row: Sequence[Finding], limits: Limits, context: ValidationContext
 ) -> list[Finding]:
-    """The findings on the rows that stand so far: first by the calendar, then those left against earlier bars."""
+    """The findings on the rows not rejected so far: first by the calendar, then on what is left by prior bars."""
     import numpy as np  # noqa: PLC0415  # see _check_many
 
     from fintrack_tasks.validate.sequence import BarSequence, check_sequence  # noqa: PLC0415  # see _check_many
@@ -96,9 +101,9 @@ def _check_in_context(
     interval = batch.interval
     if interval is None:
         return []
-    standing = np.ones(len(batch), dtype=np.bool_)
-    standing[[one.row for one in by_row if one.severity == REJECT and one.row is not None]] = False
-    rows = np.flatnonzero(standing)
+    accepted = np.ones(len(batch), dtype=np.bool_)
+    accepted[[one.row for one in by_row if one.severity == REJECT and one.row is not None]] = False
+    rows = np.flatnonzero(accepted)
     given = batch.columns["timestamp"]
     stamps = np.array(given if len(rows) == len(given) else [given[row] for row in rows.tolist()], dtype=np.int64)
     found: list[Finding] = []
@@ -119,7 +124,7 @@ def _check_in_context(
         order = np.argsort(stamps, kind="stable")
         rows, stamps = rows[order], stamps[order]
     columns = (seen.values[name][rows] for name in ("open", "high", "low", "close", "volume"))
-    # A yield moves by any factor: it has no unit to be wrong in, and no splits.
+    # A yield may move by any factor: it has no wrong units and no splits.
     ratios = batch.symbol not in RATE_INDICES
     return found + check_sequence(
         BarSequence(rows, stamps, *columns), context, interval, batch.source, limits, ratios=ratios
@@ -133,7 +138,7 @@ def _row(one: Finding) -> int:
 def check_rows(
     batch: Batch, rows: Iterable[int], span: tuple[int, int], limits: Limits, *, signed: bool = False
 ) -> list[Finding]:
-    """The findings on these rows, each by itself."""
+    """The findings on these rows, each by itself, without context."""
     shape, tolerance = SHAPES[batch.kind], limits.ohlc_tolerance
     return [one for row in rows for one in check_row(row, batch.row(row), shape, span, tolerance, signed=signed)]
 
@@ -141,8 +146,8 @@ def check_rows(
 def split(batch: Batch, findings: Iterable[Finding]) -> tuple[Batch, list[int]]:
     """The batch of the rows without a rejecting finding, and the positions of the others, ascending.
 
-    A rejecting finding on the batch as a whole rejects every row. A zero that ``unknown_price`` names is null in the
-    batch that comes back; the batch itself does when every row stands as it is.
+    A rejecting finding on the batch as a whole rejects every row. A zero that ``unknown_price`` names becomes null. The
+    batch itself is returned when nothing changes.
     """
     findings = list(findings)
     batch = _without_zeros(batch, {one.row for one in findings if one.rule == "unknown_price" and one.row is not None})
@@ -156,7 +161,7 @@ def split(batch: Batch, findings: Iterable[Finding]) -> tuple[Batch, list[int]]:
 
 
 def _without_zeros(batch: Batch, rows: Container[int]) -> Batch:
-    """The batch with null for each zero among the prices of these rows that need not be known."""
+    """The batch with null for each zero in these rows among the prices that may be unknown."""
     names = [name for name in SHAPES[batch.kind].partial if name in batch.columns]
     changed = {}
     for name in names:
@@ -168,7 +173,7 @@ def _without_zeros(batch: Batch, rows: Container[int]) -> Batch:
 
 
 def repeats(keys: Sequence[Hashable], skip: Iterable[int | None]) -> list[tuple[int, int]]:
-    """Pairs of a row and the earlier row whose key it repeats. Rows in ``skip`` neither stand nor repeat."""
+    """Pairs of a row and the first row with the same key. Rows in ``skip`` are left out."""
     skipped = set(skip)
     first: dict[Hashable, int] = {}
     return [

@@ -1,4 +1,7 @@
-"""What some checks must know beside the batch. It is given, never fetched: the checks stay pure."""
+"""What some rules need beside the batch: :class:`ValidationContext` and its parts, as plain values.
+
+It is read from the database in :mod:`fintrack_tasks.pipeline.validation_context`; the checks themselves read nothing.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,15 @@ if TYPE_CHECKING:
 __all__ = ["SEQUENCE_LOOKBACK", "OtherProviderBars", "PriorBars", "ValidationContext"]
 
 SEQUENCE_LOOKBACK: Final = 61
-"""Bars: the 60 returns before one of them are what its jump is measured by."""
+"""How many prior bars the rules of :mod:`.sequence` use: 61 closes give the 60 returns that a jump is measured by."""
 
 
 @dataclass(frozen=True, slots=True)
 class PriorBars:
-    """The final bars before a batch, ascending, in the batch's own unit of currency; NaN is an unknown volume.
+    """The final bars before a batch as arrays of one length, ascending by time; NaN is an unknown price or volume.
 
-    61 of them are all that any check looks at; with fewer than 21 the robust checks are silent.
+    Prices are in the batch's currency unit, ``timestamp`` is microseconds. No rule uses more than
+    :data:`SEQUENCE_LOOKBACK`; with fewer than 21 the rules that need a usual return or volume find nothing.
     """
 
     timestamp: Stamps
@@ -38,7 +42,7 @@ class PriorBars:
 
 @dataclass(frozen=True, slots=True)
 class OtherProviderBars:
-    """Final bars of other providers at times of the batch, ascending, in the batch's own unit of currency."""
+    """Stored final bars of other providers at times of the batch, ascending, in the batch's currency unit."""
 
     timestamp: Stamps
     close: Floats
@@ -47,10 +51,10 @@ class OtherProviderBars:
 
 @dataclass(frozen=True, slots=True)
 class ValidationContext:
-    """Beside the batch: the class of its instrument, its calendar, what was before, and what others say.
+    """What the rules may know beside the batch. Rules find nothing where the field that they need is ``None``.
 
-    A field that is ``None`` silences the rules that need it. ``splits`` are pairs of the first stamp that a split
-    applies to and its ratio, new shares for one old share.
+    :param splits: pairs of the first stamp (microseconds) that a split applies to and its ratio, new shares for one old
+        share.
     """
 
     asset_class: AssetClass

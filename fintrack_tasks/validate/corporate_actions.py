@@ -1,4 +1,4 @@
-"""Splits, dividends and capital gains told beside bars: whether they can be any, and what is paid in which currency."""
+"""Checks the splits, dividends and capital gains beside bars: bounds of their values, and currencies."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ _PAID: Final = {"dividends": "a dividend", "capital_gains": "a capital gain"}
 
 
 def check_corporate_actions(batch: Batch) -> list[Finding]:
-    """A flag for each split and payment that can be none, and for each payment whose own currency is not that of the
-    prices, on the row nearest to its ex-date.
+    """A flag, on the row nearest to the ex-date, for each split or payment that is out of bounds, and for each payment
+    in another currency than the prices.
 
-    What can be none is kept out of the corporate actions (:mod:`fintrack_tasks.transform.corporate_actions`).
-    London's prices in pence beside a dividend in pounds differ as well: the amounts are told in units of their own.
+    What is out of bounds is left out of the corporate actions (:mod:`fintrack_tasks.transform.corporate_actions`). A
+    dividend in pounds beside London's prices in pence counts as another currency: each amount has its own unit.
     """
     if batch.kind is Kind.QUOTE or not len(batch):
         return []
-    return [*_unsound(batch), *_foreign(batch)]
+    return [*_out_of_bounds(batch), *_in_other_currency(batch)]
 
 
-def _told(batch: Batch, name: str) -> Sequence[Any]:
+def _events(batch: Batch, name: str) -> Sequence[Any]:
     rows = batch.meta.get(name)
     return rows if isinstance(rows, list) else ()
 
 
-def _unsound(batch: Batch) -> Iterator[Finding]:
-    for stamp, *numbers in _told(batch, "splits"):
-        if split_ratio(*numbers) is None:
-            detail = f"a split of {numbers[0]!r:.40} for {numbers[1]!r:.40} is left out"
+def _out_of_bounds(batch: Batch) -> Iterator[Finding]:
+    for stamp, *ratio in _events(batch, "splits"):
+        if split_ratio(*ratio) is None:
+            detail = f"a split of {ratio[0]!r:.40} for {ratio[1]!r:.40} is left out"
             yield finding("split_values", _nearest(batch, stamp), detail)
     for name, what in _PAID.items():
-        for stamp, *said in _told(batch, name):
-            if payment_amount(*said) is None:
-                detail = f"{what} of {' '.join(f'{each!r:.40}' for each in said)} is left out"
+        for stamp, *payment in _events(batch, name):
+            if payment_amount(*payment) is None:
+                detail = f"{what} of {' '.join(f'{each!r:.40}' for each in payment)} is left out"
                 yield finding("payment_values", _nearest(batch, stamp), detail)
 
 
-def _foreign(batch: Batch) -> Iterator[Finding]:
+def _in_other_currency(batch: Batch) -> Iterator[Finding]:
     for name, what in _PAID.items():
-        for row in _told(batch, name):
+        for row in _events(batch, name):
             stamp, amount, currency = (*row, None)[:3]
             if payment_amount(amount, currency) and currency and currency != batch.currency:
                 detail = f"{what} of {amount} {currency} beside prices in {batch.currency or 'an unnamed currency'}"

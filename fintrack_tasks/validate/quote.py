@@ -1,4 +1,7 @@
-"""A quote against its own previous close, the calendar and other providers, in plain Python."""
+"""Checks a quote against its previous close, the trading time since, and other providers, in plain Python.
+
+Bars are checked against earlier bars in :mod:`.sequence`.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,9 @@ _HUNDRED: Final = log(100)
 
 
 def check_quotes(batch: Batch, context: ValidationContext, now: int, limits: Limits) -> list[Finding]:
-    """The findings that quotes' prices, times and consensus give. What cannot be read is for other rules.
+    """The findings on quotes' prices, times and consensus. Cells that cannot be read are left to :mod:`.row`.
 
-    :param now: microseconds.
+    :param now: the caller's clock in microseconds since 1970 UTC.
     """
     found: list[Finding] = []
     usual = limits.by_class[context.asset_class]
@@ -35,8 +38,8 @@ def check_quotes(batch: Batch, context: ValidationContext, now: int, limits: Lim
                 found.append(finding("stale_quote", row, detail))
     for metric in batch.meta.get("metrics") or ():
         if metric.get("metric") == "provider_deviation_bps":
-            said = metric["detail"]
-            detail = f"{said['provider']} said {said['price']}, {metric['value']} basis points off {said['median']}"
+            off = metric["detail"]
+            detail = f"{off['provider']} said {off['price']}, {metric['value']} basis points off {off['median']}"
             found.append(finding("provider_disagreement", 0, detail[:300]))
         elif metric.get("metric") == "consensus_answers":
             found.append(finding("short_consensus", 0, str(metric["detail"]["note"])[:300]))
@@ -44,7 +47,7 @@ def check_quotes(batch: Batch, context: ValidationContext, now: int, limits: Lim
 
 
 def traded_time(sessions: TradingSessions, since: int, until: int) -> int:
-    """The microseconds of trading between two moments."""
+    """The microseconds of trading between two moments, themselves in microseconds since 1970 UTC."""
     first, last = sessions.ends.searchsorted(since, "right"), sessions.starts.searchsorted(until, "left")
     starts, ends = sessions.starts[first:last], sessions.ends[first:last]
     return int((ends.clip(max=until) - starts.clip(min=since)).sum()) if len(starts) else 0
