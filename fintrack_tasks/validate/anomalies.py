@@ -1,9 +1,10 @@
-"""Bars that are unlike an instrument's own: robust statistics beside an isolation forest. They flag, never reject.
+"""Anomaly detection on bars with a model trained per instrument: robust z-scores and an isolation forest.
 
-A model is trained on one instrument's bars and scores that instrument's bars. Both look at the same four numbers of a
-bar (:func:`features`), each relative to the bars just before it, so that a calm and a wild year are judged alike.
+Anomalies are flagged, never rejected; the fixed rules for jumps and volumes are in :mod:`.sequence`. Both detectors use
+the same four features of a bar (:func:`features`), each relative to the bars just before it, so that years of low and
+of high volatility are treated alike.
 
-- ``robust``: the modified z-score 0.6745 (x - median) / MAD of some number exceeds :data:`Z_LIMIT` (Iglewicz and
+- ``robust``: the modified z-score 0.6745 (x - median) / MAD of some feature exceeds :data:`Z_LIMIT` (Iglewicz and
   Hoaglin, How to Detect and Handle Outliers, 1993).
 - ``forest``: scikit-learn's IsolationForest isolates the bar sooner than all but the share :data:`CONTAMINATION` of
   the bars that it was trained on.
@@ -43,27 +44,27 @@ above zero) and ``volume`` (NaN or 0 where unknown)."""
 
 FEATURES: Final = ("return", "range", "gap", "volume")
 ANOMALY_LOOKBACK: Final = 60
-"""Bars before a bar that its numbers are relative to: about a quarter of daily ones."""
+"""How many bars before a bar its features are relative to: about a quarter of daily ones."""
 WARM_UP: Final = 20
-"""So many of them have to be known; a bar with fewer has no numbers and gets no flag."""
+"""So many of them have to be known; a bar with fewer has no features and is not scored."""
 MINIMUM: Final = 250
-"""Bars with numbers that a training takes: about a year of daily ones."""
+"""The fewest bars with features for a training: about a year of daily ones."""
 Z_LIMIT: Final = 10.0
-"""Markets have fat tails: 3.5, as for normal data, would flag every twentieth real bar, 10 flags one in 300."""
+"""Returns have fat tails: the usual 3.5 would flag one real bar in 20, 10 flags one in 300."""
 CONTAMINATION: Final = 0.005
-"""The share of the trained bars that the forest is to flag."""
+"""The share of the training's bars that the forest flags."""
 _FLOORS: Final = (0.25, 0.25, 0.25, 0.1)
 _TREES: Final = 64
 _SAMPLE: Final = 1_024
-"""Bars that each tree sees: with the 256 of the paper the tails of a market hide in each other."""
+"""Bars in the sample of each tree: with the paper's 256, extreme bars mask one another."""
 _SEED: Final = 20_240_506
 _TINY: Final = 1e-6
-"""The smallest unit of a bar's usual range: a pegged rate that moves by less has not moved."""
+"""The smallest usual range that features are divided by: a pegged fx rate moves by less."""
 
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:
-    """A flagged bar: ``row`` in what was scored, which detectors flag it, and why.
+    """A flagged bar: its position in what was scored, which detectors flag it, and its features.
 
     ``score`` is the forest's, in (0, 1); ``z`` holds the modified z-score of each of ``values``, both by the names of
     :data:`FEATURES`.
@@ -79,15 +80,16 @@ class Anomaly:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What one training learned.
+    """A trained model of one instrument.
 
     :ivar centers: the median of each of :data:`FEATURES`.
-    :ivar scales: its MAD / 0.6745, at least a quarter of u (volume: 0.1): what hardly ever moves (an index whose open
-        is the previous close) is not odd when it moves a little.
+    :ivar scales: its MAD / 0.6745, at least a quarter of u (volume: 0.1): a feature that hardly ever moves (an index
+        whose open is the previous close) is not anomalous when it moves a little.
     :ivar z_limit: the z-score above which ``robust`` flags; ``threshold`` the score above which ``forest`` does.
-    :ivar bars: how many bars with numbers it saw, the first and the last of them at ``span`` (microseconds).
-    :ivar fingerprint: SHA-256 of the bars' numbers, the parameters and scikit-learn's version: the same again gives
-        the same model.
+    :ivar bars: how many bars with features it was trained on; ``span`` the times of the first and the last of them, in
+        microseconds.
+    :ivar fingerprint: SHA-256 of the features, the parameters and scikit-learn's version: equal fingerprints mean equal
+        models.
     """
 
     centers: tuple[float, ...]
@@ -116,7 +118,7 @@ class Model:
 
     @classmethod
     def of(cls, summary: Mapping[str, Any], forest: Any) -> Self:
-        """The model of a kept summary and a kept forest.
+        """The model of a stored summary and a stored forest.
 
         :raises ValueError: when they are not what :meth:`summary` and :meth:`Forest.to_json` gave.
         """
@@ -143,7 +145,7 @@ class Model:
 
 
 def features(bars: BarColumns, splits: Sequence[tuple[int, float]] = ()) -> Floats:
-    """The four numbers of each bar, one row each; a row of NaN where too few bars stand before it.
+    """The features as a float64 array of shape (bars, 4); a row of NaN where too few bars stand before it.
 
     With TR the log true range, ln(max(high, previous close) / min(low, previous close)), and u its median over the
     :data:`ANOMALY_LOOKBACK` bars before:
@@ -162,7 +164,7 @@ def features(bars: BarColumns, splits: Sequence[tuple[int, float]] = ()) -> Floa
     factor = _shares(bars["timestamp"], splits)
     before = np.full(size, np.nan)
     before[1:] = bars["close"][:-1] * factor[:-1] / factor[1:]
-    # What a row of nonsense (a negative price) gives is NaN, and NaN is no flag: the rules reject such rows.
+    # A negative price gives NaN, which is not scored: the rules reject such rows.
     with np.errstate(invalid="ignore", divide="ignore"):
         move, gap = np.log(bars["close"] / before), np.log(bars["open"] / before)
         spread = np.log(bars["high"] / bars["low"])
@@ -177,9 +179,9 @@ def features(bars: BarColumns, splits: Sequence[tuple[int, float]] = ()) -> Floa
 
 
 def train(bars: BarColumns, splits: Sequence[tuple[int, float]] = ()) -> Model:
-    """The model of an instrument's bars. The same bars give the same model.
+    """Train a model on an instrument's bars. The same bars give the same model. It imports scikit-learn.
 
-    :raises ValueError: when fewer than :data:`MINIMUM` bars have numbers.
+    :raises ValueError: when fewer than :data:`MINIMUM` bars have features.
     """
     import sklearn  # noqa: PLC0415  # 100 MB that only the weekly training needs
     from sklearn.ensemble import IsolationForest  # noqa: PLC0415  # see above
@@ -212,7 +214,7 @@ def train(bars: BarColumns, splits: Sequence[tuple[int, float]] = ()) -> Model:
 
 
 def score(model: Model, bars: BarColumns, splits: Sequence[tuple[int, float]] = ()) -> list[Anomaly]:
-    """The flagged bars, in their order. The first bars have too few before them: give :data:`ANOMALY_LOOKBACK` more."""
+    """The flagged bars, in their order. It needs :data:`ANOMALY_LOOKBACK` bars before the first one to be scored."""
     values = features(bars, splits)
     rows = np.flatnonzero(np.isfinite(values).all(axis=1))
     values = values[rows]
@@ -233,7 +235,7 @@ def score(model: Model, bars: BarColumns, splits: Sequence[tuple[int, float]] = 
 
 
 def _folded(values: Floats) -> Floats:
-    """What the forest sees: sizes without directions, their tails drawn in."""
+    """The forest's input: log1p of the absolute features, without signs and with shorter tails."""
     folded: Floats = np.log1p(np.abs(values))
     return folded
 

@@ -19,7 +19,8 @@ from fintrack_tasks.validate.context import ValidationContext
 from fintrack_tasks.validate.corporate_actions import check_corporate_actions
 from fintrack_tasks.validate.quote import check_quotes
 from fintrack_tasks.validate.row import as_number, check_row
-from fintrack_tasks.validate.rules import SHAPES, Limits, finding
+from fintrack_tasks.validate.rules import Limits, finding
+from fintrack_tasks.validate.shapes import SHAPES
 
 if TYPE_CHECKING:
     from fintrack_tasks.validate.screen import Screened

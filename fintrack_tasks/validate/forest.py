@@ -1,6 +1,6 @@
-"""An isolation forest as plain numbers: exported from scikit-learn, kept as JSON, scored with numpy.
+"""An isolation forest as arrays: exported from scikit-learn, stored as JSON, scored with numpy alone.
 
-Nothing that is read back is executed: a stored forest is lists of numbers, checked before use. The scores are those of
+A stored forest is lists of numbers, validated when it is read: nothing of it is executed. The scores are those of
 :class:`sklearn.ensemble.IsolationForest` (Liu, Ting, Zhou: Isolation Forest, ICDM 2008): 2 ** -(mean path length /
 expected path length), in (0, 1), higher for what is isolated sooner.
 """
@@ -20,12 +20,12 @@ Integers = NDArray[np.int64]
 
 _LEAF: Final = -1
 _ROWS: Final = 4_096
-"""Scored at once: rows x trees of working memory."""
+"""Rows scored at once: working memory is rows x trees."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """All trees in one table of nodes; ``roots`` are the positions of their first ones.
+    """All trees in one table of nodes: arrays of one length; ``roots`` are the positions of the trees' first nodes.
 
     A node sends a row with ``value[feature] <= threshold`` to ``left``, any other to ``right``; at a leaf, whose
     ``feature`` is -1, ``path`` is the length of the row's way to it.
@@ -38,7 +38,7 @@ class Forest:
     right: Integers
     path: Floats
     expected: float
-    """The mean path length over random data of a tree's sample: the unit of the score."""
+    """The expected path length for random data of a tree's sample size, by which the score is normalised."""
 
     @classmethod
     def of(cls, fitted: Any) -> Self:
@@ -65,8 +65,8 @@ class Forest:
         return cls(np.array(roots, dtype=np.int64), feature, threshold, left, right, path, expected)
 
     def score(self, values: Floats) -> Floats:
-        """The anomaly score of each row of finite values."""
-        # scikit-learn compares single-precision values with its thresholds: so do we, or rows would go other ways.
+        """The anomaly score in (0, 1) of each row of a finite float64 array of shape (rows, features)."""
+        # scikit-learn compares float32 values with its thresholds; float64 would take other branches.
         single = values.astype(np.float32)
         parts = [self._depth(single[first : first + _ROWS]) for first in range(0, len(single), _ROWS)]
         depth = np.concatenate(parts) if parts else np.empty(0)
@@ -87,9 +87,9 @@ class Forest:
 
     @classmethod
     def from_json(cls, kept: Any, features: int) -> Self:
-        """A kept forest over so many features.
+        """The forest that :meth:`to_json` wrote, over so many features.
 
-        :raises ValueError: when it is none: other types or lengths, a way that leads out of its tree or back.
+        :raises ValueError: for other types or lengths, or a node that leads out of the table or back.
         """
         try:
             columns: dict[str, Any] = {

@@ -1,8 +1,9 @@
-"""Quality of one instrument's data as a run left it: five shares in [0, 1], 1.0 the best.
+"""Data-quality metrics of one instrument after a run, as pure functions: shares in [0, 1], 1.0 the best.
 
-They are the per-instrument form of :class:`fintrack_tasks.validate.DataQualityMonitor`, which measures a frame by
-itself: here the calendar says what should be there, and the run's own moment, as the ledger has it, stands for now.
-Measuring later gives the same.
+What is expected is taken from the calendar, and the run's own moment in the ledger stands for now, so that measuring
+again later gives the same. :mod:`fintrack_tasks.pipeline.quality` gathers what is counted,
+:mod:`fintrack_tasks.store.quality` stores the metrics; those of a user's DataFrame, which is measured by itself, are in
+:mod:`fintrack_tasks.validate.frames.quality`.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ _INVALID: Final = frozenset(
     {"required_columns", "data_types", "value_ranges", "timestamps", "shifted_zone", "outside_session"}
 )
 NO_CALENDAR: Final = {"calendar": None}
-"""What completeness says of bars of which nobody knows how many there should be."""
+"""The detail of completeness for bars without a known calendar."""
 _FARTHEST: Final = timedelta(days=30)
-"""How far back the bars that a quote has missed are counted."""
+"""How far back a quote's late bars are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A value in [0, 1], and as a JSON object what it was counted from."""
+    """One metric: a value in [0, 1], and in ``detail`` the counts behind it as a JSON object."""
 
     metric: str
     value: float
@@ -42,8 +43,9 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The bars of one interval that are stored, between the first and the last of them: ``expected`` by the calendar,
-    ``present`` those of them that are stored.
+    """All stored bars of one interval, from the first to the last of them.
+
+    ``expected`` counts the bars of the calendar between these two, ``present`` those of them that are stored.
     """
 
     first: datetime
@@ -54,16 +56,16 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a run left of one instrument's quotes, or of its bars of one interval.
+    """The counts behind the metrics: of one instrument's quotes, or of its bars of one interval.
 
     :param label: ``quote`` or the interval.
     :param expected: rows that should be there by now, ``present`` those of them that are.
-    :param late: expected bars since the newest row; ``inf`` where there is none, ``None`` where nobody can say.
+    :param late: expected bars since the newest row; ``inf`` without any row, ``None`` where it is not known.
     :param rows: rows that came, rejected ones included.
-    :param findings: rule to the rows, by any key, that it spoke against.
+    :param findings: rule to the keys of the rows that it has findings on.
     :param agreement: the share of the providers compared that agree; 1 where one was asked.
-    :param series: all that is stored, however little of it the run asked for; ``None`` where nothing is.
-    :param dated: whether a calendar says what is expected; without one nobody knows what is missing.
+    :param series: all that is stored, also what the run did not ask for; ``None`` where nothing is.
+    :param dated: whether a calendar says what is expected.
     """
 
     label: str
@@ -83,8 +85,8 @@ def measure(parts: Sequence[Part]) -> list[Measure]:
     - completeness = expected bars that are stored / expected bars, between the first and the last stored one by the
       instrument's own calendar, whatever the run asked for; where nothing is stored, and of quotes, as requested.
     - requested = expected rows that are present / expected rows, of what the run asked for; 1.0 where none is expected.
-      Of bars, those are expected that the calendar has and that are final at the run's moment; of quotes, one for each
-      that was asked.
+      Expected are the bars that the calendar has and that are final at the run's moment, and one quote for each that
+      was asked for.
     - accuracy = rows without any finding / rows that came, rejected ones included.
     - consistency = rows that contradict neither themselves (OHLC) nor others (duplicates, order, other providers) /
       rows that came; a quote of several providers counts as the share of them that agree.
@@ -92,9 +94,8 @@ def measure(parts: Sequence[Part]) -> list[Measure]:
       since, 0.5 after one, 0.0 without any row. A weekend makes nothing late. A quote is late by bars of 15 minutes.
     - validity = rows whose schema, ranges and times are right / rows that came.
 
-    Where no row came, accuracy, consistency and validity are left out: nothing is said of nothing. Of bars without a
-    known calendar nobody knows how many there should be: completeness names them in its detail and counts nothing, and
-    what was requested is left out where there is nothing else.
+    Where no row came, accuracy, consistency and validity are left out. Bars without a known calendar have no expected
+    count: completeness lists them in its detail only, and requested is left out where there is nothing else.
     """
     made: dict[str, Measure | None] = {"completeness": _completeness(parts), "timeliness": _timeliness(parts)}
     dated = [part for part in parts if part.dated]
@@ -198,7 +199,7 @@ def _timeliness(parts: Sequence[Part]) -> Measure | None:
 
 
 def _share(metric: str, parts: Sequence[Part], rules: AbstractSet[str] | None) -> Measure:
-    """The share of rows against which none of these rules speaks; no rule at all when ``rules`` is ``None``."""
+    """The share of rows without a finding of these rules, or of any rule when ``rules`` is ``None``."""
     rows, right = sum(part.rows for part in parts), 0.0
     counted: dict[str, int] = {}
     for part in parts:

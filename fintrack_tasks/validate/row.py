@@ -11,7 +11,8 @@ from math import isfinite
 from typing import Any
 
 from fintrack_tasks.domain import Finding, from_micros
-from fintrack_tasks.validate.rules import Shape, finding
+from fintrack_tasks.validate.rules import finding
+from fintrack_tasks.validate.shapes import Shape
 
 __all__ = ["as_number", "check_row"]
 

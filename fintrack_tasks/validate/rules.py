@@ -1,6 +1,7 @@
-"""The catalogue of rules: every name that a finding may carry, with its layer, its severity and what it demands.
+"""The catalogue of rules (name, layer, severity, demand) and their thresholds; the checks themselves are beside it.
 
-``docs/rules.md`` is made from it (:mod:`fintrack_tasks.validate.rules_document`).
+``docs/rules.md`` is generated from it by :mod:`fintrack_tasks.validate.rules_document`. Names and severities are stored
+with every finding.
 """
 
 from __future__ import annotations
@@ -12,16 +13,14 @@ from enum import StrEnum
 from math import inf
 from typing import Final
 
-from fintrack_tasks.domain import FLAG, REJECT, AssetClass, Finding, Interval, Kind, to_micros
+from fintrack_tasks.domain import FLAG, REJECT, AssetClass, Finding, Interval, to_micros
 
 __all__ = [
     "CHECKS",
     "RULES",
-    "SHAPES",
     "Layer",
     "Limits",
     "Rule",
-    "Shape",
     "Thresholds",
     "finding",
     "unstorable",
@@ -29,8 +28,10 @@ __all__ = [
 
 
 class Layer(StrEnum):
-    """The layers, in the order in which they are judged. What the first two reject cannot be stored at all, nor can a
-    row whose time no calendar has."""
+    """The layers of rules, in the order in which they are applied.
+
+    A row that a rule of the first two rejects cannot be stored at all, see :func:`unstorable`.
+    """
 
     SCHEMA = "schema"
     RANGES = "ranges"
@@ -47,9 +48,10 @@ class Layer(StrEnum):
 class Rule:
     """What rows have to satisfy. A ``reject`` keeps the row out of the tables, a ``flag`` only marks it.
 
-    :param needs: what the rule must know beside the batch (a field of
-        :class:`fintrack_tasks.validate.context.ValidationContext`); without it the rule is silent.
-    :param thresholds: the fields of :class:`Limits` and :class:`Thresholds` that it obeys.
+    :param demand: what is right, for ``docs/rules.md``.
+    :param needs: what the rule needs beside the batch (a field of
+        :class:`fintrack_tasks.validate.context.ValidationContext`); without it the rule finds nothing.
+    :param thresholds: the fields of :class:`Limits` and :class:`Thresholds` that it uses.
     """
 
     name: str
@@ -226,16 +228,16 @@ RULES: Final = {
 """Every rule by its name, in the order of the layers."""
 
 CHECKS: Final = ("required_columns", "data_types", "value_ranges", "timestamps", "duplicates")
-"""The five checks of the specification, in its order."""
+"""The rules of a frame of quotes: :meth:`fintrack_tasks.validate.DataValidator.validate_market_data`, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """What is usual for an asset class.
+    """The thresholds that differ by asset class.
 
-    :param margin: how far from its session an intraday bar may lie. Currencies have no bell: some feeds begin
+    :param margin: how far from its session an intraday bar may lie. Currencies have no official open: some feeds begin
         before 17:00 in New York on Sunday, or go on after it on Friday, by the clocks of London. Futures of one
-        exchange have hours of their own, on holidays above all.
+        exchange differ in their sessions, on holidays above all.
     :param stale_after: the time of trading after which a quote is stale.
     :param jump: how many times the usual return a return may be.
     :param quote_jump: how far a quote may lie from its previous close, as a log return.
@@ -268,7 +270,7 @@ _BY_CLASS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The thresholds of the rules.
+    """The thresholds of all rules; those by asset class in ``by_class``.
 
     :param future: how far a quote or an intraday bar may lie ahead of ``now``: clocks differ.
     :param future_session: the same for daily bars. They are stamped with midnight UTC of the local session's date,
@@ -301,51 +303,21 @@ _FIRST: Final = to_micros(datetime.min.replace(tzinfo=UTC))
 _LAST: Final = to_micros(datetime.max.replace(tzinfo=UTC))
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """Which columns the rows of a kind have, by the demands on them.
-
-    ``required`` columns have to be there; ``prices`` have to be above zero, unless the instrument's may be otherwise
-    (:meth:`fintrack_tasks.domain.AssetClass.is_signed`); ``partial`` are those of them of which a zero or nothing says
-    that they are not known; ``amounts`` have to be at least zero where known; ``others`` have to be finite numbers
-    where known. ``prices``, ``amounts`` and ``others`` do not overlap.
-    """
-
-    required: tuple[str, ...]
-    prices: tuple[str, ...]
-    amounts: tuple[str, ...]
-    others: tuple[str, ...]
-    ohlc: bool
-    partial: tuple[str, ...] = ()
-
-
-_QUOTE: Final = Shape(
-    required=("timestamp", "price", "volume"),
-    prices=("price",),
-    amounts=("volume",),
-    others=("previous_close", "open", "high", "low", "bid", "ask"),
-    ohlc=False,
-)
-_BAR: Final = Shape(
-    required=("timestamp", "open", "high", "low", "close", "volume"),
-    prices=("open", "high", "low", "close"),
-    amounts=("volume",),
-    others=("adj_close",),
-    ohlc=True,
-    partial=("open", "high", "low"),
-)
-SHAPES: Final = {Kind.QUOTE: _QUOTE, Kind.BARS: _BAR, Kind.INDEX: _BAR}
-
-
 def finding(rule: str, row: int | None, detail: str) -> Finding:
-    """A finding of a rule of the catalogue, with that rule's severity."""
+    """A finding of a rule of the catalogue, with that rule's severity.
+
+    :raises KeyError: when there is no such rule.
+    """
     return Finding(rule, RULES[rule].severity, row, detail)
 
 
 def unstorable(rules: Sequence[str], timestamp: object) -> str | None:
-    """Which of the rules that rejected a row keeps it out whatever a person says, ``None`` when it can be stored.
+    """The rule that keeps a rejected row from being released, ``None`` when it can be stored.
 
-    It can be when it has its prices, and a time in microseconds that lies in the years 1 to 9999.
+    It can be stored when no rule of the layers *schema* and *ranges* rejects it and its time, in microseconds, lies in
+    the years 1 to 9999.
+
+    :param rules: the names of the rules that rejected the row.
     """
     if type(timestamp) is not int or not _FIRST <= timestamp <= _LAST:
         return "timestamps"

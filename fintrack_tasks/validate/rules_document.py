@@ -1,4 +1,4 @@
-"""The rules as a page for people: ``python -m fintrack_tasks.validate.rules_document > docs/rules.md``."""
+"""Generates ``docs/rules.md``: ``python -m fintrack_tasks.validate.rules_document > docs/rules.md``."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ __all__ = ["page"]
 _HEAD: Final = """\
 # Rules
 
-What every row is checked for before it is stored. This page is made from the catalogue in
+What every row is checked for before it is stored. This page is generated from the catalogue in
 `fintrack_tasks/validate/rules.py`: `python -m fintrack_tasks.validate.rules_document > docs/rules.md`.
 
-A rule finds, and nothing else: a *finding* has the name of the `rule`, its `severity`, the `row` (its position in the
-batch, or none when the batch as a whole is meant) and a `detail` for a person. The pipeline decides by the severity:
+A rule only reports findings. A *finding* has the name of the `rule`, its `severity`, the `row` (its position in the
+batch, or none when the batch as a whole is meant) and a `detail` for a person. The pipeline acts on the severity:
 
 - **reject**: the row goes to `fintrack.quarantine` with its findings, under the key `symbol|microseconds|position`; the
-  rest of its batch is loaded. A person looks at it with `fintrack quarantine list` and `show`, and lets it in with
-  `release` or keeps it out with `discard`. What the layers *schema* and *ranges* reject cannot be stored at all, nor a
-  row whose time lies outside the years 1 to 9999: its release is refused.
-  A row that comes again just as it was stays one entry for each rule, with the item that brought it last and with what
-  was decided on it; one that was released is not counted as quarantined again. A released row is what it was when it
-  came: with its batch's splits and dividends, and provisional if its bar had not closed by then. A final bar that was
-  loaded since stands, and the release of a provisional one is refused.
+  rest of its batch is loaded. A person reviews it with `fintrack quarantine list` and `show`, and loads it with
+  `release` or drops it with `discard`. A row that the layers *schema* and *ranges* reject cannot be stored at all, nor
+  one whose time lies outside the years 1 to 9999: its release is refused.
+  An identical row that comes again stays one entry for each rule, with the latest item that brought it and with the
+  decision on it; one that was released is not counted as quarantined again. A row is released as it came: with its
+  batch's splits and dividends, and provisional if its bar had not closed by then. A final bar that was loaded since is
+  kept, and the release of a provisional one is refused.
 - **flag**: the row is loaded, and `fintrack.flags` says which rule marked it: `fintrack quarantine flags`.
 
-A rule that needs what the batch does not hold (the calendar's hours, the bars before, what other providers stored) is
-silent where that is not known. A real crash is no error: what may be one is flagged, not rejected.
+A rule that needs more than the batch (trading sessions, prior bars, other providers' bars) finds nothing where that is
+not known. A real crash is not an error: a move that may be one is flagged, not rejected.
 """
 
 _MEANT: Final = {
     Layer.SCHEMA: "Columns and types.",
-    Layer.RANGES: "Each number by itself.",
-    Layer.CONSISTENCY: "The numbers of one row against each other.",
+    Layer.RANGES: "Each value by itself.",
+    Layer.CONSISTENCY: "The values of one row against each other.",
     Layer.TIME: "Known times, in order, inside the sessions of the instrument's calendar. Sessions are instants: a"
     " change to summer time moves them.",
     Layer.DUPLICATES: "One row per time.",
@@ -52,7 +52,7 @@ _MEANT: Final = {
 
 
 def page() -> str:
-    """The page, in Markdown."""
+    """The page in Markdown, without reading or writing any file."""
     return "\n".join([_HEAD, *_layers(), *_limits(), *_thresholds()])
 
 

@@ -1,4 +1,7 @@
-"""Finds with numpy the rows of a batch that look wrong. It may name a row too many, never one too few."""
+"""Finds the suspect rows of a batch with numpy, for :func:`fintrack_tasks.validate.row.check_row` to check one by one.
+
+It may name a right row, never miss a wrong one.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from numpy.typing import NDArray
 
 from fintrack_tasks.domain import Batch
 from fintrack_tasks.validate.row import as_number
-from fintrack_tasks.validate.rules import SHAPES
+from fintrack_tasks.validate.shapes import SHAPES
 
 __all__ = ["Screened", "screen"]
 
@@ -21,10 +24,11 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Screened:
-    """What the screen saw.
+    """The outcome of a screening.
 
-    ``suspects`` are the rows to judge one by one, ascending; ``in_order``: all times are known and strictly ascending;
-    ``values`` holds the columns as floats, NaN where there is no number.
+    :ivar suspects: positions of the rows to check one by one, ascending.
+    :ivar in_order: all times are known and strictly ascending.
+    :ivar values: the columns as float64 arrays, NaN where there is no number.
     """
 
     suspects: list[int]
@@ -33,7 +37,7 @@ class Screened:
 
 
 def screen(batch: Batch, span: tuple[int, int], ohlc_tolerance: float, *, signed: bool = False) -> Screened:
-    """Read the columns of a batch and find the rows that look wrong by themselves.
+    """Read the columns of a batch and find the rows that may be wrong by themselves.
 
     :param signed: prices may be zero or negative.
     """
@@ -60,7 +64,7 @@ def screen(batch: Batch, span: tuple[int, int], ohlc_tolerance: float, *, signed
         body_low = np.minimum(numbers["open"], numbers["close"])
         body_high = np.maximum(numbers["open"], numbers["close"])
         suspect |= (body_low < low) | (body_high > high) | (low > high)
-    if not signed:  # a zero among them is none: no other check may take it for a price
+    if not signed:  # such a zero is unknown: no other check may take it for a price
         numbers |= {
             name: np.where(numbers[name] == 0, np.nan, numbers[name]) for name in shape.partial if name in numbers
         }
@@ -78,7 +82,7 @@ def _times(cells: Sequence[Any], span: tuple[int, int]) -> tuple[Mask, bool]:
         return wrong, True
     try:
         micros = np.array(cells, dtype=np.int64)
-    except OverflowError:  # no time of this or any near aeon: every row is looked at
+    except OverflowError:  # far beyond any year: every row is a suspect
         return np.ones(len(cells), dtype=np.bool_), False
     return (micros < span[0]) | (micros > span[1]), bool((micros[1:] > micros[:-1]).all())
 

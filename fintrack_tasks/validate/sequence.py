@@ -1,8 +1,11 @@
-"""Bars against the bars before them: repeats, wrong units, missed splits, jumps, volumes, other providers' closes.
+"""Checks bars against the bars before them and other providers' closes, with numpy.
 
-The scale of a return is that of the 60 before it, so that a bar gets the same verdict whichever batch it comes in; only
-a move that the next bar takes back is seen better where that bar is there. 60 returns are three months of days or a few
-days of hours: enough for a median that a few jumps do not move, and few enough to follow a market that turns restless.
+The rules are stale repeats, wrong units, missed splits, price jumps, volume anomalies and provider disagreement. What
+is usual is taken from the 60 returns before a bar, so that it gets the same findings whichever batch it comes in; only
+a jump that the next bar reverts is detected better where that bar is known. 60 returns are three months of daily or a
+few days of hourly bars: enough for a median that a few jumps do not move, few enough to follow a change of volatility.
+
+Sequences without rules, by a trained model, are scored in :mod:`.anomalies`.
 """
 
 from __future__ import annotations
@@ -27,23 +30,23 @@ Floats = NDArray[np.float64]
 
 WINDOW: Final = 60
 FEWEST: Final = 20
-"""Returns, or volumes, below which nothing is usual."""
+"""So many known returns or volumes are needed to say what is usual."""
 
 _NORMAL: Final = 1.4826  # the median absolute deviation of a normal distribution is its sigma over this
-_LEAST_RETURN: Final = 1e-4  # a series that stood still is not upset by its first basis point
+_LEAST_RETURN: Final = 1e-4  # so that one basis point after a standstill is no jump
 _HUNDRED: Final = log(100)
 _RATIOS: Final = (1.5, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 20.0)
 _USUAL_GAP: Final = 4
-"""Intervals between two bars that need no wider limit: a weekend with a holiday."""
+"""A gap of so many intervals between two bars, as over a long weekend, does not widen the limit of a jump."""
 
 
 @dataclass(frozen=True, slots=True)
 class BarSequence:
-    """Bars in the order of time, all closes finite; NaN is an unknown price or volume.
+    """Bars as arrays of one length, ascending by time (microseconds), all closes finite; NaN is an unknown value.
 
-    Those of futures and yields may be at or below zero: there is no logarithm of these, and no return from or to them.
+    Prices of futures and yields may be zero or negative: the returns from and to these are NaN.
 
-    ``rows`` are their positions in the batch.
+    :param rows: the positions that findings name, in the batch or frame.
     """
 
     rows: Stamps
@@ -64,9 +67,10 @@ def check_sequence(
     *,
     ratios: bool = True,
 ) -> list[Finding]:
-    """The findings of every rule that needs earlier bars or other providers', each row's in the order of the rules.
+    """The findings of every rule that needs prior bars or those of other providers, rule by rule.
 
-    :param ratios: whether a price many times, or a split's ratio of, the one before it says anything.
+    :param source: the provider of the bars, which does not disagree with itself.
+    :param ratios: whether to look for wrong units and missed splits, which the ratio of two prices shows.
     """
     if not len(bars.rows):
         return []
@@ -90,7 +94,7 @@ def check_sequence(
 
 
 def _joined(bars: BarSequence, before: PriorBars | None) -> tuple[BarSequence, int]:
-    """The earlier bars and these in one, and the place of the first of these."""
+    """The prior bars and these in one sequence, and the position of the first of these."""
     if before is None:
         return bars, 0
     kept = slice(0, int(np.searchsorted(before.timestamp, bars.timestamp[0])))
@@ -105,8 +109,10 @@ def _joined(bars: BarSequence, before: PriorBars | None) -> tuple[BarSequence, i
 
 
 def _without_splits(bars: BarSequence, splits: Iterable[tuple[int, float]]) -> tuple[Floats, BarSequence]:
-    """The log returns with known splits taken out where the prices show them (a provider may have done so already),
-    and the bars with the volumes before such a split in shares of after it."""
+    """The log returns without known splits, and the bars with earlier volumes restated in shares of after the split.
+
+    A split is taken out where that makes its return smaller: the provider may have restated the prices already.
+    """
     returns, volume = np.diff(np.log(np.where(bars.close > 0, bars.close, np.nan))), bars.volume
     for stamp, ratio in splits:
         place = int(np.searchsorted(bars.timestamp, stamp)) - 1
@@ -119,7 +125,7 @@ def _without_splits(bars: BarSequence, splits: Iterable[tuple[int, float]]) -> t
 
 
 def _levels(returns: Floats, first: int, tolerance: float) -> Stamps:
-    """For each bar how many factors of 100 lie between it and the unit of most: of the earlier bars, if there are."""
+    """For each bar the power of 100 by which its unit differs from that of most prior bars, or of most bars."""
     size = len(returns) + 1
     jumps = np.abs(np.abs(returns) - _HUNDRED) < tolerance
     if not jumps.any():
@@ -138,7 +144,10 @@ def _median(values: Floats) -> float:
 
 
 class _Scale:
-    """What is usual of the returns: the robust scale of the 60 before each."""
+    """The robust scale of the 60 returns before each return.
+
+    :param sizes: absolute log returns; ``gaps``: microseconds between their two bars.
+    """
 
     def __init__(self, sizes: Floats, gaps: Stamps, interval: Interval) -> None:
         self.sizes = sizes
@@ -146,7 +155,7 @@ class _Scale:
         self.widening = np.sqrt(np.maximum(gaps / (_USUAL_GAP * step), 1.0))
 
     def usual(self, place: int) -> float | None:
-        """1.4826 times the median of the absolute returns before this one, ``None`` when they are too few."""
+        """1.4826 times the median of the 60 absolute returns before it; ``None`` with fewer than :data:`FEWEST`."""
         earlier = self.sizes[max(place - WINDOW, 0) : place]
         earlier = earlier[~np.isnan(earlier)]
         if len(earlier) < FEWEST:
@@ -154,21 +163,20 @@ class _Scale:
         return max(_NORMAL * _median(earlier), _LEAST_RETURN)
 
     def suspects(self, moves: Floats, first: int, factor: float) -> list[int]:
-        """The places from ``first`` on whose move may be beyond ``factor`` times the usual return."""
+        """The positions from ``first`` on whose move may exceed ``factor`` times the usual return."""
         marks = moves / (factor * _NORMAL * self.widening)
         marks[moves < factor * _LEAST_RETURN] = 0.0
         return _above_median(self.sizes, first, marks)
 
 
 def _above_median(values: Floats, first: int, marks: Floats) -> list[int]:
-    """The places from ``first`` on where the median of the 60 values before may lie below the place's mark.
+    """The positions from ``first`` on where the median of the 60 values before may lie below the position's mark.
 
-    A median below a mark means that at least half of the values are: counting costs a fraction of sorting. May name a
-    place too many, never one too few; NaN counts as no value.
+    A median below a mark means that at least half of the values are: counting costs a fraction of sorting. It may name
+    a position too many, never miss one; NaN counts as no value.
     """
-    places = (
-        np.flatnonzero(marks[first:] > np.fmin.reduce(values, initial=np.inf)) + first
-    )  # not below all values there are
+    # A mark below all values lies below every median.
+    places = np.flatnonzero(marks[first:] > np.fmin.reduce(values, initial=np.inf)) + first
     if not len(places):
         return []
     if len(places) * 4 > len(values) - first:  # picking so many costs more than it saves
@@ -239,10 +247,10 @@ def _check_jumps(bars: BarSequence, returns: Floats, scale: _Scale, first: int, 
 
 
 def _moves(returns: Floats) -> Floats:
-    """The size of each return, or of a move that the next bar takes back: their difference over the root of two.
+    """The size of each return, or, where the next return reverts it, of their difference over the root of two.
 
-    That is the size of the return where nothing is wrong, and sees a single wrong close better: it is in both. One of
-    the two being less than half of the other is no taking back, but a move beside another one.
+    A single wrong close is in both returns, so that their difference shows it better; of two unrelated returns it is
+    about as large as one. Returns of opposite sign count as reverted when neither is less than half of the other.
     """
     moves = np.abs(returns)
     one, other = moves[:-1], moves[1:]

@@ -1,6 +1,7 @@
-"""Bars against their instrument's calendar: outside of every session, or in another zone's time.
+"""Checks bars against their calendar's trading sessions: outside of every session, or shifted by a zone's offset.
 
-Sessions are instants, so that a change to summer time moves them and not the bars.
+Sessions are instants, so that a change to summer time moves them and not the bars. Which bars outside are kept, because
+they prove a session that the calendar lacks, is decided in :mod:`.unlisted_sessions`.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _HOUR: Final = timedelta(hours=1) // _MICROSECOND
 _DAY: Final = 24 * _HOUR
 _QUARTER: Final = _HOUR // 4
-"""Every zone's offset is a multiple of it."""
+"""Offsets of zones are multiples of a quarter of an hour."""
 _FARTHEST: Final = 14 * _HOUR
 _ENOUGH: Final = 10
-"""Rows of a batch, all of whose dates lie a day off, that make the zone the likelier reason than the rows."""
+"""From so many rows on, dates that all fit the sessions a day off are taken for a shifted zone."""
 _MOST_OF_A_SESSION: Final = 0.75
 
 
@@ -40,12 +41,14 @@ def check_trading_sessions(
     margin: timedelta,
     traded: Traded | None = None,
 ) -> list[Finding]:
-    """The findings of ``shifted_zone``, ``outside_session`` and ``unlisted_session`` on bars; silent beyond what the
-    calendar knows.
+    """The findings of ``shifted_zone``, ``outside_session`` and ``unlisted_session`` on bars.
 
-    :param rows: the positions that findings name, one for each stamp; ``stamps`` need not ascend.
+    There are none on bars before the calendar's first session or after its last.
+
+    :param rows: int64, the positions that findings name, one for each stamp.
+    :param stamps: int64 microseconds, in any order.
     :param margin: how long before a part of a session, and how long after it, an intraday bar may lie.
-    :param traded: without it no bar proves a session that the calendar does not have.
+    :param traded: without it no bar proves a session that the calendar lacks.
     """
     if not len(sessions.starts):
         return []
@@ -89,7 +92,7 @@ def _daily(rows: Stamps, stamps: Stamps, sessions: TradingSessions) -> list[Find
 
 
 def _still(traded: Traded) -> Mask:
-    """Which bars are one price without trade: after a session's end no print, but the close shown once more."""
+    """Which bars have one price and no volume: after a session's end these only repeat its close."""
     still: Mask = (traded.high == traded.low) & ~(np.nan_to_num(traded.volume) > 0)
     return still
 
@@ -98,7 +101,7 @@ def _intraday(
     rows: Stamps, stamps: Stamps, sessions: TradingSessions, step: int, margin: int, still: Mask
 ) -> list[Finding]:
     known = (stamps >= sessions.starts[0]) & (stamps < sessions.ends[-1])
-    # The first part that is not over at the stamp: the bar touches it when it ends after that part's start.
+    # The first part that ends after the stamp: the bar overlaps it when it ends after that part's start.
     place = np.minimum(np.searchsorted(sessions.ends, stamps, "right"), len(sessions.ends) - 1)
     over = sessions.ends[np.maximum(place - 1, 0)]
     early = max(margin, sessions.early // _MICROSECOND)
@@ -119,7 +122,10 @@ def _intraday(
 
 
 def _moved_runs(stamps: Stamps, outside: Mask, sessions: TradingSessions, step: int) -> Stamps:
-    """For each bar the shift that brings its unbroken run onto a session that it mostly fills; 0 where none does."""
+    """For each bar the shift in microseconds that moves its run of consecutive bars onto a session, else 0.
+
+    The run has to fill most of the session, and the shift to be a possible difference between two zones.
+    """
     moved = np.zeros(len(stamps), dtype=np.int64)
     order = np.argsort(stamps, kind="stable")
     for run in np.split(order, np.flatnonzero(np.diff(stamps[order]) > step) + 1):

@@ -1,7 +1,8 @@
-"""Which bars prove a session that the calendar does not have: special Saturdays, evenings of Muhurat trading.
+"""Decides which bars prove a trading session that the calendar lacks: special Saturdays, evenings of Muhurat trading.
 
-A calendar is made by people, and exchanges announce sessions at short notice (exchange_calendars#394). A bar under a
-wrong date is no such proof: it leaves a gap where it belongs, or repeats what was traded on another day.
+Calendars are maintained by hand, and exchanges announce sessions at short notice (exchange_calendars#394). A bar under
+a wrong date proves none: it leaves a gap where it belongs, or repeats what was traded on another day. Bars are checked
+against the listed sessions in :mod:`.trading_sessions`.
 """
 
 from __future__ import annotations
@@ -25,17 +26,19 @@ Mask = NDArray[np.bool_]
 
 _DAY: Final = timedelta(days=1) // timedelta(microseconds=1)
 _CLOSING: Final = frozenset({AssetClass.STOCK, AssetClass.INDEX, AssetClass.COMMODITY})
-"""The classes whose exchanges open for a day that is none: the days of the others follow from the clock."""
+"""The classes whose exchanges may open on an unlisted day; the trading days of the others follow from the clock."""
 _WEEKEND: Final = (2, 3)
 """Days of the week, counted from Thursday, 1 January 1970, on which no futures trade."""
 _NEIGHBOUR: Final = 10 * _DAY
-"""How far the newest bar before others may lie from them and still say which sessions they left out: beyond that what
-lies between was not asked for yet."""
+"""The newest prior bar counts only within this distance: beyond it the sessions in between were not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Traded:
-    """What shows that bars were traded, for each of them, and the newest bar that is known before them all."""
+    """What shows that bars were traded: arrays of one length, one element a bar.
+
+    :param before: the stamp of the newest known bar before them all, in microseconds.
+    """
 
     high: Floats
     low: Floats
@@ -45,11 +48,11 @@ class Traded:
 
 
 def unlisted(stamps: Stamps, sessions: TradingSessions, interval: Interval, traded: Traded) -> Mask:
-    """Which bars prove a session on a day that the calendar closes.
+    """A mask of the bars that prove a session on a day on which the calendar is closed.
 
-    They have a range and a volume of their own (that of an index may be unknown or zero), and the listed sessions on
-    either side of the day have bars, as far as these and the newest bar before them reach. Within a day that is proven
-    so a bar of one price is no less a part of it than within any other.
+    They have a range, and a volume that does not repeat that of the bar before (an index's may be unknown or zero); and
+    the listed sessions on either side of the day have bars, as far as these and the newest bar before them reach.
+    Within a day proven in this way, bars of a single price belong to the session as well.
     """
     days = _days(stamps, sessions.zone, interval)
     closed = ~np.isin(days, sessions.dates)
@@ -83,8 +86,8 @@ def _has_traded(stamps: Stamps, traded: Traded) -> Mask:
 
 
 def _fits(day: int, seen: set[int], listed: Stamps) -> bool:
-    """Whether the listed sessions before and after a day are among those that were seen. Before the first day that was
-    seen, and behind the last, there may be none yet: nothing speaks against them."""
+    """Whether the listed sessions before and after a day have bars. The first and the last day with bars need one side
+    only: beyond them nothing is known."""
     place = int(np.searchsorted(listed, day))
     before = day == min(seen) or (place > 0 and int(listed[place - 1]) in seen)
     return before and (day == max(seen) or (place < len(listed) and int(listed[place]) in seen))

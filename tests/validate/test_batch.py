@@ -17,7 +17,7 @@ import fintrack_tasks.validate.batch as module
 from fintrack_tasks.domain import BAR_COLUMNS, QUOTE_COLUMNS, Batch, Finding, Interval, Kind, to_micros
 from fintrack_tasks.validate import Limits, check_batch, split
 from fintrack_tasks.validate.row import check_row
-from fintrack_tasks.validate.rules import SHAPES
+from fintrack_tasks.validate.shapes import SHAPES
 
 NOW = datetime(2024, 6, 3, 15, 0, tzinfo=UTC)
 BUNDLED = Path(module.__file__).parents[1] / "sandbox" / "data" / "daily.csv.gz"

@@ -1,1 +1,1 @@
-"""The checks over a user's DataFrame; those of the pipeline's batches are one level up."""
+"""Checks of a user's DataFrame with pandas; the pipeline's batches are checked one level up."""

@@ -1,4 +1,4 @@
-"""The rules for bars over a DataFrame, symbol by symbol: what :meth:`DataValidator.validate_bars` stands on."""
+"""Checks a DataFrame of bars symbol by symbol: the rules behind :meth:`DataValidator.validate_bars`."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from fintrack_tasks.session_times import TradingSessions, calendar_sessions
 from fintrack_tasks.validate.batch import check_batch
 from fintrack_tasks.validate.context import SEQUENCE_LOOKBACK, PriorBars, ValidationContext
 from fintrack_tasks.validate.frames.columns import Column, Table
-from fintrack_tasks.validate.rules import RULES, SHAPES, Limits, finding
+from fintrack_tasks.validate.rules import RULES, Limits, finding
+from fintrack_tasks.validate.shapes import SHAPES
 
 __all__ = ["BAR_COLUMNS", "BAR_RULES", "Splits", "bar_findings"]
 
 BAR_COLUMNS: Final = ("symbol", *SHAPES[Kind.BARS].required)
 BAR_RULES: Final = tuple(name for name in RULES if name not in ("stale_quote", "provider_disagreement"))
-"""Those that a frame of one provider's bars can break."""
+"""The rules that a frame of one provider's bars can break."""
 
 Rows = NDArray[np.int64]
-Told = Sequence[tuple[date | str, float]]
-Splits = Mapping[str, Told]
+Splits = Mapping[str, Sequence[tuple[date | str, float]]]
 """For each symbol the ex-dates and ratios (new shares for an old one) of its splits."""
 
 
@@ -43,9 +43,9 @@ def bar_findings(
     found = [finding("required_columns", None, f"missing column: {name}") for name in missing]
     found += [finding("data_types", None, f"more than one column is called {name}") for name in cells.ambiguous]
     by_row: list[Finding] = []
-    known = {symbol.strip().upper(): told for symbol, told in splits.items()}
+    known = {symbol.strip().upper(): each for symbol, each in splits.items()}
     if cells.symbols is not None:
-        by_row += _nameless(cells)
+        by_row += _without_symbol(cells)
         for symbol, rows in _by_symbol(cells):
             context = _context(symbol, calendar, interval, known.get(symbol.strip().upper(), ()))
             by_row += _of_symbol(cells, symbol, rows, interval, now, limits, context)
@@ -61,23 +61,23 @@ def _of_symbol(
     limits: Limits,
     context: ValidationContext,
 ) -> Iterator[Finding]:
-    """The findings on one symbol's rows: in the order of time, as so many batches of a provider, each with those
-    before it that stood."""
+    """The findings on one symbol's rows: checked in the order of time as batches, each with the accepted rows before it
+    as its prior bars."""
     if cells.times is not None:
         yield from _disorder(cells.times, rows)
         rows = rows[np.argsort(cells.times.values[rows], kind="stable")]
     for part in _parts(cells.times, rows):
         given = {name: cells.cells(name, part) for name in BAR_COLUMNS[1:] if name in cells.present}
-        judged = check_batch(Batch(Kind.BARS, symbol, "frame", given, interval=interval), now, limits, context)
-        rejected = {one.row for one in judged if one.severity == REJECT}
-        yield from (_in_frame(one, part) for one in judged if one.row is not None)
+        findings = check_batch(Batch(Kind.BARS, symbol, "frame", given, interval=interval), now, limits, context)
+        rejected = {one.row for one in findings if one.severity == REJECT}
+        yield from (_in_frame(one, part) for one in findings if one.row is not None)
         if given.keys() >= set(BAR_COLUMNS[1:]) and None not in rejected:
-            stood = part[[place for place in range(len(part)) if place not in rejected]]
-            context = replace(context, prior_bars=_before(cells, stood, context.prior_bars))
+            accepted = part[[place for place in range(len(part)) if place not in rejected]]
+            context = replace(context, prior_bars=_before(cells, accepted, context.prior_bars))
 
 
 def _in_frame(one: Finding, part: Rows) -> Finding:
-    """A finding by the frame's rows, also by the one that a detail names: "repeats row 4, ..."."""
+    """A finding with positions in the frame, also in a detail such as "repeats row 4, ..."."""
     detail = one.detail
     if one.rule == "duplicates":
         detail = re.sub(r"\brow (\d+)", lambda found: f"row {part[int(found[1])]}", detail, count=1)
@@ -92,9 +92,9 @@ def _disorder(times: Column, rows: Rows) -> Iterator[Finding]:
 
 
 def _parts(times: Column | None, rows: Rows) -> Iterator[Rows]:
-    """The rows in parts of much the same size that a batch may hold; where it can be, rows of one time are not parted.
+    """The rows in parts of about equal size that fit a batch; rows of one time stay together where possible.
 
-    Some rules need several bars to see what is wrong: a part of a few would pass.
+    Equal sizes, because some rules need several bars: a last part of a few rows would escape them.
     """
     start = 0
     while start < len(rows):
@@ -108,9 +108,9 @@ def _parts(times: Column | None, rows: Rows) -> Iterator[Rows]:
         start = end
 
 
-def _before(cells: Table, stood: Rows, known: PriorBars | None) -> PriorBars:
-    """The newest bars that stood: as many as the rules look back."""
-    newest = stood[-SEQUENCE_LOOKBACK:]
+def _before(cells: Table, accepted: Rows, known: PriorBars | None) -> PriorBars:
+    """The newest accepted bars, as many as the rules look back."""
+    newest = accepted[-SEQUENCE_LOOKBACK:]
     columns = [cells.columns[name].values[newest] for name in BAR_COLUMNS[1:]]
     if known is not None:
         older = [getattr(known, name) for name in BAR_COLUMNS[1:]]
@@ -118,7 +118,7 @@ def _before(cells: Table, stood: Rows, known: PriorBars | None) -> PriorBars:
     return PriorBars(*columns)
 
 
-def _nameless(cells: Table) -> Iterator[Finding]:
+def _without_symbol(cells: Table) -> Iterator[Finding]:
     assert cells.symbols is not None  # noqa: S101  the caller looked
     for row in np.flatnonzero(~cells.symbols.fine).tolist():
         if cells.symbols.null[row]:
@@ -153,7 +153,7 @@ def _context(
 def _first(day: date | str, sessions: TradingSessions, interval: Interval) -> int:
     """The first stamp that a split of this ex-date applies to.
 
-    :raises ValueError: when it is no date.
+    :raises ValueError: when ``day`` is not a date.
     """
     midnight = int(np.datetime64(date.fromisoformat(str(day)[:10]), "us").astype(np.int64))
     if interval is Interval.D1:

@@ -1,4 +1,4 @@
-"""Reads a frame's columns of any dtype into arrays and canonical cells, without raising."""
+"""Reads a DataFrame's columns of any dtype into typed arrays and canonical cells, without raising."""
 
 from __future__ import annotations
 
@@ -24,8 +24,13 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column as read: ``values`` (floats, int64 microseconds, or objects), where they are ``null``, and where they
-    are ``fine``: known and of the right type. What is neither is of a wrong type."""
+    """A column as read, in arrays of the frame's length.
+
+    :param values: float64, int64 microseconds, or str objects.
+    :param null: a mask of the null cells.
+    :param fine: a mask of the cells that are known and of the right type; what is neither has a wrong type.
+    :param raw: the column as it was given.
+    """
 
     values: NDArray[Any]
     null: Mask
@@ -35,12 +40,12 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The known columns of a frame."""
+    """Those columns of a frame that were asked for and are there."""
 
     size: int
     columns: dict[str, Column] = field(default_factory=dict)
     ambiguous: tuple[str, ...] = ()
-    """Names that more than one column has; the first of them is read."""
+    """Names of more than one column, of which the first was read."""
 
     @property
     def present(self) -> set[str]:
@@ -59,7 +64,7 @@ class Table:
         return {name: column for name, column in self.columns.items() if name not in ("symbol", "timestamp")}
 
     def row(self, row: int) -> dict[str, Any]:
-        """One row as canonical cells: what a batch would hold, and what cannot be read as it stands."""
+        """One row as the canonical cells of a batch; a cell that cannot be read is an object of a type of its own."""
         return {name: self._cell(name, column, row) for name, column in self.columns.items() if name != "symbol"}
 
     def cells(self, name: str, rows: NDArray[np.int64]) -> list[Any]:
@@ -84,7 +89,7 @@ class Table:
 
 
 class _Unreadable:
-    """A cell of a wrong type: neither a number nor a time to any check, shown as what it is."""
+    """A cell of a wrong type, which every check refuses; its ``repr`` is that of the cell."""
 
     def __init__(self, cell: object) -> None:
         self._cell = cell
@@ -109,7 +114,7 @@ def read_table(data: pd.DataFrame, names: Sequence[str]) -> Table:
 
 
 def read_floats(series: pd.Series) -> Column:
-    """A column as floats; NaN is null. Bools, times and complex numbers are no numbers; decimal text is one."""
+    """A column as float64; NaN is null. Decimal text is read; bools, times and complex numbers are wrong types."""
     dtype = series.dtype
     if pd.api.types.is_numeric_dtype(dtype) and not (
         pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_complex_dtype(dtype)
@@ -121,8 +126,8 @@ def read_floats(series: pd.Series) -> Column:
 
 
 def read_times(series: pd.Series) -> Column:
-    """A column as microseconds since 1970 UTC; naive times are read as UTC. Numbers are no times: their unit would be
-    a guess."""
+    """A column as int64 microseconds since 1970 UTC; naive times are read as UTC. Numbers are a wrong type: their unit
+    is not known."""
     if pd.api.types.is_datetime64_any_dtype(series.dtype) and not isinstance(series.dtype, pd.ArrowDtype):
         naive = series.dt.tz_convert(None) if series.dt.tz is not None else series
         null = series.isna().to_numpy(dtype=np.bool_)
@@ -164,7 +169,7 @@ def _number(cell: Any) -> float | None:
         return None
     try:
         return float(cell)
-    except OverflowError:  # an integer beyond the floats: not finite to any rule, whatever its sign
+    except OverflowError:  # an integer beyond the range of floats counts as not finite
         return math.inf
 
 

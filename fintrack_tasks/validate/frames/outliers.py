@@ -1,4 +1,4 @@
-"""The outliers of a DataFrame: the rules of jumps and volumes, symbol by symbol."""
+"""Finds outliers in a user's DataFrame: the rules for jumps and volumes of :mod:`fintrack_tasks.validate.sequence`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Quality of a frame in five numbers: :class:`DataQualityMonitor`."""
+"""Five quality metrics of a user's DataFrame, measured by itself: :class:`DataQualityMonitor`.
+
+Those of an instrument after a run, measured by its calendar, are in :mod:`fintrack_tasks.validate.quality`.
+"""
 
 from __future__ import annotations
 

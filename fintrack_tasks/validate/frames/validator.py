@@ -1,4 +1,4 @@
-"""The specification's checks of a DataFrame: :class:`DataValidator`.
+"""Checks a user's DataFrame of quotes or bars: :class:`DataValidator` and its result.
 
 What cells may be: ``symbol`` text; ``timestamp`` aware or naive times (naive is read as UTC), dates, or ISO 8601 text;
 ``price`` and ``volume`` numbers, or text that is a decimal number, since that is how exact prices travel. Everything
@@ -20,7 +20,8 @@ from fintrack_tasks.domain import REJECT, AssetClass, Finding, Interval
 from fintrack_tasks.validate.batch import repeats
 from fintrack_tasks.validate.frames.columns import Column, Table, read_table
 from fintrack_tasks.validate.row import check_row
-from fintrack_tasks.validate.rules import CHECKS, RULES, Limits, Shape, finding
+from fintrack_tasks.validate.rules import CHECKS, RULES, Limits, finding
+from fintrack_tasks.validate.shapes import Shape
 
 if TYPE_CHECKING:
     from fintrack_tasks.validate.frames.bars import Splits
@@ -34,7 +35,7 @@ _SHOWN = 20  # of a check's findings, in its details
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One check's verdict. ``details`` is JSON-able: ``required_columns`` gives ``{"missing_columns": [...]}``, the
+    """The result of one check. ``details`` is JSON-able: ``required_columns`` gives ``{"missing_columns": [...]}``, the
     others ``{"rejected_rows": n, "examples": [...]}``, with ``flagged_rows`` in its place where a rule only flags."""
 
     name: str
@@ -43,7 +44,7 @@ class CheckResult:
 
 
 class ValidationResult:
-    """The verdict on a frame.
+    """The result of all checks of a frame.
 
     :ivar checks: the checks in their order.
     :ivar is_valid: every check passed.
@@ -92,7 +93,7 @@ class DataValidator:
         self._limits = limits or Limits()
 
     def validate_market_data(self, data: pd.DataFrame) -> ValidationResult:
-        """The verdict on a frame of quotes: columns ``symbol``, ``timestamp``, ``price``, ``volume``, and the five
+        """Check a frame of quotes: columns ``symbol``, ``timestamp``, ``price``, ``volume``, and the five
         checks of :data:`fintrack_tasks.validate.rules.CHECKS`. Never raises for what a frame may hold, and does not
         change it."""
         cells = read_table(data, REQUIRED)
@@ -110,11 +111,11 @@ class DataValidator:
         calendar: str | None = None,
         splits: Splits | None = None,
     ) -> ValidationResult:
-        """The verdict on a frame of bars, by every rule of ``docs/rules.md`` that one provider's bars can break.
+        """Check a frame of bars by every rule of ``docs/rules.md`` that one provider's bars can break.
 
         Columns are ``symbol``, ``timestamp``, ``open``, ``high``, ``low``, ``close``, ``volume``. Daily bars are
         stamped with midnight UTC of the session's local date, others with the instant at which they open. Each
-        symbol's bars are judged against those before them in the frame. Rules that flag, such as ``price_jump``, leave
+        symbol's bars are checked against those before them in the frame. Rules that flag, such as ``price_jump``, leave
         a frame valid; their check's ``details`` count them as ``flagged_rows``. Never raises for what a frame may hold,
         and does not change it.
 
@@ -203,7 +204,7 @@ def _check_repeats(cells: Table, symbols: Column, times: Column, rejected: set[i
 
 
 def _result(name: str, findings: Sequence[Finding]) -> CheckResult:
-    """The verdict of one rule: it rejects rows, which fails the check, or flags them."""
+    """The result of one rule. Rejected rows fail the check, flagged ones do not."""
     mine = [one for one in findings if one.rule == name]
     rejects = RULES[name].severity == REJECT
     examples = [one.detail if one.row is None else f"row {one.row}: {one.detail}" for one in mine[:_SHOWN]]
