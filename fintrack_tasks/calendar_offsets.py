@@ -1,10 +1,10 @@
-"""The date offsets of exchange_calendars as pandas 3.1 calls them.
+"""Patches the date offsets of exchange_calendars 4.13 for pandas 3.1: :func:`patch_offsets`.
 
-exchange_calendars 4.13 writes its own offsets by overriding ``_apply``. pandas 3.1 calls ``_add_datetime`` instead, and
-makes ranges of business days from a mask. So the weekmasks of single periods are passed over without a word (the
-Saturday sessions of Bombay, Moscow and Seoul: exchange_calendars#394, #471, #502), and holidays that follow the
-Orthodox or the Hebrew calendar end in an error (Athens, Tel Aviv). :func:`mend` gives the offsets what pandas asks for.
-Under a pandas that still calls ``_apply``, or once exchange_calendars has the new names, it changes nothing.
+exchange_calendars defines offsets of its own by overriding ``_apply``. pandas 3.1 calls ``_add_datetime`` instead, and
+makes ranges of business days from a mask. So the weekmasks of single periods are silently ignored (the Saturday
+sessions of Bombay, Moscow and Seoul: exchange_calendars#394, #471, #502), and holidays of the Orthodox or the Hebrew
+calendar raise an error (Athens, Tel Aviv). The patch adds the methods that pandas calls. Under a pandas that still
+calls ``_apply``, or once exchange_calendars has the new names, it changes nothing.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from datetime import datetime
 from functools import cache, wraps
 from typing import Any
 
-__all__ = ["mend"]
+__all__ = ["patch_offsets"]
 
 
 @cache
-def mend() -> None:
-    """Mend the offsets, once per process. It loads pandas."""
+def patch_offsets() -> None:
+    """Patch the offsets, once per process. It imports pandas."""
     from exchange_calendars import tase_holidays  # noqa: PLC0415  loads pandas
     from exchange_calendars.pandas_extensions import offsets  # noqa: PLC0415  loads pandas
     from pandas.tseries.offsets import BaseOffset  # noqa: PLC0415  loads pandas
@@ -29,7 +29,7 @@ def mend() -> None:
         return
 
     class CustomBusinessDay(offsets.CustomBusinessDay):  # type: ignore[misc]
-        """The base whose ``_apply`` the composite ones call: a class of C takes no new name."""
+        """The base whose ``_apply`` the composite offsets call: a class written in C takes no new attribute."""
 
         def _apply(self, moment: datetime) -> datetime:
             moved: datetime = self._add_datetime(moment)
@@ -41,15 +41,15 @@ def mend() -> None:
         for kind in kinds:
             if "_apply" in vars(kind) and kind is not CustomBusinessDay and "_add_datetime" not in vars(kind):
                 composite = issubclass(kind, offsets.CompositeCustomBusinessDay)
-                kind._add_datetime = _quicker(kind._apply) if composite else kind._apply
-                kind._supports_daily_offset_mask = False  # the mask is the base's: it knows one weekmask alone
+                kind._add_datetime = _with_periods_cached(kind._apply) if composite else kind._apply
+                kind._supports_daily_offset_mask = False  # the mask is that of the base, for a single weekmask
 
 
-def _quicker(whole: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """The next business day of an offset of several weekmasks, where it lies in the same period as the day before it.
+def _with_periods_cached(whole: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """``whole`` with a fast path for the next business day where it lies in the same period of one weekmask.
 
-    ``whole`` looks its periods up in an index of pandas, which costs seconds for a calendar; it is left what crosses
-    the edge of one.
+    ``whole`` looks its periods up in an index of pandas, which takes seconds for a calendar; it is called only where
+    the next day lies in another period.
     """
 
     @wraps(whole)
@@ -65,7 +65,7 @@ def _quicker(whole: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 
 def _periods(offset: Any) -> tuple[list[Any], list[tuple[Any, Any, Any]]]:
-    """The offset's periods in order: their first days, and first day, last day and business day of each."""
+    """The offset's periods in order: their first days; and first day, last day and business day of each."""
     known = getattr(offset, "_fintrack_periods", None)
     if known is None:
         usual = offset._as_custom_business_day()

@@ -1,7 +1,8 @@
-"""Which calendar an instrument trades by: its own, that of its suffix or its index, that of its asset class, or none.
+"""Which calendar an instrument trades by: its own, that of its suffix or index, that of its asset class, or none.
 
-Calendars are named as exchange_calendars names them, beside :data:`FOREX` and :data:`FUTURES`, which are ours. Where no
-calendar is known nothing is guessed: rules that need one are silent, and nothing counts as missing.
+Names are those of exchange_calendars, and :data:`FOREX` and :data:`FUTURES` of this project. An instrument without a
+known calendar gets no other in its place: rules that need one find nothing, and no bar counts as missing. When the
+sessions of a calendar open and close is in :mod:`fintrack_tasks.session_times`.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ __all__ = [
     "INDICES",
     "LATE_PRINTS",
     "MARKETS",
-    "OWN_HOURS",
+    "OWN_SESSION_TIMES",
     "SUFFIXES",
     "calendar_name",
     "is_calendar",
 ]
 
 FOREX: Final = "forex"
-"""The calendar of currencies, beside those of exchange_calendars; an instrument may be given it, too."""
+"""The calendar of currencies, which exchange_calendars lacks; any instrument may be given it."""
 
 FUTURES: Final = "futures"
 """The calendar of futures, likewise."""
@@ -39,7 +40,7 @@ MARKETS: Final = {
     AssetClass.FOREX: FOREX,
     AssetClass.COMMODITY: FUTURES,
 }
-"""By class; an index has the calendar of its exchange or none, a stock without a suffix is an American one."""
+"""By asset class. An index has the calendar of its exchange or none; a stock without a suffix is American."""
 
 SUFFIXES: Final = {
     "AS": "XAMS", "AT": "ASEX", "AX": "XASX", "BA": "XBUE", "BD": "XBUD", "BE": "XDUS", "BK": "XBKK", "BM": "XDUS",
@@ -52,8 +53,8 @@ SUFFIXES: Final = {
     "T": "XTKS", "TA": "XTAE", "TL": "XTAL", "TO": "XTSE", "TW": "XTAI", "TWO": "XTAI", "V": "XTSE", "VI": "XWBO",
     "VS": "XLIT", "WA": "XWAR", "XA": "XASX",
 }  # fmt: skip
-"""Yahoo's suffix of an exchange. Venues without a calendar have that of their country's main one, or, as Berlin, Bremen
-and Munich, of a neighbour that keeps the same days and hours. Of Qatar, Kuwait, Egypt and others no calendar is known.
+"""By Yahoo's suffix of an exchange. A venue without a calendar has that of its country's main one, or, like Berlin,
+Bremen and Munich, of one with the same sessions. For Qatar, Kuwait, Egypt and others no calendar is known.
 """
 
 _AMERICAN: Final = (
@@ -75,7 +76,7 @@ INDICES: Final = dict.fromkeys(_AMERICAN.split(), "XNYS") | {
     "^SSMI": "XSWX", "^SSMIP": "XSWX", "^STI": "XSES", "^STOXX": "XETR", "^STOXX50E": "XETR", "^TA125.TA": "XTAE",
     "^TECDAX": "XETR", "^TWII": "XTAI", "^VDAX": "XETR", "^XDA": "XASX", "^XKO": "XASX",
 }  # fmt: skip
-"""Yahoo's indices by the exchange whose days they have."""
+"""By Yahoo's symbol of an index: the exchange on whose trading days it has values."""
 
 _AUCTION: Final = timedelta(minutes=10)
 AUCTIONS: Final = {
@@ -93,26 +94,23 @@ LATE_PRINTS: Final = {
     "XRIS": _AUCTION, "XSAU": timedelta(minutes=20), "XSES": timedelta(minutes=16), "XSHG": timedelta(minutes=30),
     "XSTO": _AUCTION, "XTAI": _AUCTION, "XTAL": _AUCTION, "XTKS": _AUCTION, "XTSE": _AUCTION, "XWAR": _AUCTION,
 }  # fmt: skip
-"""The same where not every feed has a bar of it: one that comes is admitted, none is expected. So are the evenings of
-Moscow, and the trading at the closing price of Bombay and Shanghai."""
+"""The same where not every feed has such bars: they are accepted, but not expected. So are those of Moscow's evening
+session, and of the trading at the closing price in Bombay and Shanghai."""
 
 EARLY_PRINTS: Final = dict.fromkeys(RATE_INDICES, timedelta(minutes=70)) | {"^VIX": timedelta(hours=6, minutes=15)}
 """How long before its exchange's session an index has values: yields from 08:20 in New York, volatility from 03:15."""
 
 FLOORS: Final = {"XFRA": (timedelta(hours=1), timedelta(hours=4, minutes=30))}
-"""How much earlier and later than its calendar says a venue trades on its full days: exchange_calendars gives Frankfurt
-the hours of Xetra, 09:00 to 17:30; its floor trades 08:00 to 22:00 (trading_calendars#129)."""
+"""How much earlier a venue opens and, on full days, later it closes than in its calendar: exchange_calendars gives
+Frankfurt the sessions of Xetra, 09:00 to 17:30; its floor trades 08:00 to 22:00 (trading_calendars#129)."""
 
-OWN_HOURS: Final = dict.fromkeys(RATE_INDICES, (timedelta(minutes=70), -timedelta(hours=1)))
-"""The same of an index whose values begin and end at other times than its exchange: those of yields are made from 08:20
-to 15:00 in New York, and their bars are counted from there."""
+OWN_SESSION_TIMES: Final = dict.fromkeys(RATE_INDICES, (timedelta(minutes=70), -timedelta(hours=1)))
+"""The same for an index whose values begin and end at other times than its exchange: yields are computed from 08:20 to
+15:00 in New York, and their bars are counted from there."""
 
 
 def calendar_name(instrument: Instrument) -> str | None:
-    """The name of an instrument's sessions: its own, its suffix' or index', its asset class'; ``None``: not known.
-
-    It is one of exchange_calendars', :data:`FOREX` or :data:`FUTURES`.
-    """
+    """The name of an instrument's calendar: its own, its suffix' or index', its asset class'; ``None``: not known."""
     if instrument.calendar:
         return instrument.calendar
     symbol, kind = instrument.symbol, instrument.asset_class
@@ -123,7 +121,7 @@ def calendar_name(instrument: Instrument) -> str | None:
     _, dot, suffix = symbol.rpartition(".")
     if dot and suffix in SUFFIXES:
         return SUFFIXES[suffix]
-    # A lone letter that is no exchange is a class of shares.
+    # A single letter that is not an exchange is a share class.
     return None if kind is AssetClass.INDEX or (dot and len(suffix) > 1) else MARKETS[kind]
 
 

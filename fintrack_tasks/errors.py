@@ -1,25 +1,25 @@
-"""The tree of errors. An error's type says what happens next; nobody chooses by message text.
+"""The tree of errors. Retry, reroute and exit code follow from an error's type, never from its text.
 
 ::
 
     FinTrackError                  exit code, one line for a person
-    ├── UsageError                 the call itself is impossible; nothing was enqueued           exit 2
-    ├── ConfigurationError         a setting is missing or wrong; names the variable             exit 2
-    │   ├── MissingKeyError        a provider's key is missing                                   exit 2
-    │   └── CalendarError          an instrument's calendar is none; the instrument fails alone  exit 2
-    ├── OutageError                a server of ours does not answer or refuses us; names it      exit 4
-    ├── ForgedMessageError         a message that no stage of ours made; its item is left alone      exit 1
-    ├── StoreError                 the database refused what we sent (never a lost connection)   exit 1
-    └── ProviderError              what a provider's answer means for the item                   exit 3
+    ├── UsageError                 the call is invalid; nothing was enqueued                    exit 2
+    ├── ConfigurationError         a setting is missing or wrong; names the variable            exit 2
+    │   ├── MissingKeyError        a provider's key is missing                                  exit 2
+    │   └── CalendarError          an instrument's calendar is unknown; it alone fails          exit 2
+    ├── OutageError                a server of ours does not answer or refuses; names it        exit 4
+    ├── ForgedMessageError         a message that no stage signed; its item is not touched      exit 1
+    ├── StoreError                 the database refused what we sent (never a lost connection)  exit 1
+    └── ProviderError              what a provider's answer means for the item                  exit 3
         ├── TransientError         network, time-out, 5xx                → retry, then reroute
         ├── QuotaError             429, or a limit text inside a 200     → reroute, or wait
         ├── EntitlementError       not in this plan                      → reroute, never retry
         ├── KeyRejectedError       the key itself is refused             → reroute, set the key aside
         ├── UnknownSymbolError     the provider does not know it         → reroute, then fail
         ├── UnavailableRangeError  it does not keep, or give, that range → reroute, the range counts as unavailable
-        ├── EmptyError             a right answer without rows           → the item ends as empty
+        ├── EmptyError             a valid answer without rows           → the item ends as empty
         │   └── NoPriceError       rows, or a quote, without any price   → reroute, then empty
-        └── MalformedError         not what the provider promises        → reroute, then fail
+        └── MalformedError         not the documented form               → reroute, then fail
 
 This module imports nothing of the project.
 """
@@ -53,13 +53,13 @@ _LONGEST_DETAIL = 300
 
 
 class FinTrackError(Exception):
-    """Any error that FinTrack raises on purpose. ``str(error)`` is one line fit for a person."""
+    """The base of all errors that FinTrack raises. ``str(error)`` is one line for a person."""
 
     exit_code = 1
 
 
 class UsageError(FinTrackError):
-    """The call is impossible as it stands (end before start, unknown job, no symbols)."""
+    """The arguments are invalid (end before start, unknown job, no symbols)."""
 
     exit_code = 2
 
@@ -71,7 +71,7 @@ class ConfigurationError(FinTrackError):
 
 
 class CalendarError(ConfigurationError):
-    """The calendar that an instrument was given is none, or cannot be computed; the text names it."""
+    """The calendar of an instrument is unknown or cannot be computed; the text names it."""
 
     reason = "misconfigured"
 
@@ -80,13 +80,13 @@ class MissingKeyError(ConfigurationError):
     """A provider needs an API key and none is set.
 
     :param provider: the provider's name.
-    :param variable: the environment variable that would carry the key.
+    :param variable: the environment variable for the key.
     """
 
     def __init__(self, provider: str, variable: str) -> None:
         self.provider = provider
         self.variable = variable
-        super().__init__(provider, variable)  # pickle, and Celery's results, make it again from these
+        super().__init__(provider, variable)  # pickle and Celery's results rebuild it from these
 
     def __str__(self) -> str:
         return (
@@ -96,11 +96,11 @@ class MissingKeyError(ConfigurationError):
 
 
 class OutageError(FinTrackError):
-    """One of our own servers (PostgreSQL, Redis, Kafka, workers) does not answer, or refuses us.
+    """A server of ours (PostgreSQL, Redis, Kafka, workers) does not answer, or refuses the connection.
 
-    :param server: its name as a person says it.
-    :param address: where it was looked for, without any secret.
-    :param remedy: what to do about it: the command that starts it, or the setting to mend.
+    :param server: its name for a person.
+    :param address: where it was expected, without any secret.
+    :param remedy: what to do about it: the command that starts it, or the setting to correct.
     :param problem: what is wrong, as a predicate.
     """
 
@@ -112,31 +112,31 @@ class OutageError(FinTrackError):
         self.address = address
         self.remedy = remedy
         self.problem = problem
-        super().__init__(server, address, remedy, problem)  # pickle, and Celery's results, make it again from these
+        super().__init__(server, address, remedy, problem)  # pickle and Celery's results rebuild it from these
 
     def __str__(self) -> str:
         return f"{self.server} {self.problem} at {self.address}; {self.remedy}"
 
 
 class ForgedMessageError(FinTrackError):
-    """A message that no stage of ours made for this one. It is told and dropped, and says nothing of its item."""
+    """A message without the signature of the stage before. It is logged and dropped; its item is not touched."""
 
 
 class StoreError(FinTrackError):
-    """The database refused a statement for a reason that trying again will not mend."""
+    """The database refused a statement for a reason that a retry does not remove."""
 
 
 class ProviderError(FinTrackError):
-    """What a provider's answer (or its silence) means for an item.
+    """What a provider's answer, or the lack of one, means for an item.
 
     :param detail: one line, free of secrets, about what was seen.
     :param retry_after: seconds after which the same provider may answer, where that is known.
     :param asked: whether the provider was asked; False when it was held back before that.
-    :ivar detail: that line, of 300 characters at most, without anything that cannot be printed: a provider's words end
-        in it, and may hold what a terminal obeys or a database refuses.
-    :ivar partial: the part of an answer that came before it broke off, where one did.
+    :ivar detail: that line, cut to 300 characters and with spaces for what cannot be printed: it may contain a
+        provider's text, with control characters that a terminal obeys or a database refuses.
+    :ivar partial: the part of an answer that arrived before the connection broke, if any.
     :cvar reason: the item's ``reason`` when it ends because of this error.
-    :cvar retryable: the same provider may answer better in a moment.
+    :cvar retryable: the same request to the same provider may succeed in a moment.
     :cvar reroute: another provider may answer.
     """
 
@@ -161,7 +161,7 @@ class TransientError(ProviderError):
 
 
 class QuotaError(ProviderError):
-    """The provider's quota is used up. ``retry_after`` is in seconds, ``None`` when it did not say."""
+    """The provider's quota is used up. ``retry_after`` is in seconds, ``None`` when it gave none."""
 
     reason = "quota"
     retryable = True
@@ -174,7 +174,7 @@ class EntitlementError(ProviderError):
 
 
 class KeyRejectedError(ProviderError):
-    """The provider does not accept the key (or wants one that it was not given)."""
+    """The provider does not accept the key, or requires one and got none."""
 
     reason = "key_rejected"
 
@@ -188,9 +188,9 @@ class UnknownSymbolError(ProviderError):
 class UnavailableRangeError(ProviderError):
     """The provider refuses the range: it begins before what is kept there, or is longer than what one request gives.
 
-    Nothing is said of the range itself: another provider may have bars there, and this one may have its later part.
+    Another provider may have bars in the range, and this one may have its later part.
 
-    :param earliest: aware UTC, the first moment that can safely be asked for, where the answer tells.
+    :param earliest: aware UTC, the first moment that can safely be asked for, where the answer contains it.
     """
 
     reason = "unavailable"
@@ -208,16 +208,16 @@ class UnavailableRangeError(ProviderError):
 
 
 class EmptyError(ProviderError):
-    """A right and complete answer that holds no rows for what was asked."""
+    """A valid and complete answer that holds no rows for what was asked."""
 
     reason = "empty"
     reroute = False
 
 
 class NoPriceError(EmptyError):
-    """An answer of the right form that holds no price: a quote without one, bars that are all null.
+    """An answer of the right form without any price: a quote without one, bars that are all null.
 
-    It may be hollow rather than right: the item ends as empty only when nobody else on its route has a price.
+    It may be a provider's error: the item ends as empty only when no other provider of its route has a price.
     """
 
     reason = "no_price"
@@ -225,6 +225,6 @@ class NoPriceError(EmptyError):
 
 
 class MalformedError(ProviderError):
-    """The answer is not what the provider promises: cut, of another type, HTML in place of JSON."""
+    """The answer does not have the documented form: truncated, of another type, HTML in place of JSON."""
 
     reason = "malformed"

@@ -20,8 +20,17 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-from fintrack_tasks.calendar_offsets import mend
-from fintrack_tasks.calendars import AUCTIONS, FLOORS, FOREX, FUTURES, INDICES, LATE_PRINTS, OWN_HOURS, calendar_name
+from fintrack_tasks.calendar_offsets import patch_offsets
+from fintrack_tasks.calendars import (
+    AUCTIONS,
+    FLOORS,
+    FOREX,
+    FUTURES,
+    INDICES,
+    LATE_PRINTS,
+    OWN_SESSION_TIMES,
+    calendar_name,
+)
 from fintrack_tasks.domain import Instrument, to_micros
 from fintrack_tasks.errors import CalendarError
 
@@ -53,7 +62,7 @@ class TradingSessions:
     :param dates: midnight UTC of the session's local date.
     :param settled: when the session's daily bar is over: at the close, but for currencies.
     :param zone: the IANA zone in which the dates are local.
-    :param late: how long after the end of a part a bar may open that nobody expects, yet is one of the session.
+    :param late: how long after the end of a part a bar may open and still belong to it, though none is expected.
     :param early: the same before its start.
     :raises ValueError: when the arrays differ in length, or a part begins before the one before it ends.
     """
@@ -83,19 +92,21 @@ class TradingSessions:
 
 
 def instrument_sessions(instrument: Instrument) -> TradingSessions:
-    """The sessions of an instrument: its calendar's, at times of its own where it has such (:data:`OWN_HOURS`).
+    """The sessions of an instrument: its calendar's, at times of its own where it has such (:data:`OWN_SESSION_TIMES`).
 
     :raises CalendarError: when the instrument's calendar is unknown or cannot be computed.
     """
     name = calendar_name(instrument)
-    own = instrument.symbol if instrument.symbol in OWN_HOURS and name == INDICES.get(instrument.symbol) else None
+    own = (
+        instrument.symbol if instrument.symbol in OWN_SESSION_TIMES and name == INDICES.get(instrument.symbol) else None
+    )
     return calendar_sessions(name) if own is None else _at_own_times(own)
 
 
 @lru_cache(maxsize=64)
 def _at_own_times(index: str) -> TradingSessions:
     there = calendar_sessions(INDICES[index])
-    starts, ends = _moved(there.starts, there.ends, *OWN_HOURS[index])
+    starts, ends = _moved(there.starts, there.ends, *OWN_SESSION_TIMES[index])
     return replace(there, starts=starts, ends=ends)
 
 
@@ -153,7 +164,7 @@ def _moved(opens: Stamps, closes: Stamps, earlier: timedelta, later: timedelta) 
 def _forex() -> TradingSessions:
     """Currencies' trading days, Monday's to Friday's, each from 17:00 in New York of the day before to its own 17:00.
 
-    In UTC that is 21:00 while New York keeps summer time and 22:00 otherwise. The clocks change while nobody trades, so
+    In UTC that is 21:00 while New York keeps summer time and 22:00 otherwise. The clocks change outside trading, so
     that every day has 24 hours. A provider's daily bar may go on for longer: some cut their days at midnight in London
     or in UTC, and the last of these is over when the UTC date is.
     """
@@ -182,7 +193,7 @@ def _calendar(name: str) -> Any:
     import exchange_calendars  # noqa: PLC0415  # see calendar_sessions
     from exchange_calendars.errors import InvalidCalendarName  # noqa: PLC0415  # see calendar_sessions
 
-    mend()
+    patch_offsets()
     try:
         try:
             return exchange_calendars.get_calendar(name, start=_FIRST, end=_LAST)

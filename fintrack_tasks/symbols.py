@@ -1,8 +1,8 @@
-"""The forms of symbols: what a text may look like, what kind of thing it names, and the one spelling that is kept.
+"""The syntax of symbols: which texts are symbols, the asset class of each form, and the canonical spelling.
 
-The kept spelling is Yahoo's: ``^GSPC``, ``BTC-USD``, ``EURUSD=X``, ``GC=F``, ``BRK-B``. Other spellings of the same
-thing (``BTC/USD``, ``EUR/USD``, ``BRK.B``, ``BRK/B``) become it, so that one instrument has one series; each provider
-turns it into its own when it asks.
+The canonical spelling is Yahoo's: ``^GSPC``, ``BTC-USD``, ``EURUSD=X``, ``GC=F``, ``BRK-B``. Other spellings of an
+instrument (``BTC/USD``, ``EUR/USD``, ``BRK.B``, ``BRK/B``) are converted to it, so that one instrument has one series;
+each provider converts it to its own spelling in its requests.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 __all__ = ["CURRENCIES", "FORM", "PRICED_IN", "RATE_INDICES", "kind_of", "spelled"]
 
 FORM: Final = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^/&]{0,31}")
-"""A symbol in capitals. ``&`` stands in those of Bombay: ``M&M.NS``."""
+"""A symbol in capitals. ``&`` occurs in those of Bombay: ``M&M.NS``."""
 
 CURRENCIES: Final = frozenset(
     """
@@ -23,29 +23,29 @@ CURRENCIES: Final = frozenset(
     MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR
     RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH
     UGX USD UYU UZS VES VND VUV WST XAF XAG XAU XCD XDR XOF XPD XPF XPT YER ZAR ZMW ZWG
-    """.split()  # noqa: SIM905  a list of so many literals is not to be read
+    """.split()  # noqa: SIM905  a list of so many literals is hard to read
 )
-"""Codes of ISO 4217, metals (``XAU``) included, with a few that markets use beside it (``CNH``, ``GGP``)."""
+"""Codes of ISO 4217, metals (``XAU``) included, and a few others that markets use (``CNH``, ``GGP``)."""
 
 RATE_INDICES: Final = frozenset({"^IRX", "^FVX", "^TNX", "^TYX"})
-"""Indices that are yields in percent: they may be zero, or lie below it."""
+"""Indices that are yields in percent: they may be zero or negative."""
 
 _COINS: Final = frozenset({"USDT", "USDC", "DAI", "EURC", "PYUSD", "BTC", "ETH", "BNB", "SOL"})
-"""What crypto is priced in, beside money."""
+"""Coins that other coins are priced in."""
 _METALS: Final = frozenset({"XAG", "XAU", "XPD", "XPT"})
 PRICED_IN: Final = (CURRENCIES - _METALS) | _COINS
-"""What crypto is priced in."""
+"""What coins are priced in: currencies and coins."""
 
 _SLASHED: Final = re.compile(r"([A-Z0-9]{1,16})/([A-Z0-9]{1,5})")
 _DASHED: Final = re.compile(r"[A-Z0-9]{1,16}-([A-Z]{3,5})")
 _CONTRACT: Final = re.compile(r"[A-Z0-9]{1,4}[FGHJKMNQUVXZ][0-9]{2}\.(CBT|CME|CMX|NYB|NYM)")
-"""A futures contract of one month, as ``CLK20.NYM``: May 2020."""
+"""A futures contract of one month: ``CLK20.NYM`` is that of May 2020."""
 _SHARE_CLASS: Final = re.compile(r"([A-Z]{1,5})[./]([A-EG-KM-SUW-Z])")
-"""A share class behind a point. F, L, T and V are left out: there they are exchanges (``SAP.F``, ``VOD.L``)."""
+"""A share class after a point. F, L, T and V are left out: they are exchanges (``SAP.F``, ``VOD.L``)."""
 
 
 def kind_of(symbol: str) -> str:
-    """The asset class that a symbol's form says: ``index``, ``forex``, ``commodity``, ``crypto``, else ``stock``."""
+    """The asset class by a symbol's form: ``index``, ``forex``, ``commodity``, ``crypto``, else ``stock``."""
     if symbol.startswith("^"):
         return "index"
     if symbol.endswith("=X"):
@@ -61,7 +61,7 @@ def kind_of(symbol: str) -> str:
 
 
 def spelled(symbol: str, kind: str) -> str:
-    """The kept spelling of a symbol of a class."""
+    """The canonical spelling of a symbol of the asset class ``kind``."""
     if kind == "stock":
         share = _SHARE_CLASS.fullmatch(symbol)
         return f"{share[1]}-{share[2]}" if share else symbol

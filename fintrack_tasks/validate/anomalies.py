@@ -225,7 +225,7 @@ def score(model: Model, bars: BarColumns, splits: Sequence[tuple[int, float]] = 
         Anomaly(
             row=int(rows[at]),
             timestamp=int(bars["timestamp"][rows[at]]),
-            detectors=tuple(name for name, says in (("robust", robust), ("forest", isolated)) if says[at]),
+            detectors=tuple(name for name, flags in (("robust", robust), ("forest", isolated)) if flags[at]),
             score=float(scores[at]),
             values=dict(zip(FEATURES, values[at].tolist(), strict=True)),
             z=dict(zip(FEATURES, z[at].tolist(), strict=True)),

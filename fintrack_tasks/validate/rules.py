@@ -97,23 +97,22 @@ RULES: Final = {
             "split_values",
             Layer.RANGES,
             FLAG,
-            "a split told beside bars is one: its numbers are above zero, of at most 40 digits, their ratio is not 1"
-            " and lies between 1:100,000 and 100,000:1; any other is left out of the corporate actions",
+            "a split beside bars has numbers above zero, of at most 40 digits, and a ratio that is not 1 and lies"
+            " between 1:100,000 and 100,000:1; any other is left out of the corporate actions",
         ),
         Rule(
             "payment_values",
             Layer.RANGES,
             FLAG,
-            "a dividend or capital gain told beside bars is one: an amount above zero, of at most 40 digits and"
-            " 1,000,000,000 a share, in a currency's code where it names its own; any other is left out of the"
-            " corporate actions",
+            "a dividend or capital gain beside bars is above zero, of at most 40 digits and 1,000,000,000 a share, and"
+            " a currency that it names has the form of a code; any other is left out of the corporate actions",
         ),
         Rule(
             "payment_currency",
             Layer.CONSISTENCY,
             FLAG,
-            "a dividend or capital gain is told in the currency of the prices beside it; one in another is kept in its"
-            " own and converted at the rate of its ex-date, and adjusts nothing where no rate is known",
+            "a dividend or capital gain is in the currency of the prices beside it; one in another is kept in its own"
+            " and converted at the rate of its ex-date, and adjusts nothing where no rate is known",
         ),
         Rule(
             "timestamps",
