@@ -13,7 +13,7 @@ from lxml import etree
 
 from fintrack_tasks.cli import chart_drawing
 from fintrack_tasks.transform.indicators import indicators
-from tests.transform.real import prices
+from tests.bundled_histories import prices
 
 NAMES = ("sma_20", "bollinger_upper", "bollinger_lower", "rsi_14", "macd", "macd_signal", "macd_histogram")
 

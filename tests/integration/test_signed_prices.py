@@ -19,7 +19,7 @@ from fintrack_tasks.store import Database
 from fintrack_tasks.transform.resample import Length
 from fintrack_tasks.validate import Limits
 from tests.store.items import make_run
-from tests.validate.test_signed import JNJ, NULLS, OIL, bars
+from tests.validate.published_prices import JNJ, NULLS, OIL, dated_bars
 
 SETTINGS = Settings.from_mapping({})
 
@@ -35,7 +35,7 @@ def test_bars_are_loaded_and_read_and_others_are_compared_with_them(
     _, [item] = make_run(conn, [symbol], Kind.BARS)
     database = Database(database_settings)
     try:
-        batch = bars(symbol, rows)
+        batch = dated_bars(symbol, rows)
         good = pipeline.validate_item(item, batch, context=StageContext(database, database_settings, NOW))
         assert isinstance(good, Batch)
         clean = pipeline.transform_item(item, good, context=StageContext(database, SETTINGS, NOW))
@@ -46,7 +46,7 @@ def test_bars_are_loaded_and_read_and_others_are_compared_with_them(
         assert len(conn.execute("SELECT * FROM historical_market_data_adjusted").fetchall()) == 3
         week = aggregate_bars(conn, item.instrument_id, item.instrument, Length.W1, now=NOW, adjust=Adjust.NONE)
         assert week.columns["close"][-1] == Decimal(rows[-1][4])
-        later = bars(symbol, [("2020-04-22" if symbol == "CL=F" else "1970-01-07", *rows[-1][1:])])
+        later = dated_bars(symbol, [("2020-04-22" if symbol == "CL=F" else "1970-01-07", *rows[-1][1:])])
         context = validation_context.gather(item, later, context=StageContext(database, SETTINGS, NOW), limits=Limits())
         assert context.prior_bars is not None
         assert len(context.prior_bars.close) == 3

@@ -12,7 +12,7 @@ import pytest
 from fintrack_tasks.domain import Batch, Interval, Kind
 from fintrack_tasks.transform.incremental import CARRIED, continued, with_indicators
 from fintrack_tasks.transform.indicators import INDICATOR_LOOKBACK, INDICATORS, STATE, Prices, indicators, state
-from tests.transform.real import SYMBOLS, prices
+from tests.bundled_histories import SYMBOLS, prices
 
 HOUR = 3_600_000_000
 

@@ -14,7 +14,7 @@ import talib
 from benchmarks.transform import plain_pandas
 from fintrack_tasks.domain import AssetClass, Interval
 from fintrack_tasks.transform.indicators import INDICATORS, STATE, Prices, bars_per_year, indicators, state
-from tests.transform.real import SYMBOLS, frame, market, prices
+from tests.bundled_histories import SYMBOLS, frame, market, prices
 
 RANDOM = np.random.default_rng(7)
 CLOSE = 100 * np.exp(np.cumsum(RANDOM.normal(0, 0.01, 700)))

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fintrack_tasks.domain import AssetClass, Batch, Interval, Kind, to_micros
+from fintrack_tasks.domain import AssetClass, Batch, Finding, Interval, Kind, to_micros
 from fintrack_tasks.validate import OtherProviderBars, PriorBars, ValidationContext, check_batch, split
 from fintrack_tasks.validate.sequence import FEWEST, WINDOW, _above_median
+from tests.validate.published_prices import dated_bars
 
 NOW = datetime(2024, 6, 3, 15, 0, tzinfo=UTC)
 DAY = 86_400_000_000
@@ -259,3 +260,17 @@ def test_nights_and_weekends_widen_the_limit_of_intraday_bars() -> None:
         batch = bars([*wave(61), 110.0], timestamp=[*stamps, stamps[-1] + gap])
         hourly = Batch(batch.kind, batch.symbol, batch.source, batch.columns, batch.currency, Interval.H1)
         assert found(hourly) == ([("price_jump", 61)] if fires else [])
+
+
+LATER = datetime(2026, 11, 28, tzinfo=UTC)
+
+
+def rejected(findings: list[Finding]) -> set[str]:
+    return {one.rule for one in findings if one.severity == "reject"}
+
+
+def test_a_yield_that_moves_a_hundredfold_is_no_unit_error() -> None:
+    rows = [(f"2015-09-{day:02}", *["0.01"] * 4) for day in range(1, 30)] + [("2015-09-30", *["1.0"] * 4)]
+    context = ValidationContext(AssetClass.INDEX)
+    assert rejected(check_batch(dated_bars("^IRX", rows), LATER, context=context)) == set()
+    assert rejected(check_batch(dated_bars("^GSPC", rows), LATER, context=context)) == {"unit_error"}

@@ -64,25 +64,6 @@ def test_a_wrong_unit_is_no_outlier_but_an_error_and_goes() -> None:
     assert 40 not in clean_market_data(data, find_outliers(data)).index
 
 
-def test_symbols_do_not_measure_each_other() -> None:
-    mixed = pd.concat([frame(wave(40)), frame([price * 3 for price in wave(40)], "MSFT")]).sort_values("timestamp")
-    assert find_outliers(mixed) == []
-
-
-@pytest.mark.parametrize(
-    "odd",
-    [
-        pd.DataFrame(),
-        pd.DataFrame({"symbol": ["A"], "price": [1.0]}),
-        pd.DataFrame({"symbol": [None, 1], "timestamp": ["x", None], "price": ["y", -1]}),
-        frame([1.0]).drop(columns="volume"),
-        frame(["1", "1.1", None, float("inf"), "abc"]),
-    ],
-)
-def test_frames_of_anything_are_looked_at_without_an_error(odd: pd.DataFrame) -> None:
-    assert find_outliers(odd) == []
-
-
 def test_nothing_is_filled_unasked() -> None:
     data = frame([10.0, 11.0, 12.0], volume=[1.0, None, 3.0])
     cleaned = clean_market_data(data, [])

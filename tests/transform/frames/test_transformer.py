@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.transform import INDICATORS, DataTransformer
 from fintrack_tasks.transform.indicators import indicators
-from tests.transform import real
+from tests import bundled_histories
 
 DERIVED = ["price_change", "price_change_pct", "sma_20", "sma_50"]
 
@@ -170,27 +170,27 @@ def test_a_symbol_among_others_gets_what_it_gets_alone(rows: list[tuple[Any, int
 
 
 def test_bars_are_enriched_symbol_by_symbol_in_the_order_of_time() -> None:
-    data = pd.concat([real.frame("IBM"), real.frame("GOOG")]).sample(frac=1.0, random_state=3)
+    data = pd.concat([bundled_histories.frame("IBM"), bundled_histories.frame("GOOG")]).sample(frac=1.0, random_state=3)
     before = data.copy(deep=True)
-    result = DataTransformer().enrich(data.rename(columns=str.upper), benchmark=real.market())
+    result = DataTransformer().enrich(data.rename(columns=str.upper), benchmark=bundled_histories.market())
     pd.testing.assert_frame_equal(data, before)
     assert list(result.columns) == [*data.columns, *INDICATORS]
     assert result.index.equals(data.index)
     for symbol in ("IBM", "GOOG"):
         mine = result[result["symbol"] == symbol].sort_values("timestamp")
-        for name, values in indicators(real.prices(symbol)).items():
+        for name, values in indicators(bundled_histories.prices(symbol)).items():
             np.testing.assert_array_equal(mine[name].to_numpy(), values, err_msg=name)
 
 
 def test_only_the_indicators_that_were_asked_for_are_added_and_old_ones_are_replaced() -> None:
-    data = real.frame("FB").assign(sma_20=7.0)
+    data = bundled_histories.frame("FB").assign(sma_20=7.0)
     result = DataTransformer().enrich(data, ["rsi_14", "sma_20"])
     assert list(result.columns) == [*(name for name in data.columns if name != "sma_20"), "sma_20", "rsi_14"]
     assert result["sma_20"].isna().sum() == 19
 
 
 def test_what_an_indicator_needs_and_is_not_there_leaves_it_unknown() -> None:
-    data = real.frame("FB")[["symbol", "timestamp", "close"]].rename(columns={"close": "price"})
+    data = bundled_histories.frame("FB")[["symbol", "timestamp", "close"]].rename(columns={"close": "price"})
     result = DataTransformer().enrich(data)
     for name in ("atr_14", "vwap", "obv", "parkinson_20", "garman_klass_20", "beta_60", "correlation_60"):
         assert result[name].isna().all(), name
@@ -198,7 +198,7 @@ def test_what_an_indicator_needs_and_is_not_there_leaves_it_unknown() -> None:
 
 
 def test_sessions_give_a_vwap() -> None:
-    data = real.frame("FB").iloc[:4].assign(session=["a", "a", "b", "b"])
+    data = bundled_histories.frame("FB").iloc[:4].assign(session=["a", "a", "b", "b"])
     typical = data[["high", "low", "close"]].mean(axis=1)
     got = DataTransformer().enrich(data, ["vwap"])["vwap"].to_numpy()
     for rows in (slice(0, 2), slice(2, 4)):
@@ -207,7 +207,7 @@ def test_sessions_give_a_vwap() -> None:
 
 
 def test_rows_without_symbol_or_time_and_frames_without_rows_have_no_indicators() -> None:
-    data = real.frame("FB").iloc[:60].copy()
+    data = bundled_histories.frame("FB").iloc[:60].copy()
     data.loc[5, "symbol"] = None
     data.loc[6, "timestamp"] = pd.NaT
     result = DataTransformer().enrich(data, ["change", "sma_50"])
@@ -226,7 +226,7 @@ def test_rows_without_symbol_or_time_and_frames_without_rows_have_no_indicators(
     ],
 )
 def test_what_cannot_be_enriched_is_named(change: dict[str, Any], named: str) -> None:
-    data = real.frame("FB")
+    data = bundled_histories.frame("FB")
     names = change.pop("names", INDICATORS)
     data = data.drop(columns=change.pop("drop")) if "drop" in change else data.assign(**change)
     with pytest.raises(UsageError, match=named):

@@ -223,3 +223,20 @@ def test_nothing_that_a_frame_may_hold_raises_or_is_changed(rows: list[tuple[Any
     assert 0.0 <= result.quality_score <= 1.0
     assert all(one.row is None or 0 <= one.row < len(data) for one in result.findings)
     assert repr(data.to_numpy().tolist()) == before
+
+
+def test_a_frame_of_stored_bars_with_unknown_opens_is_valid() -> None:
+    frame = pd.DataFrame(
+        {
+            "symbol": ["JNJ", "CL=F"],
+            "timestamp": pd.to_datetime(["1970-01-02", "2020-04-20"], utc=True),
+            "open": [None, 17.73],
+            "high": [3.2037, 17.85],
+            "low": [3.1713, -40.32],
+            "close": [3.1944, -37.63],
+            "volume": [374400, 247947],
+        }
+    )
+    result = DataValidator().validate_bars(frame)
+    assert result.is_valid
+    assert [(one.rule, one.row) for one in result.findings] == [("unknown_price", 0)]

@@ -260,3 +260,16 @@ def test_a_frame_and_a_batch_of_the_same_quotes_get_the_same_verdicts(rows: list
     of_frame = {(one.rule, one.row) for one in DataValidator(NOW).validate_market_data(data).findings}
     of_batch = {(one.rule, one.row) for one in check_batch(batch, NOW) if one.severity == "reject"}
     assert of_frame == of_batch
+
+
+def test_a_frame_of_quotes_may_hold_a_negative_price_of_oil_alone() -> None:
+    frame = pd.DataFrame(
+        {
+            "symbol": ["CL=F", "^IRX", "AAPL"],
+            "timestamp": pd.to_datetime(["2020-04-20"] * 3, utc=True),
+            "price": [-37.63, 0.0, -1.0],
+            "volume": [1, None, 1],
+        }
+    )
+    result = DataValidator().validate_market_data(frame)
+    assert [(one.rule, one.row) for one in result.findings] == [("value_ranges", 2)]

@@ -1,4 +1,4 @@
-"""The bundled real histories as prices and as frames, for the tests of indicators."""
+"""The bundled real daily histories as arrays and as frames, for tests of indicators, frames and charts."""
 
 from __future__ import annotations
 
