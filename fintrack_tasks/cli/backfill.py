@@ -18,8 +18,10 @@ from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import AssetClass, Budget, Item
 from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.quota.limits import floors_of, quotas_of, windows
-from fintrack_tasks.pipeline.plan import Arguments, Plan, check_arguments, check_span
-from fintrack_tasks.pipeline.plan import plan_run as make_plan
+from fintrack_tasks.pipeline import plan
+from fintrack_tasks.pipeline.plan import Plan
+from fintrack_tasks.pipeline.run_arguments import Arguments, check_arguments
+from fintrack_tasks.pipeline.span import check_span
 from fintrack_tasks.queries import runs
 from fintrack_tasks.settings import Settings, load_settings
 from fintrack_tasks.store.connection import require_schema
@@ -55,7 +57,7 @@ def plan_run(
 ) -> None:
     """What is missing, how many requests that takes of whom, and how long within the quotas. Nothing is enqueued."""
     named = _named(symbols=symbols, intervals=intervals, start=start, end=end, asset_class=asset_class)
-    arguments, settings = check_arguments(_JOB, **named), load_settings()
+    arguments, settings = check_arguments(_JOB, now=utc_now(), **named), load_settings()
     check_span(arguments, settings, utc_now())
     with opened(settings) as connections:
         planned = _planned(connections, arguments)
@@ -84,7 +86,7 @@ def plan_run(
 def _planned(connections: Connections, arguments: Arguments) -> Plan:
     with connections.database.connection() as conn:
         require_schema(conn)
-        return make_plan(conn, arguments, connections.settings, utc_now())
+        return plan.plan_run(conn, arguments, connections.settings, utc_now())
 
 
 def _needs(connections: Connections, items: list[Item]) -> list[dict[str, Any]]:
@@ -157,7 +159,7 @@ def run(
 ) -> None:
     """Fetch what is missing, behind quotes and gap repair, and follow it; Ctrl-C stops watching, not the work."""
     named = _named(symbols=symbols, intervals=intervals, start=start, end=end, asset_class=asset_class)
-    check_span(check_arguments(_JOB, **named), load_settings(), utc_now())
+    check_span(check_arguments(_JOB, now=utc_now(), **named), load_settings(), utc_now())
     began = time.monotonic()
     follow_run(_JOB, named, began, timeout=timeout, as_json=as_json)
 

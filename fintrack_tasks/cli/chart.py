@@ -12,11 +12,11 @@ import typer
 
 from fintrack_tasks.cli import completion
 from fintrack_tasks.cli.arguments import nothing_stored
-from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.context import opened, utc_now
 from fintrack_tasks.cli.output import console, errors, print_json
 from fintrack_tasks.domain import AssetClass, Instrument, Interval, from_micros
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.pipeline.plan import check_arguments
+from fintrack_tasks.pipeline.run_arguments import check_arguments
 from fintrack_tasks.queries import bars
 from fintrack_tasks.queries.aggregate import Adjust
 from fintrack_tasks.store import instruments
@@ -63,7 +63,7 @@ def chart(
 ) -> None:
     """Write stored bars as candles with their volume; more than 500 as a line of closes."""
     arguments = check_arguments(
-        "fetch_historical_market_data", [symbol], intervals=[interval], start=start, end=end
+        "fetch_historical_market_data", [symbol], intervals=[interval], start=start, end=end, now=utc_now()
     )  # the same symbols, intervals and dates, refused with the same words
     [instrument], [wanted] = arguments.symbols or (), arguments.intervals
     target = output or Path(f"{re.sub('[^A-Za-z0-9.-]', '', instrument.symbol)}-{wanted}.png")

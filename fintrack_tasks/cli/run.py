@@ -17,7 +17,8 @@ from fintrack_tasks.cli.workers import require_workers
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import AssetClass, uuid7
 from fintrack_tasks.errors import FinTrackError, OutageError, UsageError
-from fintrack_tasks.pipeline.plan import check_arguments, check_span
+from fintrack_tasks.pipeline.run_arguments import check_arguments
+from fintrack_tasks.pipeline.span import check_span
 from fintrack_tasks.queries import runs
 from fintrack_tasks.settings import load_settings
 from fintrack_tasks.store.connection import require_schema
@@ -88,7 +89,7 @@ def run(
         "refetch": refetch or None,
     }
     named = {name: value for name, value in named.items() if value is not None}
-    arguments = check_arguments(NAMES[job], **named)
+    arguments = check_arguments(NAMES[job], now=utc_now(), **named)
     if consensus and job is not Job.MARKET_DATA:
         raise UsageError("--consensus belongs to the job market-data: only quotes are compared")
     check_span(arguments, load_settings(), utc_now())
@@ -144,7 +145,7 @@ def enqueue_job(name: str, **named: Any) -> UUID:
     """Send a job's task under a run id of our choosing: the run is followed in the ledger, the task by its result."""
     from fintrack_tasks import tasks  # noqa: PLC0415  registers every task; the other commands do not need them
 
-    run_id = uuid7()
+    run_id = uuid7(utc_now().timestamp())
     getattr(tasks, name).apply_async(kwargs=named, task_id=str(run_id))
     return run_id
 

@@ -247,9 +247,9 @@ class MarketDataFetcher:
 
         :raises UsageError: when a value is missing or a check rejects it.
         """
-        if self._save is None:
-            # Fetching knows nothing of storing: the pipeline joins the two, and only when asked to.
-            from importlib import import_module  # noqa: PLC0415
+        if self._save is not None:
+            self._save(data)
+            return
+        from fintrack_tasks.pipeline.save_quote import save_quote  # noqa: PLC0415  storing, when asked to alone
 
-            self._save = import_module("fintrack_tasks.pipeline.save_quote").save_quote
-        self._save(data)
+        save_quote(data, settings=load_settings(), now=datetime.now(tz=UTC))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from fintrack_tasks.domain import REJECT, Batch, Instrument, Item, Kind, decimal_text, to_micros, uuid7
@@ -11,7 +11,7 @@ from fintrack_tasks.errors import UsageError
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.load import load_item
 from fintrack_tasks.pipeline.plan import Plan, record_run
-from fintrack_tasks.settings import load_settings
+from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import database_mode, instruments
 from fintrack_tasks.store.connection import Database
 from fintrack_tasks.transform import clean_batch
@@ -20,13 +20,12 @@ from fintrack_tasks.validate import check_batch
 __all__ = ["save_quote"]
 
 
-def save_quote(data: Mapping[str, Any]) -> None:
+def save_quote(data: Mapping[str, Any], *, settings: Settings, now: datetime) -> None:
     """Check and store one quote as :class:`fintrack_tasks.fetch.MarketDataFetcher` gives it, as a run of its own.
 
     :raises UsageError: when a value is missing or was filled in, or a check rejects it.
     :raises ConfigurationError: the quote is simulated and the database live, or the other way round.
     """
-    settings, now = load_settings(), datetime.now(tz=UTC)
     if data.get("is_filled"):
         raise UsageError("a value that was filled in is no observation, and is not saved as one")
     try:

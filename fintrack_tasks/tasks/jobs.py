@@ -16,7 +16,9 @@ import structlog
 from fintrack_tasks import pipeline
 from fintrack_tasks.app import app
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.pipeline.plan import Arguments, check_arguments, check_span, plan_run
+from fintrack_tasks.pipeline.plan import plan_run
+from fintrack_tasks.pipeline.run_arguments import Arguments, check_arguments
+from fintrack_tasks.pipeline.span import check_span
 from fintrack_tasks.settings import settings
 from fintrack_tasks.store import ledger
 from fintrack_tasks.tasks import unattended
@@ -47,16 +49,17 @@ class JobTask(BaseTask):
         named = {
             name: list(value) if isinstance(value, tuple | set | frozenset) else value for name, value in named.items()
         }
-        check_span(_checked(self.__name__, named), settings(), utc_now())
+        now = utc_now()
+        check_span(_checked(self.__name__, named, now), settings(), now)
         return super().apply_async((), named, **options)
 
 
-def _checked(job: str, named: dict[str, Any]) -> Arguments:
+def _checked(job: str, named: dict[str, Any], now: datetime) -> Arguments:
     known = {name: value for name, value in named.items() if name not in ("scheduled", "run_id")}
     try:
         if named.get("run_id"):
             UUID(named["run_id"])
-        return check_arguments(job, **known)
+        return check_arguments(job, now=now, **known)
     except TypeError:
         raise UsageError(f"{job} does not take {', '.join(sorted(known))}") from None
     except ValueError as error:
@@ -75,7 +78,7 @@ def _planned(task: JobTask, scheduled: bool, run_id: str | None, **named: Any) -
     The run's id is the task's, unless the caller chose one: so a redelivered dispatch finds its own run.
     """
     now, job = utc_now(), task.__name__
-    arguments = _checked(job, named)
+    arguments = _checked(job, named, now)
     run_id = run_id or task.request.id
     chosen = UUID(run_id) if run_id else None
     with connections().database.connection() as conn:

@@ -28,6 +28,7 @@ from fintrack_tasks.fetch.providers.base import HttpRequest
 from fintrack_tasks.fetch.quota.gate import Gate, Pass
 from fintrack_tasks.fetch.quota.keys import KeyRing
 from fintrack_tasks.pipeline import plan
+from fintrack_tasks.pipeline.run_arguments import check_arguments
 from fintrack_tasks.publish.kafka import ensure_topics
 from fintrack_tasks.sandbox import running
 from fintrack_tasks.settings import Settings
@@ -184,8 +185,8 @@ def test_a_database_without_the_schema_is_told_what_to_do(shell: Shell) -> None:
 
 
 def record(shell: Shell, conn: psycopg.Connection, budget: str, now: datetime) -> plan.Plan:
-    arguments = plan.check_arguments(
-        "fetch_historical_market_data", ["AAPL", "GOOG"], start="2012-01-03", end="2016-01-01", budget=budget
+    arguments = check_arguments(
+        "fetch_historical_market_data", ["AAPL", "GOOG"], start="2012-01-03", end="2016-01-01", budget=budget, now=now
     )
     made = plan.plan_run(conn, arguments, shell.settings(), now)
     pipeline.record_run(conn, made, shell.settings(), now)

@@ -192,7 +192,7 @@ def test_words_are_completed_without_a_server(line: str, words: list[str]) -> No
 
 @pytest.mark.integration
 def test_symbols_and_runs_are_completed_from_the_database(database_variables: dict[str, str], conn: object) -> None:
-    run = uuid7()
+    run = uuid7(time.time())
     conn.execute(  # type: ignore[attr-defined]
         "INSERT INTO fintrack.instruments (symbol, asset_class) VALUES ('AAPL', 'stock'), ('AAL', 'stock'),"
         " ('MSFT', 'stock'), ('^GSPC', 'index')"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -114,7 +115,7 @@ def where(database_variables: dict[str, str], conn: psycopg.Connection) -> Mappi
     known = instruments.ensure(conn, [Instrument.of("AAPL"), Instrument.of("BTC-USD")])
     for ago, shares in ((5, (0.95, 1.0)), (0, (0.99, 1.0))):
         moment = TODAY - timedelta(days=ago)
-        run = uuid7()
+        run = uuid7(time.time())
         conn.execute(
             "INSERT INTO fintrack.runs (id, job, arguments, state, created_at, finished_at)"
             " VALUES (%s, 'fetch_historical_market_data', '{}', 'finished', %s, %s)",

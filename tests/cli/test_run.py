@@ -17,7 +17,7 @@ NOW = datetime(2024, 5, 6, 15, 0, tzinfo=UTC)
 @pytest.mark.parametrize("items", [0, 2])
 def test_a_run_without_items_says_why_there_are_none(items: int, capsys: pytest.CaptureFixture[str]) -> None:
     summary = RunSummary(
-        uuid7(), "fetch_historical_market_data", "finished", None, NOW, NOW, items, 0, 0, items, 0, 0, 0
+        uuid7(0.0), "fetch_historical_market_data", "finished", None, NOW, NOW, items, 0, 0, items, 0, 0, 0
     )
     run._show(summary, {"quotes": 0}, {"market-data": 0}, [], [], 0.5, as_json=False)
     said = " ".join(capsys.readouterr().err.split())
@@ -26,7 +26,7 @@ def test_a_run_without_items_says_why_there_are_none(items: int, capsys: pytest.
 
 
 def test_a_span_that_was_given_is_not_advised_once_more(capsys: pytest.CaptureFixture[str]) -> None:
-    summary = RunSummary(uuid7(), "fetch_historical_market_data", "finished", None, NOW, NOW, 0, 0, 0, 0, 0, 0, 0)
+    summary = RunSummary(uuid7(0.0), "fetch_historical_market_data", "finished", None, NOW, NOW, 0, 0, 0, 0, 0, 0, 0)
     run._show(summary, {"quotes": 0}, {"market-data": 0}, [], [], 0.5, as_json=False, nothing=run.NOTHING_IN_SPAN)
     said = " ".join(capsys.readouterr().err.split())
     assert "between --start and --end is stored, or was asked for in vain" in said
@@ -36,7 +36,7 @@ def test_a_span_that_was_given_is_not_advised_once_more(capsys: pytest.CaptureFi
 
 def test_what_nobody_keeps_is_said_in_place_of_a_guess(capsys: pytest.CaptureFixture[str]) -> None:
     note = "1h bars of AAPL before 2024-11-29 are not kept by yahoo_finance"
-    summary = RunSummary(uuid7(), "fetch_historical_market_data", "finished", note, NOW, NOW, 0, 0, 0, 0, 0, 0, 0)
+    summary = RunSummary(uuid7(0.0), "fetch_historical_market_data", "finished", note, NOW, NOW, 0, 0, 0, 0, 0, 0, 0)
     run._show(summary, {"quotes": 0}, {"market-data": 0}, [], [], 0.5, as_json=False)
     said = " ".join(capsys.readouterr().err.split())
     assert said == f"not asked for: {note}"
@@ -45,7 +45,7 @@ def test_what_nobody_keeps_is_said_in_place_of_a_guess(capsys: pytest.CaptureFix
 
 
 def test_a_consensus_of_fewer_providers_than_were_asked_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    summary = RunSummary(uuid7(), "fetch_market_data", "finished", None, NOW, NOW, 1, 0, 0, 1, 0, 0, 0)
+    summary = RunSummary(uuid7(0.0), "fetch_market_data", "finished", None, NOW, NOW, 1, 0, 0, 1, 0, 0, 0)
     short = [{"symbol": "AAPL", "detail": "1 of 3 providers: twelve_data"}]
     run._show(summary, {"quotes": 1}, {"market-data": 1}, [], short, 0.5, as_json=False)
     said = " ".join(capsys.readouterr().out.split())

@@ -98,7 +98,7 @@ def write_run(conn: psycopg.Connection, *, closed: bool = True, events: int = 0)
     if closed:
         ledger.finish_runs(conn, now)
     for _ in range(events):
-        outbox.add(conn, Event(uuid7(), "market-data", "AAPL", '{"type":"x"}', run), now)
+        outbox.add(conn, Event(uuid7(time.time()), "market-data", "AAPL", '{"type":"x"}', run), now)
     return run
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from fintrack_tasks import pipeline
 from fintrack_tasks.domain import AssetClass, Instrument, Interval, Kind, TimeRange, to_micros
-from fintrack_tasks.pipeline.plan import Plan, check_arguments, plan_run
+from fintrack_tasks.pipeline.plan import Plan, plan_run
+from fintrack_tasks.pipeline.run_arguments import check_arguments
 from fintrack_tasks.queries import runs
 from fintrack_tasks.sessions import askable_bars, asked_as
 from fintrack_tasks.settings import Settings
@@ -26,7 +27,7 @@ SETTINGS = Settings(fintrack_history_start="2025-03-01")
 
 
 def planned(conn: psycopg.Connection, job: str, **named: object) -> Plan:
-    return plan_run(conn, check_arguments(job, **named), SETTINGS, NOW)  # type: ignore[arg-type]
+    return plan_run(conn, check_arguments(job, now=NOW, **named), SETTINGS, NOW)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ from fintrack_tasks.fetch.quota.gate import Gate
 from fintrack_tasks.pipeline import Ended, Retry, fetch_item
 from fintrack_tasks.pipeline.availability import Reach, reach
 from fintrack_tasks.pipeline.context import StageContext
-from fintrack_tasks.pipeline.plan import Plan, check_arguments, plan_run
+from fintrack_tasks.pipeline.plan import Plan, plan_run
+from fintrack_tasks.pipeline.run_arguments import check_arguments
 from fintrack_tasks.queries import runs
 from fintrack_tasks.sessions import expected_bars
 from fintrack_tasks.settings import Settings
@@ -73,7 +74,7 @@ class Pipeline:
         self.http = HttpClient(timeout=3.0, session=requests.Session())
 
     def plan(self, *symbols: str, now: datetime = NOW, **named: Any) -> Plan:
-        arguments = check_arguments("fetch_historical_market_data", symbols, **named)
+        arguments = check_arguments("fetch_historical_market_data", symbols, now=now, **named)
         with self.database.connection() as conn:
             made = plan_run(conn, arguments, self.settings, now)
             pipeline.record_run(conn, made, self.settings, now)

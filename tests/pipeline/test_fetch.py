@@ -27,7 +27,8 @@ from fintrack_tasks.fetch.quota.gate import Gate, Ticket
 from fintrack_tasks.pipeline import DEFERRED, Ended, Retry, fetch_item
 from fintrack_tasks.pipeline.after_failure import PAUSE_BROKEN, RETRIES
 from fintrack_tasks.pipeline.context import StageContext
-from fintrack_tasks.pipeline.plan import check_arguments, plan_run
+from fintrack_tasks.pipeline.plan import plan_run
+from fintrack_tasks.pipeline.run_arguments import check_arguments
 from fintrack_tasks.queries import runs
 from fintrack_tasks.sandbox import Running, running
 from fintrack_tasks.settings import Settings
@@ -83,7 +84,7 @@ class Fetching:
         self.database, self.settings, self.http, self.gate = database, settings, http, gate
 
     def plan(self, *symbols: str, job: str = "fetch_market_data", **named: Any) -> list[Item]:
-        arguments = check_arguments(job, symbols, **named)
+        arguments = check_arguments(job, symbols, now=NOW, **named)
         with self.database.connection() as conn:
             made = plan_run(conn, arguments, self.settings, NOW)
             pipeline.record_run(conn, made, self.settings, NOW)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -40,7 +41,7 @@ class Store:
 
     def item(self, symbol: str, kind: Kind) -> Item:
         [(number, instrument)] = known.ensure(self.conn, [Instrument.of(symbol)]).values()
-        item = Item(uuid7(), uuid7(), kind, instrument, number, Interval.D1)
+        item = Item(uuid7(time.time()), uuid7(time.time()), kind, instrument, number, Interval.D1)
         ledger.create_run(self.conn, item.run_id, "fetch_market_index_data", {}, [item], self.now + DAY, self.now)
         return item
 

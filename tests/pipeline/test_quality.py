@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -66,8 +67,8 @@ def bars_run(
     instruments.add(conn, [Instrument.of(symbol)])
     conn.execute("UPDATE fintrack.instruments SET calendar = %s WHERE symbol = %s", (calendar, symbol))
     [(number, known)] = instruments.ensure(conn, [Instrument.of(symbol)]).values()
-    run = uuid7()
-    items = [Item(uuid7(), run, Kind.BARS, known, number, Interval.D1, window) for window in windows]
+    run = uuid7(time.time())
+    items = [Item(uuid7(time.time()), run, Kind.BARS, known, number, Interval.D1, window) for window in windows]
     deadline = now + timedelta(minutes=1)
     ledger.create_run(conn, run, "fetch_historical_market_data", {}, items, deadline, now)
     return items

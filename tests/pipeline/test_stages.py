@@ -21,7 +21,8 @@ from fintrack_tasks.fetch.http.client import HttpClient
 from fintrack_tasks.fetch.quota.gate import Gate
 from fintrack_tasks.pipeline.after_failure import PAUSE_BROKEN, RETRIES
 from fintrack_tasks.pipeline.context import StageContext
-from fintrack_tasks.pipeline.plan import check_arguments, plan_run
+from fintrack_tasks.pipeline.plan import plan_run
+from fintrack_tasks.pipeline.run_arguments import check_arguments
 from fintrack_tasks.pipeline.save_quote import save_quote
 from fintrack_tasks.publish.kafka import read_all
 from fintrack_tasks.publish.producer import Producer
@@ -59,7 +60,7 @@ class Stages:
         self.database, self.settings, self.http, self.gate = database, settings, http, gate
 
     def plan(self, job: str, symbols: list[str], now: datetime = NOW, **named: Any) -> tuple[UUID, list[Item]]:
-        arguments = check_arguments(job, symbols, **named)
+        arguments = check_arguments(job, symbols, now=now, **named)
         with self.database.connection() as conn:
             made = plan_run(conn, arguments, self.settings, now)
             pipeline.record_run(conn, made, self.settings, now)
@@ -375,17 +376,14 @@ def test_a_plan_for_all_registered_instruments_follows_their_classes(stages: Sta
         ("fetch_market_data", {"asset_class": "crypto"}, {"BTC-USD"}),
         ("fetch_market_index_data", {"end": "2018-06-01"}, {"^GSPC", "^VIX"}),
     ):
-        made = plan_run(conn, check_arguments(job, **named), stages.settings, NOW)  # type: ignore[arg-type]
+        made = plan_run(conn, check_arguments(job, now=NOW, **named), stages.settings, NOW)  # type: ignore[arg-type]
         assert {item.instrument.symbol for item in made.items} == expected
 
 
-def test_a_quote_of_ones_own_is_checked_and_stored(
-    stages: Stages, database_settings: Settings, conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fintrack_tasks.pipeline.save_quote.load_settings", lambda: database_settings)
+def test_a_quote_of_ones_own_is_checked_and_stored(database_settings: Settings, conn: psycopg.Connection) -> None:
     at = datetime(2024, 5, 6, 15, 0, tzinfo=UTC)
     good = {"symbol": "AAPL", "price": 182.5, "volume": 10, "timestamp": at, "currency": "USD", "source": "mine"}
-    save_quote(good)
+    save_quote(good, settings=database_settings, now=NOW)
     assert conn.execute("SELECT symbol, price, source, timestamp FROM market_data").fetchall() == [
         ("AAPL", Decimal("182.5"), "mine", at)
     ]
@@ -397,9 +395,9 @@ def test_a_quote_of_ones_own_is_checked_and_stored(
         {"symbol": "no symbol"},
     ):
         with pytest.raises(UsageError):
-            save_quote({**good, **wrong})
+            save_quote({**good, **wrong}, settings=database_settings, now=NOW)
     with pytest.raises(UsageError):
-        save_quote({"symbol": "AAPL"})
+        save_quote({"symbol": "AAPL"}, settings=database_settings, now=NOW)
 
 
 def test_windows_end_where_the_history_of_interest_does(stages: Stages) -> None:
@@ -411,5 +409,5 @@ def test_windows_end_where_the_history_of_interest_does(stages: Stages) -> None:
         assert item.window is not None
         assert item.window.start >= datetime(2025, 1, 1, tzinfo=UTC)
         assert item.window.end <= from_micros(0).replace(year=2026) + timedelta(days=1)
-    with pytest.raises(UsageError, match="nothing lies between"):  # NOW lies before it
-        stages.plan("fetch_historical_market_data", ["AAPL"], start="2026-06-18")
+    with pytest.raises(UsageError, match="nothing lies between"):
+        stages.plan("fetch_historical_market_data", ["AAPL"], start=NOW.isoformat())

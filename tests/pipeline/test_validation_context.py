@@ -148,7 +148,7 @@ def test_a_split_that_the_batch_is_restated_for_excuses_no_move(conn: psycopg.Co
 
 def test_a_fresh_quote_costs_no_query_and_no_calendar() -> None:
     nowhere = Database(Settings.from_mapping({"DB_HOST": "127.0.0.1", "DB_PORT": "1"}))
-    item = Item(uuid7(), uuid7(), Kind.QUOTE, Instrument.of("AAPL"), 1)
+    item = Item(uuid7(0.0), uuid7(0.0), Kind.QUOTE, Instrument.of("AAPL"), 1)
     fresh, old = quote(item, at=NOW - timedelta(minutes=59)), quote(item, at=NOW - timedelta(minutes=61))
     assert gather(item, fresh, context=StageContext(nowhere, SETTINGS, NOW), limits=LIMITS).sessions is None
     context = gather(item, old, context=StageContext(nowhere, SETTINGS, NOW), limits=LIMITS)
@@ -160,6 +160,6 @@ def test_a_fresh_quote_costs_no_query_and_no_calendar() -> None:
 
 def test_stamps_that_are_no_times_ask_for_nothing() -> None:
     nowhere = Database(Settings.from_mapping({"DB_HOST": "127.0.0.1", "DB_PORT": "1"}))
-    _, item = uuid7(), Item(uuid7(), uuid7(), Kind.BARS, Instrument.of("AAPL"), 1)
+    _, item = uuid7(0.0), Item(uuid7(0.0), uuid7(0.0), Kind.BARS, Instrument.of("AAPL"), 1)
     batch = Batch(Kind.BARS, "AAPL", "x", {"timestamp": [None, "today", 10**30]})
     assert gather(item, batch, context=StageContext(nowhere, SETTINGS, NOW), limits=LIMITS).prior_bars is None

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.integration
 
 
 def event(topic: str, key: str, number: int = 0, padding: int = 0) -> Event:
-    event_id = uuid7()
+    event_id = uuid7(time.time())
     value = {"event_id": str(event_id), "type": "quote.loaded", "schema": 1, "occurred_at": "2024-03-01T21:00:05+00:00"}
     return Event(event_id, topic, key, json.dumps({**value, "number": number, "padding": "x" * padding, "key": key}))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -18,11 +19,11 @@ def make_run(
     conn: psycopg.Connection, symbols: list[str], kind: Kind = Kind.QUOTE, days: int = 10, now: datetime = NOW
 ) -> tuple[UUID, list[Item]]:
     """A run in the ledger with one item per symbol."""
-    run = uuid7()
+    run = uuid7(time.time())
     window = None if kind is Kind.QUOTE else TimeRange(now - days * DAY, now)
     interval = None if kind is Kind.QUOTE else Interval.D1
     known = instruments.ensure(conn, [Instrument.of(symbol) for symbol in symbols])
-    items = [Item(uuid7(), run, kind, known[s][1], known[s][0], interval, window) for s in symbols]
+    items = [Item(uuid7(time.time()), run, kind, known[s][1], known[s][0], interval, window) for s in symbols]
     ledger.create_run(conn, run, "fetch_market_data", {"symbols": symbols}, items, now + timedelta(seconds=60), now)
     return run, items
 
@@ -41,4 +42,4 @@ def bars(item: Item, closes: list[str], first: datetime = NOW - 10 * DAY, source
 
 
 def event(item: Item) -> Event:
-    return Event(uuid7(), "market-data", item.instrument.symbol, '{"rows": 1}', item.run_id)
+    return Event(uuid7(time.time()), "market-data", item.instrument.symbol, '{"rows": 1}', item.run_id)

@@ -141,20 +141,17 @@ def test_an_answer_of_which_nothing_is_known_never_gets_among_simulated_ones(
 
 @pytest.mark.parametrize("holds", list(Mode))
 def test_a_quote_of_the_fetcher_is_saved_among_its_kind_alone(
-    holds: Mode, database: Database, conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch,
-    database_variables: dict[str, str],
-) -> None:  # fmt: skip
-    for name, value in database_variables.items():
-        monkeypatch.setenv(name, value)
+    holds: Mode, database: Database, database_settings: Settings, conn: psycopg.Connection
+) -> None:
     admit(database, simulated=holds is Mode.SIMULATED)
-    at = datetime.now(tz=UTC) - timedelta(seconds=5)
+    at = NOW - timedelta(seconds=5)
     quote = {"symbol": "AAPL", "price": 430.0, "volume": 1.0, "timestamp": at, "currency": "USD", "source": "finnhub"}
     told = {Mode.LIVE: quote, Mode.SIMULATED: {**quote, "simulated": True}}
     other = Mode.LIVE if holds is Mode.SIMULATED else Mode.SIMULATED
     with pytest.raises(ConfigurationError, match=r"^DB_NAME"):
-        save_quote(told[other])
+        save_quote(told[other], settings=database_settings, now=NOW)
     assert rows(conn)["quotes"] == 0
-    save_quote(told[holds])
+    save_quote(told[holds], settings=database_settings, now=NOW)
     assert rows(conn)["quotes"] == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -212,7 +213,7 @@ def test_windows_of_one_symbol_loaded_at_once_keep_their_events_in_order(databas
     def work(item: object, n: int) -> None:
         with database.connection() as mine:
             batch = bars(items[n], ["1", "2"], first=NOW - n * DAY)
-            load_bars(mine, items[n], batch, replace(event(items[n]), id=uuid7()), NOW, [True, True])
+            load_bars(mine, items[n], batch, replace(event(items[n]), id=uuid7(time.time())), NOW, [True, True])
 
     threads = [threading.Thread(target=work, args=(item, n)) for n, item in enumerate(items)]
     for thread in threads:

@@ -23,7 +23,7 @@ from fintrack_tasks.errors import (
 )
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse, KeyUse, Quota
 from fintrack_tasks.fetch.providers.coinbase import PROVIDER
-from fintrack_tasks.pipeline.plan import windows
+from fintrack_tasks.pipeline.windows import windows
 
 NOW = datetime(2024, 7, 10, 15, 30, tzinfo=UTC)
 DAY = 1_720_569_600  # 2024-07-10T00:00:00Z

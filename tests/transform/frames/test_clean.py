@@ -12,6 +12,7 @@ import pytest
 from fintrack_tasks.domain import Finding
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.pipeline.save_quote import save_quote
+from fintrack_tasks.settings import Settings
 from fintrack_tasks.transform import clean_market_data
 from fintrack_tasks.validate import DataValidator, find_outliers
 
@@ -126,7 +127,7 @@ def test_rows_without_a_symbol_or_a_time_are_nobodys_neighbours() -> None:
 def test_what_was_filled_in_is_not_saved_as_observed() -> None:
     filled = {"symbol": "AAPL", "price": "1", "timestamp": FIRST, "source": "mine", "is_filled": True}
     with pytest.raises(UsageError, match="no observation"):
-        save_quote(filled)
+        save_quote(filled, settings=Settings.from_mapping({}), now=FIRST)
 
 
 def test_a_row_without_a_known_time_neither_gives_nor_takes() -> None:

@@ -1,4 +1,4 @@
-"""Plans: arguments are refused before anything is written."""
+"""Impossible arguments of a run are refused before anything is planned; possible ones become typed values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import pytest
 
 from fintrack_tasks.domain import AssetClass
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.pipeline.plan import check_arguments
+from fintrack_tasks.pipeline.run_arguments import check_arguments
+
+NOW = datetime(2026, 6, 17, 16, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -42,11 +44,11 @@ from fintrack_tasks.pipeline.plan import check_arguments
 )
 def test_impossible_arguments_are_a_usage_error(job: str, named: dict[str, object], said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        check_arguments(job, **named)  # type: ignore[arg-type]
+        check_arguments(job, now=NOW, **named)  # type: ignore[arg-type]
 
 
 def test_a_symbol_gets_its_class_by_form_and_a_given_class_overrules_it() -> None:
-    by_form = check_arguments("fetch_market_data", ["^GSPC", "BTC-USD", "EUR/USD", "eurusd=x", "aapl"]).symbols
+    by_form = check_arguments("fetch_market_data", ["^GSPC", "BTC-USD", "EUR/USD", "eurusd=x", "aapl"], now=NOW).symbols
     assert by_form is not None
     assert [(i.symbol, i.asset_class) for i in by_form] == [
         ("^GSPC", AssetClass.INDEX),
@@ -54,12 +56,22 @@ def test_a_symbol_gets_its_class_by_form_and_a_given_class_overrules_it() -> Non
         ("EURUSD=X", AssetClass.FOREX),
         ("AAPL", AssetClass.STOCK),
     ]
-    overruled = check_arguments("fetch_market_data", ["BTC-USD"], asset_class="stock").symbols
+    overruled = check_arguments("fetch_market_data", ["BTC-USD"], asset_class="stock", now=NOW).symbols
     assert overruled is not None
     assert overruled[0].asset_class is AssetClass.STOCK
 
 
 def test_times_without_a_zone_are_read_as_utc_and_others_are_converted() -> None:
-    arguments = check_arguments("fetch_historical_market_data", start="2024-01-31", end="2024-02-01T02:00:00+02:00")
+    arguments = check_arguments(
+        "fetch_historical_market_data", start="2024-01-31", end="2024-02-01T02:00:00+02:00", now=NOW
+    )
     assert arguments.start == datetime(2024, 1, 31, tzinfo=UTC)
     assert arguments.end == datetime(2024, 2, 1, tzinfo=UTC)
+
+
+def test_a_start_is_in_the_future_by_the_callers_clock() -> None:
+    start = "2026-06-17T16:00:01+00:00"
+    with pytest.raises(UsageError, match="future"):
+        check_arguments("fetch_historical_market_data", start=start, now=NOW)
+    later = NOW.replace(hour=17)
+    assert check_arguments("fetch_historical_market_data", start=start, now=later).start is not None
