@@ -24,12 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GRACE",
-    "askable_bars",
-    "asked_as",
+    "are_final",
     "calendar_name",
     "expected_bars",
-    "finals",
-    "is_final",
+    "requestable_bars",
+    "requested_stamps",
     "session_dates",
 ]
 
@@ -48,7 +47,7 @@ _HOUR: Final = 3_600_000_000
 
 
 def expected_bars(instrument: Instrument, interval: Interval, window: TimeRange) -> list[int]:
-    """The stamps of all bars that a window should hold, ascending.
+    """The stamps (microseconds) of all bars that a window should hold, ascending.
 
     Nothing is expected beyond what the calendar knows (1970 to 2039 for most), nor where no calendar is known.
 
@@ -72,9 +71,11 @@ def expected_bars(instrument: Instrument, interval: Interval, window: TimeRange)
     return found
 
 
-def askable_bars(instrument: Instrument, interval: Interval, window: TimeRange) -> list[int]:
-    """The stamps that stand for what may be asked for, ascending: of the expected bars, or, where no calendar is known,
-    one for each interval of every day. What does not come of the latter is then known not to be there.
+def requestable_bars(instrument: Instrument, interval: Interval, window: TimeRange) -> list[int]:
+    """The stamps of all bars that a provider may be asked for, ascending.
+
+    They are the expected bars or, where no calendar is known, one bar for each interval of every day; of the latter,
+    those that no answer holds are then recorded as absent.
 
     :raises CalendarError: when the instrument's calendar is unknown or cannot be computed.
     """
@@ -85,11 +86,11 @@ def askable_bars(instrument: Instrument, interval: Interval, window: TimeRange) 
     return list(range(first, to_micros(window.end), step))
 
 
-def asked_as(instrument: Instrument, interval: Interval, timestamps: Sequence[int]) -> list[int]:
-    """For each bar the stamp that stood for it in :func:`askable_bars`.
+def requested_stamps(instrument: Instrument, interval: Interval, timestamps: Sequence[int]) -> list[int]:
+    """For each bar of an answer the stamp among :func:`requestable_bars` that it answers.
 
-    Where a provider counts from another time than the session's opening, a bar stands for the expected one that it
-    shares most of its time with: that one will not come.
+    Where a provider counts intraday bars from another time than the session's open, that is the expected bar that
+    overlaps it most: no other will come for it.
     """
     if calendar_name(instrument) is not None:
         return list(timestamps) if interval is Interval.D1 else _nearest(instrument, interval, timestamps)
@@ -116,15 +117,10 @@ def _nearest(instrument: Instrument, interval: Interval, timestamps: Sequence[in
     return found
 
 
-def is_final(instrument: Instrument, interval: Interval, timestamp_micros: int, now: datetime) -> bool:
-    """Whether a bar can no longer change: its end, and :data:`GRACE` after it, lie at or before ``now``."""
-    return finals(instrument, interval, [timestamp_micros], now)[0]
+def are_final(instrument: Instrument, interval: Interval, timestamps: Sequence[int], now: datetime) -> list[bool]:
+    """For each bar whether it can no longer change: its end, and :data:`GRACE` after it, lie at or before ``now``.
 
-
-def finals(instrument: Instrument, interval: Interval, timestamps: Sequence[int], now: datetime) -> list[bool]:
-    """:func:`is_final` of many stamps.
-
-    An intraday stamp between two bars' opens (a live bar stamped with the time of the last trade) is taken for the
+    An intraday stamp between the opens of two bars (a live bar stamped with the time of its last trade) stands for the
     bar that it lies in. Outside every session an intraday bar ends after its interval, and a daily one when its date
     is over everywhere on earth.
 
@@ -142,7 +138,7 @@ def finals(instrument: Instrument, interval: Interval, timestamps: Sequence[int]
 def session_dates(instrument: Instrument, timestamps: Sequence[int]) -> list[int]:
     """For each intraday stamp the session that it lies in, by its stamp: midnight UTC of the session's local date.
 
-    What lies between two sessions belongs to the one to come.
+    A stamp between two sessions belongs to the later one.
 
     :raises CalendarError: when the instrument's calendar is unknown or cannot be computed.
     """

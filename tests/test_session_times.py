@@ -13,7 +13,7 @@ from fintrack_tasks import calendars, session_times
 from fintrack_tasks.domain import AssetClass, Instrument, Interval, TimeRange, from_micros, to_micros
 from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.queries import aggregate
-from fintrack_tasks.sessions import expected_bars, is_final, session_dates
+from fintrack_tasks.sessions import are_final, expected_bars, session_dates
 from fintrack_tasks.validate import ValidationContext
 
 
@@ -123,8 +123,8 @@ def test_a_closing_auction_belongs_to_its_session() -> None:
         "12-24 12:30",
     ]
     hour = to_micros(at("2026-01-12T05:00"))
-    assert not is_final(Instrument.of("QAN.AX"), Interval.H1, hour, at("2026-01-12T05:31"))
-    assert is_final(Instrument.of("QAN.AX"), Interval.H1, hour, at("2026-01-12T05:32"))
+    assert are_final(Instrument.of("QAN.AX"), Interval.H1, [hour], at("2026-01-12T05:31")) == [False]
+    assert are_final(Instrument.of("QAN.AX"), Interval.H1, [hour], at("2026-01-12T05:32")) == [True]
 
 
 def test_frankfurts_floor_trades_from_eight_to_ten_and_as_its_calendar_says_on_short_days() -> None:

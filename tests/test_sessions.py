@@ -11,7 +11,7 @@ import pytest
 
 from fintrack_tasks import session_times
 from fintrack_tasks.domain import AssetClass, Instrument, Interval, TimeRange, from_micros, to_micros
-from fintrack_tasks.sessions import asked_as, calendar_name, expected_bars, finals, is_final, session_dates
+from fintrack_tasks.sessions import are_final, calendar_name, expected_bars, requested_stamps, session_dates
 
 BUNDLED = Path(session_times.__file__).parent / "sandbox" / "data" / "daily.csv.gz"
 AAPL = Instrument.of("AAPL")
@@ -19,6 +19,11 @@ AAPL = Instrument.of("AAPL")
 
 def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def is_final(instrument: Instrument, interval: Interval, stamp: int, now: datetime) -> bool:
+    [final] = are_final(instrument, interval, [stamp], now)
+    return final
 
 
 def opens(symbol: str, interval: Interval, start: str, end: str) -> list[str]:
@@ -118,9 +123,9 @@ def test_a_bar_that_begins_off_the_grid_stands_for_the_expected_one_of_most_of_i
 ) -> None:
     """Volatility is counted from 03:15 in New York, an afternoon in Tokyo by the full hour."""
     told = [to_micros(at(f"2026-02-02 {clock}")) for clock in stored]
-    found = asked_as(Instrument.of(symbol), interval, told)
+    found = requested_stamps(Instrument.of(symbol), interval, told)
     assert [from_micros(stamp).strftime("%H:%M") for stamp in found] == stands_for
-    assert asked_as(Instrument.of(symbol), interval, []) == []
+    assert requested_stamps(Instrument.of(symbol), interval, []) == []
 
 
 @pytest.mark.parametrize("symbol", ["QNBK.QA", "COMI.CA", "NBK.KW", "X.ZZZ", "^NOSUCH", "DX-Y.NYB"])
@@ -130,9 +135,9 @@ def test_of_a_symbol_whose_exchange_is_not_known_nothing_is_expected(symbol: str
     for interval in Interval:
         assert expected_bars(instrument, interval, window) == []
     stamp = to_micros(at("2025-03-02"))
-    assert finals(instrument, Interval.D1, [stamp], at("2025-03-03T12:19")) == [False]
-    assert finals(instrument, Interval.D1, [stamp], at("2025-03-03T12:20")) == [True]
-    assert finals(instrument, Interval.H1, [stamp], at("2025-03-02T01:20")) == [True]
+    assert are_final(instrument, Interval.D1, [stamp], at("2025-03-03T12:19")) == [False]
+    assert are_final(instrument, Interval.D1, [stamp], at("2025-03-03T12:20")) == [True]
+    assert are_final(instrument, Interval.H1, [stamp], at("2025-03-02T01:20")) == [True]
     assert session_dates(instrument, [stamp + 7]) == [stamp]
     assert str(session_times.instrument_sessions(instrument).zone) == "UTC"
 
@@ -167,16 +172,16 @@ def test_a_stamp_outside_every_session_ends_after_its_interval_or_when_its_date_
 
 
 def test_a_stamp_before_the_first_known_session_is_final() -> None:
-    assert finals(AAPL, Interval.D1, [to_micros(at("1929-10-29"))], at("2024-01-01")) == [True]
-    assert finals(AAPL, Interval.M15, [to_micros(at("1929-10-29T15:00"))], at("2024-01-01")) == [True]
+    assert are_final(AAPL, Interval.D1, [to_micros(at("1929-10-29"))], at("2024-01-01")) == [True]
+    assert are_final(AAPL, Interval.M15, [to_micros(at("1929-10-29T15:00"))], at("2024-01-01")) == [True]
 
 
 def test_many_stamps_get_the_verdicts_that_each_gets_alone() -> None:
     now = at("2024-01-10T18:00")
     for interval in Interval:
         stamps = expected_bars(AAPL, interval, TimeRange(at("2024-01-08"), at("2024-01-12")))
-        verdicts = finals(AAPL, interval, stamps, now)
+        verdicts = are_final(AAPL, interval, stamps, now)
         assert verdicts == [is_final(AAPL, interval, stamp, now) for stamp in stamps]
         assert any(verdicts)
         assert not all(verdicts)
-    assert finals(AAPL, Interval.D1, [], now) == []
+    assert are_final(AAPL, Interval.D1, [], now) == []

@@ -14,7 +14,7 @@ from fintrack_tasks.pipeline.availability import record_rest, window_asked
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.outcome import Ended
 from fintrack_tasks.publish import messages
-from fintrack_tasks.sessions import askable_bars, asked_as, finals
+from fintrack_tasks.sessions import are_final, requestable_bars, requested_stamps
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import alerts, corporate_actions, coverage, database_mode, fx_rates, quality
 from fintrack_tasks.store.bars import load_bars, merge_bars, stands
@@ -50,7 +50,7 @@ def load_released_row(
         merge_quote(conn, item, batch, event, now)
     else:
         stamps = [int(stamp) for stamp in batch.columns["timestamp"]]
-        closed = finals(item.instrument, item.interval or Interval.D1, stamps, seen_at)
+        closed = are_final(item.instrument, item.interval or Interval.D1, stamps, seen_at)
         if not closed[0] and stands(conn, item, stamps[0]):
             return False
         merge_bars(conn, item, batch, event, now, closed)
@@ -73,7 +73,7 @@ def _load_bars(
 ) -> bool:
     interval = item.interval or Interval.D1
     stamps = [int(stamp) for stamp in batch.columns["timestamp"]]
-    closed = finals(item.instrument, interval, stamps, now)
+    closed = are_final(item.instrument, interval, stamps, now)
     preferred = route.before(item.instrument, item.kind, interval, batch.source, settings)
     with conn.transaction():
         if not load_bars(conn, item, batch, event, now, closed, preferred):
@@ -110,9 +110,9 @@ def _write_coverage(conn: psycopg.Connection, item: Item, batch: Batch, stamps: 
         return
     interval = item.interval or Interval.D1
     record_rest(conn, item, asked, [batch.source], now)
-    expected = askable_bars(item.instrument, interval, asked)
-    absent = sorted(set(expected) - set(asked_as(item.instrument, interval, stamps)))
-    gone = [m for m, final in zip(absent, finals(item.instrument, interval, absent, now), strict=True) if final]
+    expected = requestable_bars(item.instrument, interval, asked)
+    absent = sorted(set(expected) - set(requested_stamps(item.instrument, interval, stamps)))
+    gone = [m for m, final in zip(absent, are_final(item.instrument, interval, absent, now), strict=True) if final]
     coverage.record_absent(conn, item, gone, now)
 
 

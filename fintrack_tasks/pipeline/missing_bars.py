@@ -19,7 +19,7 @@ from fintrack_tasks.domain import BATCH_LIMIT, Instrument, Interval, Kind, TimeR
 from fintrack_tasks.fetch import route
 from fintrack_tasks.pipeline.availability import reach
 from fintrack_tasks.pipeline.windows import newest_sessions, windows, with_newest
-from fintrack_tasks.sessions import asked_as
+from fintrack_tasks.sessions import requested_stamps
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import coverage
 
@@ -94,5 +94,5 @@ class BarSeries:
             yield from windows(asked, part, self.interval, self.page)
 
     def _missing(self, asked: Sequence[int], names: Sequence[str] | None) -> list[int]:
-        stands_for = partial(asked_as, self.instrument, self.interval)
+        stands_for = partial(requested_stamps, self.instrument, self.interval)
         return coverage.missing(self.conn, self.instrument_id, self.interval, asked, self.now, stands_for, names)

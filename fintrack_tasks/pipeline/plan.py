@@ -33,7 +33,7 @@ from fintrack_tasks.pipeline.missing_bars import BarSeries, UnkeptBars
 from fintrack_tasks.pipeline.run_arguments import Arguments
 from fintrack_tasks.pipeline.span import requested_span
 from fintrack_tasks.pipeline.windows import windows
-from fintrack_tasks.sessions import askable_bars
+from fintrack_tasks.sessions import requestable_bars
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import instruments, ledger
 
@@ -176,12 +176,12 @@ class _Planner:
 
     def _missing_windows(self, series: BarSeries, span: TimeRange) -> Iterator[TimeRange]:
         """The windows of history: of all bars of the span, where they are to be fetched again, or of the missing."""
-        asked = askable_bars(series.instrument, series.interval, span)
+        asked = requestable_bars(series.instrument, series.interval, span)
         return series.windows(asked, asked if self.arguments.refetch else series.missing(asked))
 
     def _index_windows(self, series: BarSeries, span: TimeRange) -> Iterator[TimeRange]:
         """The windows of an index: its whole daily span, and of intraday bars the missing and the newest."""
-        asked = askable_bars(series.instrument, series.interval, span)
+        asked = requestable_bars(series.instrument, series.interval, span)
         if series.interval is Interval.D1:
             return windows(asked, asked, series.interval, BATCH_LIMIT)
         wanted = asked if self.arguments.start else sorted({*series.missing(asked), *asked[-_NEWEST:]})

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from fintrack_tasks.domain import Instrument, Interval, TimeRange, from_micros
-from fintrack_tasks.sessions import askable_bars, session_dates
+from fintrack_tasks.sessions import requestable_bars, session_dates
 
 __all__ = ["newest_sessions", "windows", "with_newest"]
 
@@ -48,7 +48,9 @@ def newest_sessions(
     Nothing where no bar of the last weeks is wanted.
     """
     days = (
-        askable_bars(instrument, Interval.D1, TimeRange(now - _RECENT - sessions * 2 * _DAY, now)) if sessions else []
+        requestable_bars(instrument, Interval.D1, TimeRange(now - _RECENT - sessions * 2 * _DAY, now))
+        if sessions
+        else []
     )
     begin = days[0] - _DAY // _MICROSECOND if days else 0
     late = wanted[bisect_left(wanted, begin) :] if days else []

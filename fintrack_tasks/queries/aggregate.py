@@ -15,7 +15,7 @@ from fintrack_tasks.domain import Instrument, Interval, TimeRange, from_micros, 
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.queries import bars
 from fintrack_tasks.session_times import TradingSessions, instrument_sessions
-from fintrack_tasks.sessions import GRACE, asked_as, expected_bars
+from fintrack_tasks.sessions import GRACE, expected_bars, requested_stamps
 from fintrack_tasks.store import corporate_actions, coverage
 
 if TYPE_CHECKING:
@@ -95,7 +95,9 @@ def aggregate_bars(
         to,
         sessions,
         until=to_micros(now - GRACE[instrument.asset_class]),
-        missing=coverage.missing(conn, instrument_id, interval, expected, now, partial(asked_as, instrument, interval)),
+        missing=coverage.missing(
+            conn, instrument_id, interval, expected, now, partial(requested_stamps, instrument, interval)
+        ),
     )
     chosen = _between(made, start, end)
     splits = [] if adjust is not Adjust.NONE else _splits(conn, instrument_id, chosen["timestamp"], span)

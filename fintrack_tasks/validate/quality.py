@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from fintrack_tasks.domain import Instrument, Interval, TimeRange, from_micros
-from fintrack_tasks.sessions import asked_as, expected_bars, finals
+from fintrack_tasks.sessions import are_final, expected_bars, requested_stamps
 
 __all__ = ["METRICS", "NO_CALENDAR", "Measure", "Part", "Series", "measure", "of_bars", "of_quote", "series"]
 
@@ -123,7 +123,7 @@ def of_bars(
     :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
     """
     expected = expected_until(instrument, interval, start, moment)
-    have = set(asked_as(instrument, interval, sorted(final)))
+    have = set(requested_stamps(instrument, interval, sorted(final)))
     present = [stamp for stamp in expected if stamp in have]
     late = sum(stamp > present[-1] for stamp in expected) if present else math.inf if expected else 0
     return Part(interval.value, len(expected), len(present), late, **rows)
@@ -148,7 +148,7 @@ def expected_until(instrument: Instrument, interval: Interval, start: datetime, 
     if start >= moment:
         return []
     stamps = expected_bars(instrument, interval, TimeRange(start, moment))
-    return [stamp for stamp, over in zip(stamps, finals(instrument, interval, stamps, moment), strict=True) if over]
+    return [stamp for stamp, over in zip(stamps, are_final(instrument, interval, stamps, moment), strict=True) if over]
 
 
 def series(instrument: Instrument, interval: Interval, stored: Sequence[int]) -> Series | None:
@@ -159,7 +159,7 @@ def series(instrument: Instrument, interval: Interval, stored: Sequence[int]) ->
     if not stored:
         return None
     first, last = from_micros(stored[0]), from_micros(stored[-1])
-    have = set(asked_as(instrument, interval, stored))
+    have = set(requested_stamps(instrument, interval, stored))
     expected = expected_bars(instrument, interval, TimeRange(first, last + timedelta(microseconds=1)))
     return Series(first, last, len(expected), sum(stamp in have for stamp in expected))
 

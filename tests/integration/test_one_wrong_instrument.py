@@ -14,7 +14,7 @@ from fintrack_tasks.domain import AssetClass, Instrument, Interval, Kind, TimeRa
 from fintrack_tasks.pipeline.plan import Plan, plan_run
 from fintrack_tasks.pipeline.run_arguments import check_arguments
 from fintrack_tasks.queries import runs
-from fintrack_tasks.sessions import askable_bars, asked_as
+from fintrack_tasks.sessions import requestable_bars, requested_stamps
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import coverage, instruments, ledger
 from fintrack_tasks.store.bars import load_bars
@@ -101,8 +101,8 @@ def test_where_no_calendar_is_known_gaps_are_told_by_what_came(
     half_past = [stamp + opens * 3_600_000_000 + (opens and 1_800_000_000) for stamp in batch.columns["timestamp"]]
     told = batch.with_columns(timestamp=half_past)
     load_bars(conn, item, told, event(item), NOW, [True] * 5)
-    asked = askable_bars(item.instrument, interval, item.window)
-    stands_for = partial(asked_as, item.instrument, interval)
+    asked = requestable_bars(item.instrument, interval, item.window)
+    stands_for = partial(requested_stamps, item.instrument, interval)
     left = coverage.missing(conn, item.instrument_id, interval, asked, NOW, stands_for)
     there = {stamp - stamp % (interval.delta // timedelta(microseconds=1)) for stamp in half_past}
     assert set(left) == set(asked) - there

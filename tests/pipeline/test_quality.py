@@ -30,7 +30,7 @@ from fintrack_tasks.domain import (
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.quality import measure_run, train_model
 from fintrack_tasks.sandbox.prices import Daily, real_daily
-from fintrack_tasks.sessions import finals
+from fintrack_tasks.sessions import are_final
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, corporate_actions, flags, instruments, ledger, quality, quarantine
 from fintrack_tasks.store.bars import load_bars
@@ -78,7 +78,7 @@ def arrive(conn: psycopg.Connection, item: Item, days: Sequence[Daily], now: dat
     """Load so many days for one item, as several items of a run would."""
     for first in range(0, len(days), 1000):
         part = batch(item, days[first : first + 1000])
-        closed = finals(item.instrument, Interval.D1, part.columns["timestamp"], now)
+        closed = are_final(item.instrument, Interval.D1, part.columns["timestamp"], now)
         conn.execute("UPDATE fintrack.run_items SET finished_at = NULL WHERE id = %s", (item.id,))
         assert load_bars(conn, item, part, event(item), now, closed)
     conn.execute("UPDATE fintrack.run_items SET rows_loaded = %s WHERE id = %s", (len(days), item.id))
