@@ -42,7 +42,7 @@ def aggregate(
     as_json: AsJson = False,
 ) -> None:
     """Put stored bars together, each class by its own days: sessions, UTC, 17:00 New York."""
-    from fintrack_tasks.transform.resample import Length  # noqa: PLC0415  numpy, for this command alone
+    from fintrack_tasks.transform.resample import BarLength  # noqa: PLC0415  numpy, for this command alone
 
     first, last = (moment(name, text) if text else None for name, text in (("--start", start), ("--end", end)))
     if first and last and last <= first:
@@ -52,7 +52,7 @@ def aggregate(
         require_schema(conn)
         number, instrument = known(conn, symbol)
         made = aggregate_bars(
-            conn, number, instrument, Length(to.value), now=utc_now(), source=source, start=first, end=last,
+            conn, number, instrument, BarLength(to.value), now=utc_now(), source=source, start=first, end=last,
             adjust=adjust,
         )  # fmt: skip
     if not made.columns["timestamp"] and not made.outside:

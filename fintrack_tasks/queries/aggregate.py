@@ -19,7 +19,7 @@ from fintrack_tasks.sessions import GRACE, expected_bars, requested_stamps
 from fintrack_tasks.store import corporate_actions, coverage
 
 if TYPE_CHECKING:
-    from fintrack_tasks.transform.resample import Length
+    from fintrack_tasks.transform.resample import BarLength
 
 __all__ = ["SOURCES", "Adjust", "Aggregated", "aggregate_bars", "sessions_of"]
 
@@ -58,7 +58,7 @@ def aggregate_bars(
     conn: psycopg.Connection,
     instrument_id: int,
     instrument: Instrument,
-    to: Length,
+    to: BarLength,
     *,
     now: datetime,
     source: Interval | None = None,
@@ -74,11 +74,11 @@ def aggregate_bars(
     :param source: the length of the stored bars; that of :data:`SOURCES` by default.
     :raises UsageError: when such bars cannot be made of such ones, or ``end`` is not after ``start``.
     """
-    from fintrack_tasks.transform.resample import Length, aggregate_columns  # noqa: PLC0415  numpy, for these alone
+    from fintrack_tasks.transform.resample import BarLength, aggregate_columns  # noqa: PLC0415  numpy, for these alone
 
     interval = source or SOURCES.get(to.value, Interval.M15)
-    length = Length(interval.value)
-    if not length.gives(to):
+    length = BarLength(interval.value)
+    if not length.can_form(to):
         raise UsageError(f"bars of {to.value} cannot be made of stored bars of {interval.value}")
     if start and end and end <= start:
         raise UsageError(f"the end ({end.date()}) must be after the start ({start.date()})")

@@ -1,4 +1,6 @@
-"""Longer bars from shorter ones: 1m, 5m, 15m to 1h to 1d to 1w and 1mo.
+"""Aggregates bars to longer ones: 1m, 5m and 15m to 1h, 1d, 1w and 1mo, by trading sessions, in exact decimals.
+
+Stored bars are aggregated in :mod:`fintrack_tasks.queries.aggregate`.
 
 A bar belongs to the session that it opens in, by the session's own open and close: half days, lunch breaks and changes
 of the clocks are what the given :class:`~fintrack_tasks.session_times.TradingSessions` say. Hours count from the open,
@@ -6,7 +8,7 @@ and again from the end of a lunch break. A week begins on Monday and a month on 
 dates; both are stamped with midnight UTC of that day, a day with midnight UTC of its local date, an hour with its own
 opening.
 
-What is not there is a gap: nothing is filled, no bar is made of nothing, and a bar that may still change, or that
+Gaps stay gaps: nothing is filled, there is no longer bar without any part, and a bar that may still change, or that
 lacks a part, is not final. All times are microseconds since 1970 UTC.
 """
 
@@ -24,8 +26,8 @@ from numpy.typing import NDArray
 from fintrack_tasks.session_times import TradingSessions
 
 __all__ = [
-    "Groups",
-    "Length",
+    "BarGroups",
+    "BarLength",
     "aggregate_columns",
     "group",
 ]
@@ -39,8 +41,8 @@ _EXACT: Final = Context(prec=100, rounding=ROUND_HALF_EVEN)
 _FIFTEEN_DIGITS: Final = Context(prec=15, rounding=ROUND_HALF_EVEN)
 
 
-class Length(StrEnum):
-    """How long a bar is. Not all of them are stored: see :class:`fintrack_tasks.domain.Interval`."""
+class BarLength(StrEnum):
+    """The length of a bar, shortest first; bars of a :class:`fintrack_tasks.domain.Interval` are stored."""
 
     M1 = "1m"
     M5 = "5m"
@@ -52,7 +54,7 @@ class Length(StrEnum):
 
     @property
     def step(self) -> int | None:
-        """Microseconds, of those that are shorter than a day."""
+        """The length in microseconds; ``None`` for a day and longer, whose length differs."""
         minutes = {"1m": 1, "5m": 5, "15m": 15, "1h": 60}.get(self.value)
         return minutes * _MINUTE if minutes else None
 
@@ -60,20 +62,20 @@ class Length(StrEnum):
     def intraday(self) -> bool:
         return self.step is not None
 
-    def gives(self, longer: Length) -> bool:
-        """Whether bars of this length can be put together to longer ones."""
-        order = list(Length)
-        # A week is no part of a month.
-        return order.index(self) < order.index(longer) and self is not Length.W1
+    def can_form(self, longer: BarLength) -> bool:
+        """Whether bars of this length can be aggregated to ``longer`` ones."""
+        order = list(BarLength)
+        # Weeks do not divide months.
+        return order.index(self) < order.index(longer) and self is not BarLength.W1
 
 
 @dataclass(frozen=True, slots=True)
-class Groups:
-    """Which bars make which longer one.
+class BarGroups:
+    """Which bars are the parts of which longer bar.
 
-    :ivar rows: positions of the bars that belong to one, ascending.
-    :ivar first: where in ``rows`` each longer bar's own begin.
-    :ivar timestamp: each longer bar's stamp; ``end``: when it is over; ``missing``: how many parts it lacks.
+    :ivar rows: positions of the parts, ascending.
+    :ivar first: for each longer bar where its parts begin in ``rows``; the arrays below have the same length.
+    :ivar timestamp: the stamp of each longer bar; ``end`` its end; ``missing`` how many parts it lacks.
     """
 
     rows: Integers
@@ -87,27 +89,28 @@ class Groups:
 
     @property
     def counts(self) -> Integers:
-        """How many bars make each longer one."""
+        """How many parts each longer bar has."""
         return np.diff(np.append(self.first, len(self.rows)))
 
 
 def group(
     timestamps: Integers,
     usable: NDArray[np.bool_],
-    length: Length,
-    to: Length,
+    length: BarLength,
+    to: BarLength,
     sessions: TradingSessions,
     missing: Sequence[int] | Integers = (),
-) -> Groups:
-    """Put bars into longer ones by their stamps.
+) -> BarGroups:
+    """Assign bars to longer ones by their stamps.
 
-    Bars that are not ``usable`` (a null close) and intraday bars outside every session belong to none.
+    Bars that are not ``usable`` (a null close) and intraday bars outside every session are left out.
 
-    :param length: of the bars that are given.
-    :param missing: stamps of bars that should be there and are not known to be absent for good.
-    :raises ValueError: when the stamps do not ascend, or such bars cannot give such longer ones.
+    :param timestamps: strictly ascending.
+    :param length: of the given bars; ``to`` of the longer ones.
+    :param missing: stamps of bars that are expected and not known to be absent for good.
+    :raises ValueError: when the stamps do not ascend, or ``to`` cannot be formed of such bars.
     """
-    if not length.gives(to):
+    if not length.can_form(to):
         raise ValueError(f"bars of {length} do not make bars of {to}")
     if (timestamps[1:] <= timestamps[:-1]).any():
         raise ValueError("the stamps of bars must ascend, each one once")
@@ -118,13 +121,13 @@ def group(
     made = stamps[first]
     lacking = _lacking(np.asarray(missing, np.int64), timestamps[rows], length, to, sessions)
     counted = np.searchsorted(lacking, made, "right") - np.searchsorted(lacking, made, "left")
-    return Groups(rows, first, made, _ends(made, to, sessions), counted)
+    return BarGroups(rows, first, made, _ends(made, to, sessions), counted)
 
 
 def aggregate_columns(
     columns: Mapping[str, Sequence[Any]],
-    length: Length,
-    to: Length,
+    length: BarLength,
+    to: BarLength,
     sessions: TradingSessions,
     *,
     until: int,
@@ -148,7 +151,7 @@ def aggregate_columns(
     :param length: of the bars that are given; ``to`` that of the bars to be made.
     :param until: microseconds; a bar that ended by then can no longer change.
     :param missing: see :func:`group`.
-    :raises ValueError: when the stamps do not ascend, or such bars cannot give such longer ones.
+    :raises ValueError: when the stamps do not ascend, or ``to`` cannot be formed of such bars.
     """
     columns = {**columns, "high": _reached(columns, "high", max), "low": _reached(columns, "low", min)}
     usable = np.array([cell is not None for cell in columns["close"]], np.bool_)
@@ -183,7 +186,7 @@ def _longer_bar(cells: Mapping[str, Sequence[Any]], rows: Sequence[int]) -> dict
 
 
 def _reached(columns: Mapping[str, Sequence[Any]], name: str, furthest: Callable[..., Any]) -> list[Any]:
-    """Each bar's high or low; where it is not known the furthest of its open and close."""
+    """Each bar's high or low; where it is null the furthest of its open and close."""
     if None not in columns[name]:
         return list(columns[name])
     rows = zip(columns[name], columns["open"], columns["close"], strict=True)
@@ -194,7 +197,7 @@ def _reached(columns: Mapping[str, Sequence[Any]], name: str, furthest: Callable
 
 
 def _traded(cells: Mapping[str, Sequence[Any]], rows: Sequence[int]) -> tuple[str | None, str | None]:
-    """The volume and the volume-weighted price of some bars; see :func:`aggregate_columns`."""
+    """The total volume and the volume-weighted average price of these rows; see :func:`aggregate_columns`."""
     volumes = [cells["volume"][row] for row in rows]
     if None in volumes:
         return None, None
@@ -208,15 +211,17 @@ def _traded(cells: Mapping[str, Sequence[Any]], rows: Sequence[int]) -> tuple[st
 
 
 def _three_prices(cells: Mapping[str, Sequence[Any]], row: int) -> Decimal:
-    """Three times a bar's average price: its own, or its typical one, which no division has rounded."""
+    """Three times a bar's ``vwap`` or typical price, so that no division rounds the latter."""
     if cells["vwap"][row] is not None:
         return _EXACT.multiply(Decimal(cells["vwap"][row]), Decimal(3))
     high, low, close = (Decimal(cells[name][row]) for name in ("high", "low", "close"))
     return _EXACT.add(_EXACT.add(high, low), close)
 
 
-def _lacking(missing: Integers, there: Integers, length: Length, to: Length, sessions: TradingSessions) -> Integers:
-    """For each missing bar the stamp of the longer one that lacks it, ascending; what is there after all is not."""
+def _lacking(
+    missing: Integers, there: Integers, length: BarLength, to: BarLength, sessions: TradingSessions
+) -> Integers:
+    """For each missing bar the stamp of the longer one that lacks it, ascending; bars that are there are left out."""
     if len(missing) and len(there):
         place = np.minimum(np.searchsorted(there, missing), len(there) - 1)
         missing = missing[there[place] != missing]
@@ -225,7 +230,7 @@ def _lacking(missing: Integers, there: Integers, length: Length, to: Length, ses
 
 
 def _buckets(
-    stamps: Integers, length: Length, to: Length, sessions: TradingSessions
+    stamps: Integers, length: BarLength, to: BarLength, sessions: TradingSessions
 ) -> tuple[Integers, NDArray[np.bool_]]:
     """The stamp of the longer bar that each bar belongs to, and whether there is one."""
     if not length.intraday:
@@ -243,18 +248,18 @@ def _buckets(
     return _period(sessions.dates[place], to), known
 
 
-def _period(dates: Integers, to: Length) -> Integers:
-    """The first day of the day, week or month of these days, all as midnight UTC."""
-    if to is Length.W1:
+def _period(dates: Integers, to: BarLength) -> Integers:
+    """The first day of the week or month of these days, or the days themselves; all as midnight UTC."""
+    if to is BarLength.W1:
         days = dates // _DAY
         return (days - (days + 3) % 7) * _DAY  # 1970-01-01 was a Thursday
-    if to is Length.MO1:
+    if to is BarLength.MO1:
         return dates.astype("datetime64[us]").astype("datetime64[M]").astype("datetime64[us]").astype(np.int64)
     return dates
 
 
-def _ends(made: Integers, to: Length, sessions: TradingSessions) -> Integers:
-    """When longer bars are over: at the close of their last session, or of the calendar's days where it knows none."""
+def _ends(made: Integers, to: BarLength, sessions: TradingSessions) -> Integers:
+    """The ends of longer bars: the close of their last session, or the end of their last day without sessions."""
     if not len(sessions.starts):
         return _next(made, to)
     if to.step:
@@ -266,11 +271,11 @@ def _ends(made: Integers, to: Length, sessions: TradingSessions) -> Integers:
     return np.where(known, sessions.ends[last], following)
 
 
-def _next(made: Integers, to: Length) -> Integers:
-    """Midnight UTC of the first day that no longer belongs to a longer bar, or its end within a day."""
+def _next(made: Integers, to: BarLength) -> Integers:
+    """Midnight UTC of the first day after a longer bar, or its end within a day."""
     if to.step:
         return made + to.step
-    if to is Length.MO1:
+    if to is BarLength.MO1:
         months = made.astype("datetime64[us]").astype("datetime64[M]") + np.timedelta64(1, "M")
         return months.astype("datetime64[us]").astype(np.int64)
-    return made + (7 if to is Length.W1 else 1) * _DAY
+    return made + (7 if to is BarLength.W1 else 1) * _DAY

@@ -16,7 +16,7 @@ from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.queries.aggregate import Adjust, aggregate_bars
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database
-from fintrack_tasks.transform.resample import Length
+from fintrack_tasks.transform.resample import BarLength
 from fintrack_tasks.validate import Limits
 from tests.store.items import make_run
 from tests.validate.published_prices import JNJ, NULLS, OIL, dated_bars
@@ -44,7 +44,7 @@ def test_bars_are_loaded_and_read_and_others_are_compared_with_them(
         assert [close for _, close in stored] == [Decimal(row[4]) for row in rows]
         assert sum(opening is not None for opening, _ in stored) == opens
         assert len(conn.execute("SELECT * FROM historical_market_data_adjusted").fetchall()) == 3
-        week = aggregate_bars(conn, item.instrument_id, item.instrument, Length.W1, now=NOW, adjust=Adjust.NONE)
+        week = aggregate_bars(conn, item.instrument_id, item.instrument, BarLength.W1, now=NOW, adjust=Adjust.NONE)
         assert week.columns["close"][-1] == Decimal(rows[-1][4])
         later = dated_bars(symbol, [("2020-04-22" if symbol == "CL=F" else "1970-01-07", *rows[-1][1:])])
         context = validation_context.gather(item, later, context=StageContext(database, SETTINGS, NOW), limits=Limits())

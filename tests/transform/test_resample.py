@@ -21,7 +21,7 @@ from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.sandbox.prices import real_daily_bars
 from fintrack_tasks.session_times import TradingSessions, instrument_sessions
 from fintrack_tasks.sessions import expected_bars
-from fintrack_tasks.transform.resample import Length, aggregate_columns, group
+from fintrack_tasks.transform.resample import BarLength, aggregate_columns, group
 
 SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "provider-samples" / "yahoo"
 LATER = to_micros(datetime(2030, 1, 1, tzinfo=UTC))
@@ -82,7 +82,7 @@ def floats(columns: dict[str, list[Any]]) -> dict[str, list[float]]:
 
 def test_the_real_week_of_apple_that_begins_with_a_holiday() -> None:
     """Presidents' day: Tuesday 22 to Friday 25 February 2005, added up by hand from the bundled prices."""
-    week = aggregate_columns(real("AAPL"), Length.D1, Length.W1, sessions("AAPL"), until=LATER)
+    week = aggregate_columns(real("AAPL"), BarLength.D1, BarLength.W1, sessions("AAPL"), until=LATER)
     place = week["timestamp"].index(at("2005-02-21"))
     values = {name: str(week[name][place]) for name in (*NAMES, "adj_close")}
     assert values == {
@@ -95,7 +95,7 @@ def test_the_real_week_of_apple_that_begins_with_a_holiday() -> None:
 
 def test_the_real_month_of_ibm() -> None:
     """February 2013, by awk over the same file."""
-    month = aggregate_columns(real("IBM"), Length.D1, Length.MO1, sessions("IBM"), until=LATER)
+    month = aggregate_columns(real("IBM"), BarLength.D1, BarLength.MO1, sessions("IBM"), until=LATER)
     place = month["timestamp"].index(at("2013-02-01"))
     assert [str(month[name][place]) for name in NAMES] == ["204.65", "205.35", "197.51", "200.83", "64144100"]
     assert float(month["vwap"][place]) == pytest.approx(200.832913791500, rel=1e-12)
@@ -103,8 +103,8 @@ def test_the_real_month_of_ibm() -> None:
 
 
 @pytest.mark.parametrize("symbol", ["AAPL", "IBM", "MSFT", "GOOG", "FB", "^GSPC", "^IXIC"])
-@pytest.mark.parametrize(("to", "rule"), [(Length.W1, "W-MON"), (Length.MO1, "MS")])
-def test_every_real_week_and_month_is_that_of_pandas(symbol: str, to: Length, rule: str) -> None:
+@pytest.mark.parametrize(("to", "rule"), [(BarLength.W1, "W-MON"), (BarLength.MO1, "MS")])
+def test_every_real_week_and_month_is_that_of_pandas(symbol: str, to: BarLength, rule: str) -> None:
     columns = real(symbol)
     frame = pd.DataFrame(floats(columns), index=pd.to_datetime(columns["timestamp"], unit="us"))
     wanted = (
@@ -112,7 +112,7 @@ def test_every_real_week_and_month_is_that_of_pandas(symbol: str, to: Length, ru
         .agg({"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"})
         .dropna()
     )
-    made = aggregate_columns(columns, Length.D1, to, sessions(symbol), until=LATER)
+    made = aggregate_columns(columns, BarLength.D1, to, sessions(symbol), until=LATER)
     assert made["timestamp"] == wanted.index.as_unit("us").asi8.tolist()
     for name, values in floats(made).items():
         np.testing.assert_array_equal(values, wanted[name].to_numpy())
@@ -121,17 +121,17 @@ def test_every_real_week_and_month_is_that_of_pandas(symbol: str, to: Length, ru
 def test_a_week_runs_over_the_turn_of_the_year_and_a_month_does_not() -> None:
     days = [at(f"2024-12-{day}") for day in (30, 31)] + [at(f"2025-01-0{day}") for day in (2, 3, 6)]
     for to, stamps, counts in (
-        (Length.W1, ["2024-12-30", "2025-01-06"], [4, 1]),
-        (Length.MO1, ["2024-12-01", "2025-01-01"], [2, 3]),
+        (BarLength.W1, ["2024-12-30", "2025-01-06"], [4, 1]),
+        (BarLength.MO1, ["2024-12-01", "2025-01-01"], [2, 3]),
     ):
-        made = aggregate_columns(numbered(days), Length.D1, to, sessions("AAPL"), until=LATER)
+        made = aggregate_columns(numbered(days), BarLength.D1, to, sessions("AAPL"), until=LATER)
         assert as_text(made["timestamp"], "%Y-%m-%d") == stamps
         assert made["parts"] == counts
 
 
 def test_days_before_1970_fall_into_their_weeks_too() -> None:
     """2 January 1962 was a Tuesday."""
-    made = aggregate_columns(numbered([at("1962-01-02")]), Length.D1, Length.W1, sessions("IBM"), until=LATER)
+    made = aggregate_columns(numbered([at("1962-01-02")]), BarLength.D1, BarLength.W1, sessions("IBM"), until=LATER)
     assert as_text(made["timestamp"], "%Y-%m-%d") == ["1962-01-01"]
 
 
@@ -140,11 +140,11 @@ def test_days_before_1970_fall_into_their_weeks_too() -> None:
 
 def test_hours_of_new_york_count_from_the_open_and_the_last_one_is_half() -> None:
     quarters = expected("AAPL", Interval.M15, "2024-01-10", "2024-01-11")
-    hours = aggregate_columns(numbered(quarters), Length.M15, Length.H1, sessions("AAPL"), until=LATER)
+    hours = aggregate_columns(numbered(quarters), BarLength.M15, BarLength.H1, sessions("AAPL"), until=LATER)
     assert as_text(hours["timestamp"], "%H:%M") == ["14:30", "15:30", "16:30", "17:30", "18:30", "19:30", "20:30"]
     assert hours["parts"] == [4, 4, 4, 4, 4, 4, 2]
     assert [hours[name][1] for name in NAMES] == ["5", "8.9", "0.0006", "9", "26"]  # quarters 5 to 8
-    day = aggregate_columns(numbered(quarters), Length.M15, Length.D1, sessions("AAPL"), until=LATER)
+    day = aggregate_columns(numbered(quarters), BarLength.M15, BarLength.D1, sessions("AAPL"), until=LATER)
     assert as_text(day["timestamp"]) == ["2024-01-10 00:00"]
     assert [day[name][0] for name in NAMES] == ["1", "26.9", "0.0002", "27", "351"]  # 26 quarters, 26 x 27 / 2
 
@@ -153,9 +153,9 @@ def test_a_half_day_is_over_at_its_own_close() -> None:
     """The day after Thanksgiving 2024 closed at 13:00 in New York, 18:00 UTC."""
     quarters = numbered(expected("AAPL", Interval.M15, "2024-11-29", "2024-11-30"))
     for until, final in ((at("2024-11-29T17:59:59"), False), (at("2024-11-29T18:00"), True)):
-        day = aggregate_columns(quarters, Length.M15, Length.D1, sessions("AAPL"), until=until)
+        day = aggregate_columns(quarters, BarLength.M15, BarLength.D1, sessions("AAPL"), until=until)
         assert (day["parts"], day["is_final"]) == ([14], [final])
-    hours = aggregate_columns(quarters, Length.M15, Length.H1, sessions("AAPL"), until=at("2024-11-29T18:00"))
+    hours = aggregate_columns(quarters, BarLength.M15, BarLength.H1, sessions("AAPL"), until=at("2024-11-29T18:00"))
     assert as_text(hours["timestamp"], "%H:%M") == ["14:30", "15:30", "16:30", "17:30"]
     assert (hours["parts"][-1], hours["is_final"][-1]) == (2, True)
 
@@ -163,23 +163,23 @@ def test_a_half_day_is_over_at_its_own_close() -> None:
 def test_a_lunch_break_ends_an_hour_and_the_next_counts_from_its_end() -> None:
     """Hong Kong trades 09:30 to 12:00 and 13:00 to 16:00, UTC + 8."""
     quarters = numbered(expected("0700.HK", Interval.M15, "2024-01-10", "2024-01-11"))
-    hours = aggregate_columns(quarters, Length.M15, Length.H1, sessions("0700.HK"), until=LATER)
+    hours = aggregate_columns(quarters, BarLength.M15, BarLength.H1, sessions("0700.HK"), until=LATER)
     assert as_text(hours["timestamp"], "%H:%M") == ["01:30", "02:30", "03:30", "05:00", "06:00", "07:00"]
     assert hours["parts"] == [4, 4, 2, 4, 4, 4]
-    day = aggregate_columns(quarters, Length.M15, Length.D1, sessions("0700.HK"), until=LATER)
+    day = aggregate_columns(quarters, BarLength.M15, BarLength.D1, sessions("0700.HK"), until=LATER)
     assert (as_text(day["timestamp"]), day["parts"]) == (["2024-01-10 00:00"], [22])
 
 
 @pytest.mark.parametrize(
     ("length", "step", "to", "stamps"),
     [
-        (Length.M1, 60, Length.M5, ["14:30", "14:35", "14:40", "14:45"]),
-        (Length.M1, 60, Length.M15, ["14:30", "14:45"]),
-        (Length.M5, 300, Length.M15, ["14:30", "14:45"]),
-        (Length.M5, 300, Length.H1, ["14:30"]),
+        (BarLength.M1, 60, BarLength.M5, ["14:30", "14:35", "14:40", "14:45"]),
+        (BarLength.M1, 60, BarLength.M15, ["14:30", "14:45"]),
+        (BarLength.M5, 300, BarLength.M15, ["14:30", "14:45"]),
+        (BarLength.M5, 300, BarLength.H1, ["14:30"]),
     ],
 )
-def test_minutes_are_put_together_as_well(length: Length, step: int, to: Length, stamps: list[str]) -> None:
+def test_minutes_are_put_together_as_well(length: BarLength, step: int, to: BarLength, stamps: list[str]) -> None:
     minutes = list(range(at("2024-01-10T14:30"), at("2024-01-10T14:50"), step * 1_000_000))
     made = aggregate_columns(numbered(minutes), length, to, sessions("AAPL"), until=LATER)
     assert as_text(made["timestamp"], "%H:%M") == stamps
@@ -188,7 +188,7 @@ def test_minutes_are_put_together_as_well(length: Length, step: int, to: Length,
 
 def test_crypto_is_put_together_by_utc_day() -> None:
     hours = [at("2024-03-09T00:00") + n * 3_600_000_000 for n in range(72)]
-    days = aggregate_columns(numbered(hours), Length.H1, Length.D1, sessions("BTC-USD"), until=at("2024-03-11"))
+    days = aggregate_columns(numbered(hours), BarLength.H1, BarLength.D1, sessions("BTC-USD"), until=at("2024-03-11"))
     assert as_text(days["timestamp"]) == ["2024-03-09 00:00", "2024-03-10 00:00", "2024-03-11 00:00"]
     assert days["parts"] == [24, 24, 24]
     assert days["open"] == ["1", "25", "49"]
@@ -241,12 +241,12 @@ def test_hours_of_a_pair_fall_into_their_trading_day_on_both_sides_of_a_change_o
     """Hours as a live pair has them: until 17:00 in New York on Friday, again from 17:00 there on Sunday."""
     friday = at(first) + 24 * 3_600_000_000
     hours = [*range(at(first), friday, 3_600_000_000), *range(at(opens), at(last), 3_600_000_000)]
-    made = aggregate_columns(numbered(hours), Length.H1, Length.D1, sessions("EURUSD=X"), until=at(last))
+    made = aggregate_columns(numbered(hours), BarLength.H1, BarLength.D1, sessions("EURUSD=X"), until=at(last))
     assert as_text(made["timestamp"], "%Y-%m-%d") == days
     assert made["parts"] == counts
     assert list(zip(made["open"], made["close"], strict=True)) == edges
     assert made["is_final"] == [True, True, False]
-    week = aggregate_columns(made, Length.D1, Length.W1, sessions("EURUSD=X"), until=0)
+    week = aggregate_columns(made, BarLength.D1, BarLength.W1, sessions("EURUSD=X"), until=0)
     assert [week["open"], week["close"]] == [["1", "25"], ["25", edges[-1][1]]]
 
 
@@ -268,10 +268,10 @@ def test_hours_abroad_follow_their_own_change_of_the_clocks(
         begin = from_micros(at(day)) - timedelta(hours=6)
         span = TimeRange(begin, begin + timedelta(hours=26))
         stamps = expected_bars(Instrument.of(symbol), Interval.M15, span)
-        made = aggregate_columns(numbered(stamps), Length.M15, Length.H1, sessions(symbol), until=LATER)
+        made = aggregate_columns(numbered(stamps), BarLength.M15, BarLength.H1, sessions(symbol), until=LATER)
         assert as_text(made["timestamp"], "%H:%M")[0] == opens
         assert len(made["timestamp"]) == hours
-        days = aggregate_columns(numbered(stamps), Length.M15, Length.D1, sessions(symbol), until=LATER)
+        days = aggregate_columns(numbered(stamps), BarLength.M15, BarLength.D1, sessions(symbol), until=LATER)
         assert as_text(days["timestamp"]) == [f"{day} 00:00"]
 
 
@@ -282,7 +282,7 @@ def test_a_null_price_is_a_gap_and_a_null_volume_makes_the_sum_unknown() -> None
     quarters = numbered(expected("AAPL", Interval.M15, "2024-01-10T14:30", "2024-01-10T16:30"))
     quarters["close"][0] = None
     quarters["volume"][5] = None
-    made = aggregate_columns(quarters, Length.M15, Length.H1, sessions("AAPL"), until=LATER)
+    made = aggregate_columns(quarters, BarLength.M15, BarLength.H1, sessions("AAPL"), until=LATER)
     assert made["open"] == ["2", "5"]
     assert made["parts"] == [3, 4]
     assert made["volume"] == ["9", None]
@@ -292,22 +292,24 @@ def test_a_null_price_is_a_gap_and_a_null_volume_makes_the_sum_unknown() -> None
 def test_no_bar_is_made_of_nothing() -> None:
     quarters = expected("AAPL", Interval.M15, "2024-01-10", "2024-01-11")
     kept = quarters[:4] + quarters[12:]
-    made = aggregate_columns(numbered(kept), Length.M15, Length.H1, sessions("AAPL"), until=LATER)
+    made = aggregate_columns(numbered(kept), BarLength.M15, BarLength.H1, sessions("AAPL"), until=LATER)
     assert as_text(made["timestamp"], "%H:%M") == ["14:30", "17:30", "18:30", "19:30", "20:30"]
-    empty = aggregate_columns(numbered([]), Length.M15, Length.H1, sessions("AAPL"), until=LATER)
+    empty = aggregate_columns(numbered([]), BarLength.M15, BarLength.H1, sessions("AAPL"), until=LATER)
     assert all(cells == [] for cells in empty.values())
 
 
 def test_a_bar_outside_every_session_belongs_to_none() -> None:
     stamps = [at("2024-01-10T13:00"), at("2024-01-10T14:30"), at("2024-01-10T21:00"), at("2024-01-13T15:30")]
-    made = aggregate_columns(numbered(stamps), Length.M15, Length.D1, sessions("AAPL"), until=LATER)
+    made = aggregate_columns(numbered(stamps), BarLength.M15, BarLength.D1, sessions("AAPL"), until=LATER)
     assert (as_text(made["timestamp"]), made["parts"], made["open"]) == (["2024-01-10 00:00"], [1], ["2"])
 
 
 def test_the_last_bar_is_not_final_until_its_session_is_over_and_is_then_replaced() -> None:
     quarters = expected("AAPL", Interval.M15, "2024-01-10", "2024-01-11")
-    live = aggregate_columns(numbered(quarters[:10]), Length.M15, Length.D1, sessions("AAPL"), until=quarters[10])
-    whole = aggregate_columns(numbered(quarters), Length.M15, Length.D1, sessions("AAPL"), until=at("2024-01-10T21:00"))
+    live = aggregate_columns(numbered(quarters[:10]), BarLength.M15, BarLength.D1, sessions("AAPL"), until=quarters[10])
+    whole = aggregate_columns(
+        numbered(quarters), BarLength.M15, BarLength.D1, sessions("AAPL"), until=at("2024-01-10T21:00")
+    )
     assert (live["timestamp"], live["close"], live["is_final"]) == (whole["timestamp"], ["11"], [False])
     assert (whole["close"], whole["is_final"]) == (["27"], [True])
 
@@ -315,10 +317,10 @@ def test_the_last_bar_is_not_final_until_its_session_is_over_and_is_then_replace
 def test_a_longer_bar_with_a_provisional_or_missing_part_is_not_final() -> None:
     days = expected("AAPL", Interval.D1, "2024-01-08", "2024-01-13")
     columns = numbered(days) | {"is_final": [True, True, True, True, False]}
-    assert aggregate_columns(columns, Length.D1, Length.W1, sessions("AAPL"), until=LATER)["is_final"] == [False]
+    assert aggregate_columns(columns, BarLength.D1, BarLength.W1, sessions("AAPL"), until=LATER)["is_final"] == [False]
     part = numbered(days[:2] + days[3:])
     for missing, lacking, final in ((days, [1], [False]), ([], [0], [True])):
-        made = aggregate_columns(part, Length.D1, Length.W1, sessions("AAPL"), until=LATER, missing=missing)
+        made = aggregate_columns(part, BarLength.D1, BarLength.W1, sessions("AAPL"), until=LATER, missing=missing)
         assert (made["missing"], made["is_final"]) == (lacking, final)
 
 
@@ -327,7 +329,7 @@ def test_a_week_is_over_at_the_close_of_its_last_session() -> None:
     days = numbered(expected("AAPL", Interval.D1, "2024-03-25", "2024-03-30"))
     assert len(days["timestamp"]) == 4
     for until, final in ((at("2024-03-28T19:59"), False), (at("2024-03-28T20:00"), True)):
-        made = aggregate_columns(days, Length.D1, Length.W1, sessions("AAPL"), until=until)
+        made = aggregate_columns(days, BarLength.D1, BarLength.W1, sessions("AAPL"), until=until)
         assert made["is_final"] == [final]
 
 
@@ -336,9 +338,14 @@ def test_a_week_is_over_at_the_close_of_its_last_session() -> None:
 
 @pytest.mark.parametrize(
     ("length", "to"),
-    [(Length.D1, Length.H1), (Length.H1, Length.H1), (Length.W1, Length.MO1), (Length.MO1, Length.W1)],
+    [
+        (BarLength.D1, BarLength.H1),
+        (BarLength.H1, BarLength.H1),
+        (BarLength.W1, BarLength.MO1),
+        (BarLength.MO1, BarLength.W1),
+    ],
 )
-def test_bars_are_not_made_of_what_they_do_not_consist_of(length: Length, to: Length) -> None:
+def test_bars_are_not_made_of_what_they_do_not_consist_of(length: BarLength, to: BarLength) -> None:
     with pytest.raises(ValueError, match="do not make"):
         aggregate_columns(numbered([0]), length, to, sessions("AAPL"), until=LATER)
 
@@ -346,7 +353,7 @@ def test_bars_are_not_made_of_what_they_do_not_consist_of(length: Length, to: Le
 @pytest.mark.parametrize("stamps", [[2, 1], [1, 1]])
 def test_stamps_must_ascend(stamps: list[int]) -> None:
     with pytest.raises(ValueError, match="ascend"):
-        group(np.array(stamps), np.ones(2, np.bool_), Length.M15, Length.H1, sessions("AAPL"))
+        group(np.array(stamps), np.ones(2, np.bool_), BarLength.M15, BarLength.H1, sessions("AAPL"))
 
 
 # --- recorded answers
@@ -379,7 +386,7 @@ def test_recorded_days_of_sydney_berlin_and_london_fall_into_their_local_week(
     span = TimeRange(datetime(1990, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC))
     ask = Ask(Kind.BARS, Instrument.of(symbol), datetime(2026, 10, 3, tzinfo=UTC), Interval.D1, span)
     batch = provider("yahoo_finance").parse(ask, HttpResponse(200, body))
-    made = aggregate_columns(batch.columns, Length.D1, Length.W1, sessions(symbol), until=LATER)
+    made = aggregate_columns(batch.columns, BarLength.D1, BarLength.W1, sessions(symbol), until=LATER)
     place = as_text(made["timestamp"], "%Y-%m-%d").index(week)
     assert [made[column][place] for column in NAMES] == values
     assert made["parts"][place] == parts
@@ -402,7 +409,7 @@ def test_recorded_openings_of_sydney_berlin_and_london_land_on_the_right_local_s
     """Each stamp as recorded is a session's opening: an hour that begins then belongs to that session's local date."""
     recorded = json.loads((SAMPLES / f"{name}.json").read_bytes())["chart"]["result"][0]
     stamps = [stamp * 1_000_000 for stamp in recorded["timestamp"]]
-    made = aggregate_columns(numbered(stamps), Length.H1, Length.D1, sessions(symbol), until=LATER)
+    made = aggregate_columns(numbered(stamps), BarLength.H1, BarLength.D1, sessions(symbol), until=LATER)
     zone = recorded["meta"]["exchangeTimezoneName"]
     local = pd.to_datetime(recorded["timestamp"], unit="s", utc=True).tz_convert(zone).strftime("%Y-%m-%d").tolist()
     assert as_text(made["timestamp"], "%Y-%m-%d") == [day for day in local if day not in closed]
@@ -432,13 +439,13 @@ def quarters_of_a_fortnight(draw: st.DrawFn) -> dict[str, list[Any]]:
     }
 
 
-@given(quarters_of_a_fortnight(), st.sampled_from([Length.D1, Length.W1, Length.MO1]))
+@given(quarters_of_a_fortnight(), st.sampled_from([BarLength.D1, BarLength.W1, BarLength.MO1]))
 @settings(max_examples=60)
-def test_two_steps_give_what_one_gives(columns: dict[str, list[Any]], to: Length) -> None:
+def test_two_steps_give_what_one_gives(columns: dict[str, list[Any]], to: BarLength) -> None:
     held = sessions("AAPL")
-    hours = aggregate_columns(columns, Length.M15, Length.H1, held, until=LATER)
-    twice = aggregate_columns(hours, Length.H1, to, held, until=LATER)
-    once = aggregate_columns(columns, Length.M15, to, held, until=LATER)
+    hours = aggregate_columns(columns, BarLength.M15, BarLength.H1, held, until=LATER)
+    twice = aggregate_columns(hours, BarLength.H1, to, held, until=LATER)
+    once = aggregate_columns(columns, BarLength.M15, to, held, until=LATER)
     for name in ("timestamp", *NAMES, "is_final"):
         assert twice[name] == once[name]
     for one, other in zip(once["vwap"], twice["vwap"], strict=True):
@@ -446,14 +453,16 @@ def test_two_steps_give_what_one_gives(columns: dict[str, list[Any]], to: Length
         assert one is None or float(one) == pytest.approx(float(other), rel=1e-12)
 
 
-@given(quarters_of_a_fortnight(), st.sampled_from([Length.H1, Length.D1, Length.W1]))
+@given(quarters_of_a_fortnight(), st.sampled_from([BarLength.H1, BarLength.D1, BarLength.W1]))
 @settings(max_examples=60)
-def test_volume_is_conserved_and_no_part_lies_outside(columns: dict[str, list[Any]], to: Length) -> None:
+def test_volume_is_conserved_and_no_part_lies_outside(columns: dict[str, list[Any]], to: BarLength) -> None:
     held = sessions("AAPL")
-    made = aggregate_columns(columns, Length.M15, to, held, until=LATER)
+    made = aggregate_columns(columns, BarLength.M15, to, held, until=LATER)
     assert sum(map(Decimal, made["volume"])) == sum(map(Decimal, columns["volume"]))
     assert sum(made["parts"]) == len(columns["timestamp"])
-    groups = group(np.array(columns["timestamp"]), np.ones(len(columns["timestamp"]), np.bool_), Length.M15, to, held)
+    groups = group(
+        np.array(columns["timestamp"]), np.ones(len(columns["timestamp"]), np.bool_), BarLength.M15, to, held
+    )
     for place, (begin, count) in enumerate(zip(groups.first, groups.counts, strict=True)):
         rows = groups.rows[begin : begin + count]
         high, low = Decimal(made["high"][place]), Decimal(made["low"][place])
@@ -464,20 +473,20 @@ def test_volume_is_conserved_and_no_part_lies_outside(columns: dict[str, list[An
             assert float(low) * (1 - 1e-12) <= float(made["vwap"][place]) <= float(high) * (1 + 1e-12)
 
 
-@given(quarters_of_a_fortnight(), st.sampled_from([Length.H1, Length.D1, Length.W1, Length.MO1]))
+@given(quarters_of_a_fortnight(), st.sampled_from([BarLength.H1, BarLength.D1, BarLength.W1, BarLength.MO1]))
 @settings(max_examples=60)
-def test_every_longer_bar_is_that_of_pandas(columns: dict[str, list[Any]], to: Length) -> None:
+def test_every_longer_bar_is_that_of_pandas(columns: dict[str, list[Any]], to: BarLength) -> None:
     """New York opens at half past nine on either side of the change of the clocks, so its hours begin at half past."""
     local = pd.to_datetime(columns["timestamp"], unit="us", utc=True).tz_convert("America/New_York").tz_localize(None)
-    period = {Length.D1: "D", Length.W1: "W-SUN", Length.MO1: "M"}
+    period = {BarLength.D1: "D", BarLength.W1: "W-SUN", BarLength.MO1: "M"}
     half = pd.Timedelta(minutes=30)
-    key = (local - half).floor("h") if to is Length.H1 else local.to_period(period[to])
+    key = (local - half).floor("h") if to is BarLength.H1 else local.to_period(period[to])
     frame = pd.DataFrame(floats(columns), index=local)
     frame["worth"] = (frame["high"] + frame["low"] + frame["close"]) / 3 * frame["volume"]
     wanted = frame.groupby(key).agg(
         {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum", "worth": "sum"}
     )
-    made = aggregate_columns(columns, Length.M15, to, sessions("AAPL"), until=LATER)
+    made = aggregate_columns(columns, BarLength.M15, to, sessions("AAPL"), until=LATER)
     for name in ("open", "high", "low", "close"):
         assert floats(made)[name] == wanted[name].tolist()
     assert made["parts"] == frame.groupby(key).size().tolist()
@@ -493,7 +502,7 @@ def test_the_volume_weighted_price_is_that_of_the_fractions() -> None:
         * Fraction(columns["volume"][n])
         for n in range(4)
     ) / sum(Fraction(cell) for cell in columns["volume"])  # fmt: skip
-    [vwap] = aggregate_columns(columns, Length.M15, Length.H1, sessions("AAPL"), until=LATER)["vwap"]
+    [vwap] = aggregate_columns(columns, BarLength.M15, BarLength.H1, sessions("AAPL"), until=LATER)["vwap"]
     assert abs(Fraction(vwap) - exact) < Fraction(1, 10**13)
 
 
@@ -507,6 +516,6 @@ def test_of_a_part_whose_range_is_not_known_its_open_and_close_count() -> None:
         "close": ["10", "50", "31"],
         "volume": ["1", "2", "3"],
     }
-    made = aggregate_columns(columns, Length.D1, Length.W1, sessions("AAPL"), until=LATER)
+    made = aggregate_columns(columns, BarLength.D1, BarLength.W1, sessions("AAPL"), until=LATER)
     assert made["open"] == [None]
     assert [made[name][0] for name in ("high", "low", "close", "volume")] == ["50", "9", "31", "6"]
