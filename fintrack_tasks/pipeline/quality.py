@@ -22,7 +22,7 @@ from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.store import anomalies as flags
 from fintrack_tasks.store import instruments, quality
 from fintrack_tasks.store.quality import Outcome, Run
-from fintrack_tasks.validate.quality import Part, measure, of_bars, of_quote, series
+from fintrack_tasks.validate.quality import QualityCounts, count_bars, count_quote, measure, stored_series
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -125,7 +125,7 @@ def _measure(conn: psycopg.Connection, run: Run, page: Mapping[int, Sequence[Out
     quality.save(conn, run.id, run.finished_at.date(), rows, now)
 
 
-def _parts(conn: psycopg.Connection, facts: _Facts, number: int, outcomes: Sequence[Outcome]) -> list[Part]:
+def _parts(conn: psycopg.Connection, facts: _Facts, number: int, outcomes: Sequence[Outcome]) -> list[QualityCounts]:
     by_interval: dict[Interval | None, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         by_interval[outcome.item.interval].append(outcome)
@@ -135,21 +135,21 @@ def _parts(conn: psycopg.Connection, facts: _Facts, number: int, outcomes: Seque
     ]
 
 
-def _quote_part(facts: _Facts, number: int, outcomes: Sequence[Outcome]) -> Part:
+def _quote_part(facts: _Facts, number: int, outcomes: Sequence[Outcome]) -> QualityCounts:
     loaded = any(outcome.state is ItemState.LOADED for outcome in outcomes)
     rows = {**_rows(facts, outcomes), "agreement": facts.agreement.get(number, 1.0)}
     instrument = outcomes[0].item.instrument
     if calendar_name(instrument) is None:  # as below
-        return Part("quote", 1, int(loaded), None, **rows)
+        return QualityCounts("quote", 1, int(loaded), None, **rows)
     try:
-        return of_quote(instrument, facts.run.created_at, loaded, facts.quotes.get(number), **rows)
+        return count_quote(instrument, facts.run.created_at, loaded, facts.quotes.get(number), **rows)
     except ConfigurationError:  # a price needs no calendar: nobody can say whether it is late
-        return Part("quote", 1, int(loaded), None, **rows)
+        return QualityCounts("quote", 1, int(loaded), None, **rows)
 
 
 def _bars_part(
     conn: psycopg.Connection, facts: _Facts, number: int, interval: Interval, outcomes: Sequence[Outcome]
-) -> Part:
+) -> QualityCounts:
     """From the first bar that is stored, or the first that could not be fetched, to the newest that was asked for.
 
     What lies before an instrument's first bar is no gap: it may not have been listed yet.
@@ -163,12 +163,12 @@ def _bars_part(
     start = min([from_micros(stored[0]), *failed]) if stored else asked
     rows = _rows(facts, outcomes)
     if calendar_name(instrument) is None:
-        return Part(interval.value, 0, 0, None, dated=False, **rows)
+        return QualityCounts(interval.value, 0, 0, None, dated=False, **rows)
     try:
-        rows["series"] = series(instrument, interval, whole)
-        return of_bars(instrument, interval, start, moment, set(stored), **rows)
+        rows["series"] = stored_series(instrument, interval, whole)
+        return count_bars(instrument, interval, start, moment, set(stored), **rows)
     except ConfigurationError:  # a calendar that is none expects nothing
-        return Part(interval.value, 0, 0, None, **rows)
+        return QualityCounts(interval.value, 0, 0, None, **rows)
 
 
 def _rows(facts: _Facts, outcomes: Sequence[Outcome]) -> dict[str, Any]:

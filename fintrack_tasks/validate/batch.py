@@ -1,20 +1,17 @@
 """Checks a batch by every rule, and splits it into accepted and rejected rows.
 
-The rules for one row are in :mod:`.row`, with :mod:`.screen` to find the rows worth a look; those for bars against the
-calendar in :mod:`.trading_sessions`, against earlier bars and other providers in :mod:`.sequence`; those for quotes in
-:mod:`.quote`, for splits and dividends in :mod:`.corporate_actions`. A user's DataFrame is checked in :mod:`.frames`.
+The rules for one row are in :mod:`.row`, with :mod:`.screen` to find the rows worth a look; those that need a context
+in :mod:`.bars` and :mod:`.quote`; those for splits and dividends in :mod:`.corporate_actions`. A user's DataFrame is
+checked in :mod:`.frames`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container, Hashable, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from fintrack_tasks.calendars import EARLY_PRINTS
 from fintrack_tasks.domain import REJECT, AssetClass, Batch, Finding, Kind, to_micros
-from fintrack_tasks.symbols import RATE_INDICES
 from fintrack_tasks.validate.context import ValidationContext
 from fintrack_tasks.validate.corporate_actions import check_corporate_actions
 from fintrack_tasks.validate.quote import check_quotes
@@ -23,7 +20,7 @@ from fintrack_tasks.validate.rules import Limits, finding
 from fintrack_tasks.validate.shapes import SHAPES
 
 if TYPE_CHECKING:
-    from fintrack_tasks.validate.screen import Screened
+    pass
 
 __all__ = ["check_batch", "check_rows", "repeats", "split"]
 
@@ -83,53 +80,12 @@ def _check_many(
         by_row += _check_order(batch)
         by_row += _check_repeats(batch, rejected)
     if context is not None:
-        by_row += _check_in_context(batch, seen, by_row, limits, context)
+        from fintrack_tasks.validate.bars import check_bars  # noqa: PLC0415  see above
+
+        by_row += check_bars(batch, seen.values, by_row, limits, context)
     if not seen.in_order or context is not None:
         by_row.sort(key=_row)  # stable: a row's findings keep the rules' order
     return by_row
-
-
-def _check_in_context(
-    batch: Batch, seen: Screened, by_row: Sequence[Finding], limits: Limits, context: ValidationContext
-) -> list[Finding]:
-    """The findings on the rows not rejected so far: first by the calendar, then on what is left by prior bars."""
-    import numpy as np  # noqa: PLC0415  # see _check_many
-
-    from fintrack_tasks.validate.sequence import BarSequence, check_sequence  # noqa: PLC0415  # see _check_many
-    from fintrack_tasks.validate.trading_sessions import check_trading_sessions  # noqa: PLC0415  # see _check_many
-    from fintrack_tasks.validate.unlisted_sessions import Traded  # noqa: PLC0415  # see _check_many
-
-    interval = batch.interval
-    if interval is None:
-        return []
-    accepted = np.ones(len(batch), dtype=np.bool_)
-    accepted[[one.row for one in by_row if one.severity == REJECT and one.row is not None]] = False
-    rows = np.flatnonzero(accepted)
-    given = batch.columns["timestamp"]
-    stamps = np.array(given if len(rows) == len(given) else [given[row] for row in rows.tolist()], dtype=np.int64)
-    found: list[Finding] = []
-    if context.sessions is not None:
-        margin = limits.by_class[context.asset_class].margin
-        sessions = replace(context.sessions, early=EARLY_PRINTS.get(batch.symbol, context.sessions.early))
-        high, low, volume = (seen.values[name][rows] for name in ("high", "low", "volume"))
-        newest = (
-            context.prior_bars.timestamp[-1]
-            if context.prior_bars is not None and len(context.prior_bars.timestamp)
-            else None
-        )
-        traded = Traded(high, low, volume, context.asset_class, None if newest is None else int(newest))
-        found = check_trading_sessions(rows, stamps, sessions, interval, margin, traded)
-        kept = ~np.isin(rows, [_row(one) for one in found if one.severity == REJECT])
-        rows, stamps = rows[kept], stamps[kept]
-    if not seen.in_order:
-        order = np.argsort(stamps, kind="stable")
-        rows, stamps = rows[order], stamps[order]
-    columns = (seen.values[name][rows] for name in ("open", "high", "low", "close", "volume"))
-    # A yield may move by any factor: it has no wrong units and no splits.
-    ratios = batch.symbol not in RATE_INDICES
-    return found + check_sequence(
-        BarSequence(rows, stamps, *columns), context, interval, batch.source, limits, ratios=ratios
-    )
 
 
 def _row(one: Finding) -> int:

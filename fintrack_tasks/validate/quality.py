@@ -18,7 +18,17 @@ from typing import Any, Final
 from fintrack_tasks.domain import Instrument, Interval, TimeRange, from_micros
 from fintrack_tasks.sessions import are_final, expected_bars, requested_stamps
 
-__all__ = ["METRICS", "NO_CALENDAR", "Measure", "Part", "Series", "measure", "of_bars", "of_quote", "series"]
+__all__ = [
+    "METRICS",
+    "NO_CALENDAR",
+    "Metric",
+    "QualityCounts",
+    "StoredSeries",
+    "count_bars",
+    "count_quote",
+    "measure",
+    "stored_series",
+]
 
 METRICS: Final = ("completeness", "requested", "accuracy", "consistency", "timeliness", "validity")
 
@@ -33,7 +43,7 @@ _FARTHEST: Final = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class Metric:
     """One metric: a value in [0, 1], and in ``detail`` the counts behind it as a JSON object."""
 
     metric: str
@@ -42,7 +52,7 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class StoredSeries:
     """All stored bars of one interval, from the first to the last of them.
 
     ``expected`` counts the bars of the calendar between these two, ``present`` those of them that are stored.
@@ -55,7 +65,7 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class QualityCounts:
     """The counts behind the metrics: of one instrument's quotes, or of its bars of one interval.
 
     :param label: ``quote`` or the interval.
@@ -75,11 +85,11 @@ class Part:
     rows: int = 0
     findings: Mapping[str, AbstractSet[Hashable]] = field(default_factory=dict)
     agreement: float = 1.0
-    series: Series | None = None
+    series: StoredSeries | None = None
     dated: bool = True
 
 
-def measure(parts: Sequence[Part]) -> list[Measure]:
+def measure(parts: Sequence[QualityCounts]) -> list[Metric]:
     """The metrics of one instrument in a run, in the order of :data:`METRICS`. Over all parts together:
 
     - completeness = expected bars that are stored / expected bars, between the first and the last stored one by the
@@ -97,7 +107,7 @@ def measure(parts: Sequence[Part]) -> list[Measure]:
     Where no row came, accuracy, consistency and validity are left out. Bars without a known calendar have no expected
     count: completeness lists them in its detail only, and requested is left out where there is nothing else.
     """
-    made: dict[str, Measure | None] = {"completeness": _completeness(parts), "timeliness": _timeliness(parts)}
+    made: dict[str, Metric | None] = {"completeness": _completeness(parts), "timeliness": _timeliness(parts)}
     dated = [part for part in parts if part.dated]
     if dated or not parts:
         made["requested"] = _requested(dated)
@@ -108,39 +118,41 @@ def measure(parts: Sequence[Part]) -> list[Measure]:
     return [found for name in METRICS if (found := made.get(name))]
 
 
-def of_bars(
+def count_bars(
     instrument: Instrument,
     interval: Interval,
     start: datetime,
     moment: datetime,
     final: AbstractSet[int],
     **rows: Any,
-) -> Part:
-    """The part of an instrument's bars from ``start`` to the run's ``moment``.
+) -> QualityCounts:
+    """The counts of an instrument's bars from ``start`` to the run's ``moment``.
 
     :param final: stamps of the stored bars that can no longer change (microseconds).
-    :param rows: ``rows`` and ``findings`` of :class:`Part`.
+    :param rows: ``rows`` and ``findings`` of :class:`QualityCounts`.
     :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
     """
     expected = expected_until(instrument, interval, start, moment)
     have = set(requested_stamps(instrument, interval, sorted(final)))
     present = [stamp for stamp in expected if stamp in have]
     late = sum(stamp > present[-1] for stamp in expected) if present else math.inf if expected else 0
-    return Part(interval.value, len(expected), len(present), late, **rows)
+    return QualityCounts(interval.value, len(expected), len(present), late, **rows)
 
 
-def of_quote(instrument: Instrument, moment: datetime, loaded: bool, newest: int | None, **rows: Any) -> Part:
-    """The part of the quote that a run asked for.
+def count_quote(
+    instrument: Instrument, moment: datetime, loaded: bool, newest: int | None, **rows: Any
+) -> QualityCounts:
+    """The counts of the quote that a run asked for.
 
     :param newest: the time of the instrument's newest quote at the run's end (microseconds), ``None`` without any.
-    :param rows: ``rows``, ``findings`` and ``agreement`` of :class:`Part`.
+    :param rows: ``rows``, ``findings`` and ``agreement`` of :class:`QualityCounts`.
     :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
     """
     late = math.inf
     if newest is not None:
         since = max(from_micros(newest), moment - _FARTHEST)
         late = len(expected_until(instrument, Interval.M15, since, moment))
-    return Part("quote", 1, int(loaded), late, **rows)
+    return QualityCounts("quote", 1, int(loaded), late, **rows)
 
 
 def expected_until(instrument: Instrument, interval: Interval, start: datetime, moment: datetime) -> list[int]:
@@ -151,7 +163,7 @@ def expected_until(instrument: Instrument, interval: Interval, start: datetime, 
     return [stamp for stamp, over in zip(stamps, are_final(instrument, interval, stamps, moment), strict=True) if over]
 
 
-def series(instrument: Instrument, interval: Interval, stored: Sequence[int]) -> Series | None:
+def stored_series(instrument: Instrument, interval: Interval, stored: Sequence[int]) -> StoredSeries | None:
     """What the calendar has between the first and the last of the stored stamps (microseconds, ascending).
 
     :raises ConfigurationError: when the instrument's calendar is unknown or cannot be computed.
@@ -161,44 +173,45 @@ def series(instrument: Instrument, interval: Interval, stored: Sequence[int]) ->
     first, last = from_micros(stored[0]), from_micros(stored[-1])
     have = set(requested_stamps(instrument, interval, stored))
     expected = expected_bars(instrument, interval, TimeRange(first, last + timedelta(microseconds=1)))
-    return Series(first, last, len(expected), sum(stamp in have for stamp in expected))
+    return StoredSeries(first, last, len(expected), sum(stamp in have for stamp in expected))
 
 
-def _completeness(parts: Sequence[Part]) -> Measure:
+def _completeness(parts: Sequence[QualityCounts]) -> Metric:
     counted = {part.label: part.series or part for part in parts if part.dated}
     detail: dict[str, dict[str, Any]] = {
-        label: {"expected": one.expected, "present": one.present} | (_span(one) if isinstance(one, Series) else {})
+        label: {"expected": one.expected, "present": one.present}
+        | (_span(one) if isinstance(one, StoredSeries) else {})
         for label, one in counted.items()
     }
     detail |= {part.label: dict(NO_CALENDAR) for part in parts if not part.dated}
-    return Measure("completeness", _ratio(counted.values()), detail)
+    return Metric("completeness", _ratio(counted.values()), detail)
 
 
-def _requested(parts: Sequence[Part]) -> Measure:
+def _requested(parts: Sequence[QualityCounts]) -> Metric:
     detail = {part.label: {"expected": part.expected, "present": part.present} for part in parts}
-    return Measure("requested", _ratio(parts), detail)
+    return Metric("requested", _ratio(parts), detail)
 
 
-def _ratio(counted: Iterable[Part | Series]) -> float:
+def _ratio(counted: Iterable[QualityCounts | StoredSeries]) -> float:
     expected = present = 0
     for one in counted:
         expected, present = expected + one.expected, present + one.present
     return present / expected if expected else 1.0
 
 
-def _span(one: Series) -> dict[str, str]:
+def _span(one: StoredSeries) -> dict[str, str]:
     return {"first": one.first.date().isoformat(), "last": one.last.date().isoformat()}
 
 
-def _timeliness(parts: Sequence[Part]) -> Measure | None:
+def _timeliness(parts: Sequence[QualityCounts]) -> Metric | None:
     known = {part.label: part.late for part in parts if part.late is not None}
     if not known:
         return None
     detail = {label: {"late_bars": None if math.isinf(late) else int(late)} for label, late in known.items()}
-    return Measure("timeliness", sum(1 / (1 + late) for late in known.values()) / len(known), detail)
+    return Metric("timeliness", sum(1 / (1 + late) for late in known.values()) / len(known), detail)
 
 
-def _share(metric: str, parts: Sequence[Part], rules: AbstractSet[str] | None) -> Measure:
+def _share(metric: str, parts: Sequence[QualityCounts], rules: AbstractSet[str] | None) -> Metric:
     """The share of rows without a finding of these rules, or of any rule when ``rules`` is ``None``."""
     rows, right = sum(part.rows for part in parts), 0.0
     counted: dict[str, int] = {}
@@ -211,4 +224,4 @@ def _share(metric: str, parts: Sequence[Part], rules: AbstractSet[str] | None) -
     detail: dict[str, Any] = {"rows": rows} | ({"findings": counted} if counted else {})
     if metric == "consistency" and (shares := [part.agreement for part in parts if part.agreement < 1]):
         detail["agreement"] = min(shares)
-    return Measure(metric, max(0.0, right / rows), detail)
+    return Metric(metric, max(0.0, right / rows), detail)
