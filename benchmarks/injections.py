@@ -26,7 +26,7 @@ from fintrack_tasks.sandbox.prices import real_daily, real_splits
 from fintrack_tasks.session_times import TradingSessions, calendar_sessions
 from fintrack_tasks.validate import PriorBars, ValidationContext, check_batch
 
-__all__ = ["KINDS", "NAMES", "History", "Injected", "Window", "judge", "real_histories", "rules_on", "some_window"]
+__all__ = ["KINDS", "NAMES", "History", "HistoryPart", "Injected", "judge", "real_histories", "rules_on", "some_window"]
 
 Bars = Mapping[str, NDArray[Any]]
 """``timestamp`` in int64 microseconds; ``open`` to ``volume`` as floats, NaN where null. All of one length."""
@@ -59,7 +59,7 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class HistoryPart:
     """A part of a history, and the bars before it."""
 
     history: History
@@ -95,7 +95,7 @@ def real_histories() -> dict[str, History]:
     return found
 
 
-def some_window(histories: Mapping[str, History], rng: np.random.Generator) -> Window:
+def some_window(histories: Mapping[str, History], rng: np.random.Generator) -> HistoryPart:
     """A window of any history, each bar being as likely as any other."""
     chosen = list(histories.values())
     sizes = np.array([len(h.bars["timestamp"]) - BEFORE - LENGTH for h in chosen], dtype=np.float64)
@@ -104,13 +104,13 @@ def some_window(histories: Mapping[str, History], rng: np.random.Generator) -> W
     return window_at(history, start, start + LENGTH)
 
 
-def window_at(history: History, start: int, end: int) -> Window:
+def window_at(history: History, start: int, end: int) -> HistoryPart:
     """The bars of a history from one place to another, with those before."""
     before = {name: values[max(start - BEFORE, 0) : start] for name, values in history.bars.items()}
-    return Window(history, before, {name: values[start:end] for name, values in history.bars.items()})
+    return HistoryPart(history, before, {name: values[start:end] for name, values in history.bars.items()})
 
 
-def judge(window: Window, bars: Bars | None = None, now: datetime = NOW) -> list[Finding]:
+def judge(window: HistoryPart, bars: Bars | None = None, now: datetime = NOW) -> list[Finding]:
     """The findings on a window's bars, or on what an injection made of them."""
     history = window.history
     before = PriorBars(*(window.before[name] for name in ("timestamp", "open", "high", "low", "close", "volume")))

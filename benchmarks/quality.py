@@ -26,7 +26,7 @@ from typing import Any
 import injections
 import numpy as np
 import transform
-from injections import BEFORE, KINDS, LENGTH, NOW, Bars, History, Injected, Window
+from injections import BEFORE, KINDS, LENGTH, NOW, Bars, History, HistoryPart, Injected
 
 from fintrack_tasks.domain import BATCH_LIMIT, Batch
 from fintrack_tasks.validate import PriorBars, ValidationContext, anomalies, check_batch
@@ -214,7 +214,7 @@ def changed(bars: Bars, made: Injected) -> set[int]:
     return set(made.rows) | set(np.flatnonzero(np.any(differs, axis=0)).tolist())
 
 
-def flags_on(model: anomalies.Model, window: Window, made: Injected) -> dict[int, set[str]]:
+def flags_on(model: anomalies.Model, window: HistoryPart, made: Injected) -> dict[int, set[str]]:
     """Row of the window to the detectors that flag it."""
     names = ("timestamp", "open", "high", "low", "close", "volume")
     bars = {name: np.concatenate([window.before[name], made.bars[name]]) for name in names}
