@@ -92,30 +92,30 @@ def _profiles(
 def _profile(connections: Connections, provider: Any, instrument: Instrument) -> Instrument:
     """One profile, after as long a wait for the quota as one window of it takes."""
     from fintrack_tasks.fetch.interpret import interpret  # noqa: PLC0415  see above
-    from fintrack_tasks.fetch.quota.gate import Place  # noqa: PLC0415  see above
-    from fintrack_tasks.fetch.request import exchange  # noqa: PLC0415  the HTTP client, for this command alone
+    from fintrack_tasks.fetch.quota.gate import Wait  # noqa: PLC0415  see above
+    from fintrack_tasks.fetch.request import ask_provider  # noqa: PLC0415  the HTTP client, for this command alone
 
-    request, ticket = provider.request_profile(instrument), None
+    request, reservation = provider.request_profile(instrument), None
     while isinstance(
-        answer := exchange(
+        answer := ask_provider(
             provider.facts,
             request,
             gate=connections.gate,
             http=connections.http,
             budget=Budget.DEEP_BACKFILL,
-            ticket=ticket,
+            reservation=reservation,
             longest=_LONGEST,
         ),
-        Place,
+        Wait,
     ):
         time.sleep(answer.seconds)  # the slot's own time: nothing is asked before it
-        ticket = answer.ticket
+        reservation = answer.reservation
     admit(connections.database, simulated=answer.response.simulated)
     try:
         described: Instrument = interpret(
             provider.facts.name, lambda: provider.parse_profile(instrument, answer.response, utc_now())
         )
     except ProviderError as error:
-        connections.gate.learn(answer.taken, error)
+        connections.gate.learn(answer.permit, error)
         raise
     return described

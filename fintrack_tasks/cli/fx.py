@@ -54,22 +54,22 @@ def update(as_json: AsJson = False) -> None:
 
 def _updated(connections: Connections) -> Updated:
     """After as long a wait for the quota as one window of it takes."""
-    from fintrack_tasks.fetch.quota.gate import Place  # noqa: PLC0415  the HTTP client, for this command alone
-    from fintrack_tasks.pipeline.fx_rates import update_rates  # noqa: PLC0415  see above
+    from fintrack_tasks.fetch.quota.gate import Wait  # noqa: PLC0415  the HTTP client, for this command alone
+    from fintrack_tasks.pipeline.fx_rates import update_fx_rates  # noqa: PLC0415  see above
 
-    ticket = None
+    reservation = None
     while isinstance(
-        outcome := update_rates(
+        outcome := update_fx_rates(
             context=StageContext(connections.database, connections.settings, utc_now()),
             http=connections.http,
             gate=connections.gate,
-            ticket=ticket,
+            reservation=reservation,
             longest=_LONGEST,
         ),
-        Place,
+        Wait,
     ):
         time.sleep(outcome.seconds)  # the slot's own time: nothing is asked before it
-        ticket = outcome.ticket
+        reservation = outcome.reservation
     return outcome
 
 

@@ -16,10 +16,10 @@ from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.http.client import HttpClient
 from fintrack_tasks.fetch.interpret import interpret
 from fintrack_tasks.fetch.providers.base import Ask, Batching, HttpRequest, HttpResponse
-from fintrack_tasks.fetch.quota.gate import Gate, Place
+from fintrack_tasks.fetch.quota.gate import Gate, Wait
 from fintrack_tasks.fetch.quota.keys import KeyRing
 from fintrack_tasks.fetch.quota.local_gate import LocalGate
-from fintrack_tasks.fetch.request import exchange
+from fintrack_tasks.fetch.request import ask_provider
 from fintrack_tasks.settings import Settings, load_settings, redact_url
 
 __all__ = ["ApiClient", "MarketDataFetcher", "RoutedClient"]
@@ -145,28 +145,28 @@ class RoutedClient:
         return found
 
     def _asked_many(self, name: str, provider: Any, asks: Sequence[Ask]) -> list[Batch | ProviderError]:
-        parsed: list[Batch | ProviderError] = self._exchanged(
+        parsed: list[Batch | ProviderError] = self._ask(
             name, provider.request_many(asks), lambda response: _said_of(provider.parse_many(asks, response), response)
         )
         return parsed
 
     def _asked(self, name: str, ask: Ask) -> Batch:
         provider = providers.provider(name)
-        return self._exchanged(
+        return self._ask(
             name, provider.request(ask), lambda response: _said_of([provider.parse(ask, response)], response)
         )[0]
 
-    def _exchanged(self, name: str, request: HttpRequest, parse: Callable[[HttpResponse], T]) -> T:
+    def _ask(self, name: str, request: HttpRequest, parse: Callable[[HttpResponse], T]) -> T:
         """Ask and interpret; what the answer teaches is told to the gate."""
         facts = providers.provider(name).facts
-        answer = exchange(facts, request, gate=self._gate, http=self._http)
-        if isinstance(answer, Place):
-            self._gate.cancel(facts, request, Budget.REAL_TIME, answer.ticket)
+        answer = ask_provider(facts, request, gate=self._gate, http=self._http)
+        if isinstance(answer, Wait):
+            self._gate.cancel(facts, request, Budget.REAL_TIME, answer.reservation)
             raise QuotaError(f"{name}: the next free slot is {answer.seconds:.1f} s away", asked=False)
         try:
             return interpret(name, lambda: parse(answer.response))
         except ProviderError as error:
-            self._gate.learn(answer.taken, error)
+            self._gate.learn(answer.permit, error)
             raise
 
     def close(self) -> None:

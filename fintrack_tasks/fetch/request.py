@@ -1,4 +1,4 @@
-"""One question to one provider: through the gate, over HTTP, back through the gate."""
+"""One request to one provider: a permit from the gate, the HTTP exchange, the permit given back."""
 
 from __future__ import annotations
 
@@ -10,42 +10,43 @@ from fintrack_tasks.domain import Budget
 from fintrack_tasks.errors import ConfigurationError, MalformedError, OutageError
 from fintrack_tasks.fetch.http.client import HttpClient
 from fintrack_tasks.fetch.providers.base import Facts, HttpRequest, HttpResponse
-from fintrack_tasks.fetch.quota.gate import Gate, Pass, Place, Ticket
+from fintrack_tasks.fetch.quota.gate import Gate, Permit, Reservation, Wait
 from fintrack_tasks.fetch.quota.local_gate import LocalGate
 
-__all__ = ["Answer", "exchange"]
+__all__ = ["Answer", "ask_provider"]
 
 log = structlog.get_logger("fintrack.gate")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer, and the pass under which it was got: what it teaches is told to the gate with it."""
+    """A provider's response, and the permit it was asked under: :meth:`Gate.learn` takes both."""
 
     response: HttpResponse
-    taken: Pass
+    permit: Permit
 
 
-def exchange(
+def ask_provider(
     facts: Facts,
     request: HttpRequest,
     *,
     gate: Gate | LocalGate,
     http: HttpClient,
     budget: Budget = Budget.REAL_TIME,
-    ticket: Ticket | None = None,
+    reservation: Reservation | None = None,
     longest: float = 0.0,
-) -> Answer | Place:
-    """Ask once; a place where the turn comes later. What :meth:`Gate.enter` and :meth:`HttpClient.get` raise is raised.
+) -> Answer | Wait:
+    """Ask once; a :class:`Wait` where no permit is due yet.
 
-    :param longest: seconds that the caller would wait for a place.
+    :param longest: seconds that the caller would accept as a :class:`Wait`.
+    :raises FinTrackError: those of :meth:`Gate.acquire` and :meth:`HttpClient.get`.
     """
-    taken = gate.enter(facts, request, budget, ticket=ticket, longest=longest)
-    if isinstance(taken, Place):
-        return taken
+    permit = gate.acquire(facts, request, budget, reservation=reservation, longest=longest)
+    if isinstance(permit, Wait):
+        return permit
     outcome = "failed"
     try:
-        response = http.get(facts, request, taken.key.secret)
+        response = http.get(facts, request, permit.key.secret)
         outcome = "answered" if response.status < 500 else "failed"
     except MalformedError:
         outcome = "answered"
@@ -54,13 +55,13 @@ def exchange(
         outcome = "unsent"  # a key that cannot be used: nothing left this machine
         raise
     finally:
-        _leave(gate, taken, outcome)
-    return Answer(response, taken)
+        _release(gate, permit, outcome)
+    return Answer(response, permit)
 
 
-def _leave(gate: Gate | LocalGate, taken: Pass, outcome: str) -> None:
-    """A good answer is not thrown away because Redis went meanwhile: the pass then ends by its lease."""
+def _release(gate: Gate | LocalGate, permit: Permit, outcome: str) -> None:
+    """A good answer is not thrown away because Redis went away meanwhile: the permit then ends with its lease."""
     try:
-        gate.leave(taken, outcome)
+        gate.release(permit, outcome)
     except OutageError as error:
-        log.warning("pass_not_given_back", provider=taken.facts.name, detail=str(error))
+        log.warning("pass_not_given_back", provider=permit.facts.name, detail=str(error))

@@ -1,4 +1,4 @@
-"""The ECB's reference rates into the table of exchange rates: the whole history once, and then what is new."""
+"""The update of the table of fx rates from the ECB's reference rates: the whole history once, then what is new."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from fintrack_tasks.fetch.http.client import HttpClient
 from fintrack_tasks.fetch.interpret import interpret
 from fintrack_tasks.fetch.providers import ecb
 from fintrack_tasks.fetch.providers.base import Ask
-from fintrack_tasks.fetch.quota.gate import Gate, Place, Ticket
-from fintrack_tasks.fetch.request import exchange
+from fintrack_tasks.fetch.quota.gate import Gate, Reservation, Wait
+from fintrack_tasks.fetch.request import ask_provider
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.store import database_mode, fx_rates, payloads
 from fintrack_tasks.store.payloads import Payload
 
-__all__ = ["Updated", "update_rates"]
+__all__ = ["Updated", "update_fx_rates"]
 
 _FIRST: Final = datetime(1999, 1, 1, tzinfo=UTC)
 _ANY_PAIR: Final = Instrument("EURUSD=X", AssetClass.FOREX)
@@ -34,20 +34,20 @@ class Updated:
     newest: datetime
 
 
-def update_rates(
+def update_fx_rates(
     *,
     context: StageContext,
     http: HttpClient,
     gate: Gate,
-    ticket: Ticket | None = None,
+    reservation: Reservation | None = None,
     longest: float = 0.0,
-) -> Updated | Place:
+) -> Updated | Wait:
     """Ask the ECB for the smallest file that surely holds what is missing, keep the raw answer, write its rates down.
 
-    Doing it twice changes nothing. A place is given back where the provider's quota lets nobody in before later.
+    Idempotent. Returns a :class:`Wait` where the provider's quota has no room now.
 
-    :param ticket: a place of before, whose time has come.
-    :param longest: seconds that the caller would wait for a place.
+    :param reservation: that of an earlier :class:`Wait`, whose time has come.
+    :param longest: seconds that the caller would accept as a :class:`Wait`.
     :raises fintrack_tasks.errors.ProviderError: the subclass says what the answer, or its absence, means.
     :raises ConfigurationError: the database holds prices of the other kind; nothing was written.
     """
@@ -59,8 +59,10 @@ def update_rates(
         Kind.BARS, _ANY_PAIR, context.now, Interval.D1, TimeRange(start, max(context.now, start) + Interval.D1.delta)
     )
     request = ecb.PROVIDER.request(ask)
-    answer = exchange(facts, request, gate=gate, http=http, budget=Budget.GAP_REPAIR, ticket=ticket, longest=longest)
-    if isinstance(answer, Place):
+    answer = ask_provider(
+        facts, request, gate=gate, http=http, budget=Budget.GAP_REPAIR, reservation=reservation, longest=longest
+    )
+    if isinstance(answer, Wait):
         return answer
     response = answer.response
     database_mode.admit(context.database, simulated=response.simulated)
@@ -70,7 +72,7 @@ def update_rates(
     try:
         rates = interpret(facts.name, lambda: ecb.rates(response, context.now))
     except ProviderError as error:
-        gate.learn(answer.taken, error)
+        gate.learn(answer.permit, error)
         raise
     with context.database.connection() as conn:
         changed = fx_rates.add(conn, rates, context.now, payload_sha=kept.sha256)

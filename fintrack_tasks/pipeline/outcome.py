@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from fintrack_tasks.domain import Item, ItemState, uuid7
-from fintrack_tasks.fetch.quota.gate import Ticket
+from fintrack_tasks.fetch.quota.gate import Reservation
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.publish import messages
 from fintrack_tasks.store import database_mode, ledger
@@ -34,12 +34,12 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The item goes on later, or with another provider; ``ticket`` is its place at that provider's quota."""
+    """The item goes on with ``provider`` in ``countdown`` seconds, with its ``reservation`` in that quota."""
 
     provider: str
     countdown: float
     retries: int
-    ticket: Ticket | None = None
+    reservation: Reservation | None = None
 
 
 def fail_item(

@@ -8,7 +8,7 @@ import structlog
 
 from fintrack_tasks.app import app
 from fintrack_tasks.errors import ProviderError
-from fintrack_tasks.fetch.quota.gate import Place, Ticket
+from fintrack_tasks.fetch.quota.gate import Reservation, Wait
 from fintrack_tasks.pipeline import fx_rates
 from fintrack_tasks.tasks.base import BaseTask, connections, stage_context
 
@@ -34,16 +34,16 @@ def fetch_fx_rates(self: RatesTask, ticket: list[str] | None = None) -> dict[str
     :returns: ``{"rates": int, "changed": int, "newest": ISO time}``, or ``{"again_in": seconds}`` where the provider's
         quota has to be waited for.
     """
-    outcome = fx_rates.update_rates(
+    outcome = fx_rates.update_fx_rates(
         context=stage_context(),
         http=connections().http,
         gate=connections().gate,
-        ticket=Ticket(*ticket) if ticket else None,
+        reservation=Reservation(*ticket) if ticket else None,
         longest=60.0,
     )
-    if isinstance(outcome, Place):
-        place = [outcome.ticket.id, outcome.ticket.key]
-        self.apply_async(kwargs={"ticket": place}, countdown=outcome.seconds)
+    if isinstance(outcome, Wait):
+        reserved = [outcome.reservation.id, outcome.reservation.key]
+        self.apply_async(kwargs={"ticket": reserved}, countdown=outcome.seconds)
         return {"again_in": outcome.seconds}
     log.info("rates_updated", rates=outcome.rates, changed=outcome.changed)
     return {"rates": outcome.rates, "changed": outcome.changed, "newest": outcome.newest.isoformat()}

@@ -16,7 +16,7 @@ from fintrack_tasks.app import app
 from fintrack_tasks.domain import Batch, Item
 from fintrack_tasks.errors import ConfigurationError, ForgedMessageError, MissingKeyError, StoreError, UsageError
 from fintrack_tasks.fetch import providers, route
-from fintrack_tasks.fetch.quota.gate import Ticket
+from fintrack_tasks.fetch.quota.gate import Reservation
 from fintrack_tasks.settings import settings
 from fintrack_tasks.tasks import forged_messages, stage_messages
 from fintrack_tasks.tasks.base import BaseTask, connections, is_outage, stage_context
@@ -93,7 +93,7 @@ def _fetch(
     """Ask this task's provider for one item and hand the rows on.
 
     :param signature: of the item and its ticket, for any fetch task.
-    :param ticket: the item's place at the provider's quota, for a message that comes when the place's time has come.
+    :param ticket: the item's :class:`Reservation` in the provider's quota as it is written in messages: id and key.
     """
     item = stage_messages.item_of(message, signature, ticket)
     name = self.name.rpartition(".")[2]
@@ -104,16 +104,16 @@ def _fetch(
         retries=self.request.retries,
         http=connections().http,
         gate=connections().gate,
-        ticket=Ticket(*ticket) if ticket else None,
+        reservation=Reservation(*ticket) if ticket else None,
     )
     if isinstance(outcome, Batch):
         return stage_messages.handed_on(validate.name, message, outcome)
     self.stop_chain()
     if isinstance(outcome, pipeline.Retry):
-        place = [outcome.ticket.id, outcome.ticket.key] if outcome.ticket else None
-        # Ahead of what nobody has begun: an item that goes on keeps its place, and a ticket is not overslept.
+        ticket = [outcome.reservation.id, outcome.reservation.key] if outcome.reservation else None
+        # Ahead of items that nobody has begun: a reservation lapses soon after its time.
         again = {"countdown": outcome.countdown, "retries": outcome.retries, "priority": FIRST}
-        _send(message, outcome.provider, place, **again)
+        _send(message, outcome.provider, ticket, **again)
         return {"item": message["id"], "again": outcome.provider, "countdown": outcome.countdown}
     return _ended(item, outcome)
 

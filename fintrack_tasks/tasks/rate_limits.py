@@ -55,7 +55,7 @@ class PacedConsumer(Consumer):
                 self.task_consumer.cancel_by_queue(queue)
 
     def _limit_post_eta(self, request: Any, bucket: Any, tokens: int) -> None:
-        """What comes with a countdown has a place at the provider's quota: it has waited already."""
+        """A message with a countdown has a reservation in the provider's quota: it has waited already."""
         self.qos.decrement_eventually()
         self._limit_move_to_pool(request)
 

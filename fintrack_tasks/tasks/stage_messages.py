@@ -21,7 +21,7 @@ FETCH: Final = "fintrack.fetch"
 
 
 def signature_of(message: dict[str, Any], ticket: list[str] | None = None) -> str:
-    """The signature with which an item's message, and its place at a provider's quota, go to a fetch task."""
+    """The signature with which an item's message, and its reservation in a provider's quota, go to a fetch task."""
     return connections().signer.sign(FETCH, message, ticket)
 
 

@@ -25,7 +25,7 @@ from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.fetch import providers
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import HttpRequest
-from fintrack_tasks.fetch.quota.gate import Gate, Pass
+from fintrack_tasks.fetch.quota.gate import Gate, Permit
 from fintrack_tasks.fetch.quota.keys import KeyRing
 from fintrack_tasks.pipeline import plan
 from fintrack_tasks.pipeline.run_arguments import check_arguments
@@ -138,9 +138,9 @@ def test_what_the_fleet_used_is_not_free(shell: Shell) -> None:
     with redis.Redis.from_url(shell.variables["REDIS_URL"]) as client:
         gate, facts = Gate(client, settings, KeyRing(settings)), provider("yahoo_finance").facts
         for _ in range(2):
-            taken = gate.enter(facts, HttpRequest("/"))
-            assert isinstance(taken, Pass)
-            gate.leave(taken, "answered")
+            taken = gate.acquire(facts, HttpRequest("/"))
+            assert isinstance(taken, Permit)
+            gate.release(taken, "answered")
         told = shell.told("plan", "--symbols", "AAPL,GOOG", *FOUR_YEARS)
     [need] = told["providers"]
     assert (need["quotas"][0]["for_backfill"], need["quotas"][0]["free_now"]) == (3, 1)

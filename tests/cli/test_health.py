@@ -16,7 +16,7 @@ from fintrack_tasks.cli.health import _with_standing
 from fintrack_tasks.domain import Budget
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import HttpRequest
-from fintrack_tasks.fetch.quota.gate import Gate, Pass
+from fintrack_tasks.fetch.quota.gate import Gate, Permit
 from fintrack_tasks.fetch.quota.keys import KeyRing
 from fintrack_tasks.settings import Settings
 from tests.e2e.harness import fintrack
@@ -49,9 +49,9 @@ def test_an_open_circuit_is_no_good_health_although_nobody_is_asked(tmp_path: Pa
     with redis.Redis.from_url(live["REDIS_URL"]) as client:
         gate = Gate(client, settings, KeyRing(settings))
         for _ in range(5):
-            taken = gate.enter(facts, HttpRequest("/"), budget=Budget.REAL_TIME)
-            assert isinstance(taken, Pass)
-            gate.leave(taken, "failed")
+            taken = gate.acquire(facts, HttpRequest("/"), budget=Budget.REAL_TIME)
+            assert isinstance(taken, Permit)
+            gate.release(taken, "failed")
     after = checked(tmp_path, live)
     told = after["checks"]["api_endpoints"]
     assert told["healthy"] is False

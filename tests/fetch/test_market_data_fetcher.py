@@ -26,7 +26,7 @@ from fintrack_tasks.errors import (
 from fintrack_tasks.fetch import providers
 from fintrack_tasks.fetch.market_data_fetcher import MarketDataFetcher, RoutedClient
 from fintrack_tasks.fetch.providers.base import HttpRequest
-from fintrack_tasks.fetch.quota.gate import Gate, Pass
+from fintrack_tasks.fetch.quota.gate import Gate, Permit
 from fintrack_tasks.fetch.quota.keys import KeyRing
 from fintrack_tasks.fetch.quota.local_gate import LocalGate
 from fintrack_tasks.settings import Settings
@@ -227,9 +227,9 @@ def test_what_a_fetcher_asks_counts_for_the_whole_fleet(in_fleet: InFleet) -> No
 @pytest.mark.integration
 def test_what_the_fleet_has_used_is_not_asked_again_and_the_next_provider_answers(in_fleet: InFleet) -> None:
     fetcher, worker = in_fleet(COINBASE_QUOTA="1/m")
-    taken = worker.enter(COINBASE, HttpRequest("/"))
-    assert isinstance(taken, Pass)
-    worker.leave(taken, "answered")
+    permit = worker.acquire(COINBASE, HttpRequest("/"))
+    assert isinstance(permit, Permit)
+    worker.release(permit, "answered")
     Venues.answers["/products/BTC-USD/ticker"] = TICKER
     Venues.answers["/v8/finance/chart/BTC-USD"] = chart("BTC-USD", 42_501.5)
     assert fetcher.fetch_crypto_data("BTC-USD")["source"] == "yahoo_finance"

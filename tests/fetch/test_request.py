@@ -1,4 +1,4 @@
-"""Whatever comes of a request, the gate hears of it."""
+"""The permit of a request is given back with its outcome, whatever the outcome is."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from fintrack_tasks.domain import Budget
 from fintrack_tasks.errors import ConfigurationError, MalformedError, OutageError, QuotaError, TransientError
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import HttpRequest, HttpResponse
-from fintrack_tasks.fetch.quota.gate import Pass, Place, Ticket
+from fintrack_tasks.fetch.quota.gate import Permit, Reservation, Wait
 from fintrack_tasks.fetch.quota.keys import PUBLIC
-from fintrack_tasks.fetch.request import Answer, exchange
+from fintrack_tasks.fetch.request import Answer, ask_provider
 
 FACTS: Final = provider("yahoo_finance").facts
 ASK: Final = HttpRequest("/price")
-TICKET: Final = Ticket("7", "public")
+RESERVATION: Final = Reservation("7", "public")
 
 
 class FakeGate:
-    """Lets in, or does what it is told to; remembers how requests ended."""
+    """Gives a permit, or does what it is told to; remembers how requests ended."""
 
     def __init__(self, instead: Any = None, at_the_end: Exception | None = None) -> None:
         self.instead, self.at_the_end = instead, at_the_end
         self.asked: list[tuple[Any, ...]] = []
-        self.left: list[tuple[Pass, str]] = []
+        self.left: list[tuple[Permit, str]] = []
 
-    def enter(self, facts: Any, request: Any, budget: Any, *, ticket: Any, longest: float) -> Any:
-        self.asked.append((facts, request, budget, ticket, longest))
+    def acquire(self, facts: Any, request: Any, budget: Any, *, reservation: Any, longest: float) -> Any:
+        self.asked.append((facts, request, budget, reservation, longest))
         if isinstance(self.instead, Exception):
             raise self.instead
-        return self.instead or Pass(facts, request, budget, TICKET, PUBLIC)
+        return self.instead or Permit(facts, request, budget, RESERVATION, PUBLIC)
 
-    def leave(self, taken: Pass, outcome: str) -> None:
-        self.left.append((taken, outcome))
+    def release(self, permit: Permit, outcome: str) -> None:
+        self.left.append((permit, outcome))
         if self.at_the_end:
             raise self.at_the_end
 
@@ -52,8 +52,8 @@ class FakeHttp:
         return self.outcome
 
 
-def ask(gate: FakeGate, http: FakeHttp, **options: Any) -> Answer | Place:
-    return exchange(FACTS, ASK, gate=gate, http=http, **options)  # type: ignore[arg-type]  # of the same shape
+def ask(gate: FakeGate, http: FakeHttp, **options: Any) -> Answer | Wait:
+    return ask_provider(FACTS, ASK, gate=gate, http=http, **options)  # type: ignore[arg-type]  # of the same shape
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_an_answer_is_one_unless_the_server_failed(status: int, outcome: str) ->
     answer = ask(gate, FakeHttp(response))
     assert isinstance(answer, Answer)
     assert answer.response is response
-    assert gate.left == [(answer.taken, outcome)]
+    assert gate.left == [(answer.permit, outcome)]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_an_answer_is_one_unless_the_server_failed(status: int, outcome: str) ->
         (RuntimeError("a defect"), "failed"),
     ],
 )
-def test_what_is_raised_goes_on_and_the_pass_is_given_back(error: BaseException, outcome: str) -> None:
+def test_what_is_raised_goes_on_and_the_permit_is_given_back(error: BaseException, outcome: str) -> None:
     gate = FakeGate()
     with pytest.raises(type(error)) as caught:
         ask(gate, FakeHttp(error))
@@ -89,10 +89,10 @@ def test_what_is_raised_goes_on_and_the_pass_is_given_back(error: BaseException,
     assert [how for _, how in gate.left] == [outcome]
 
 
-def test_who_has_a_place_asks_nobody() -> None:
-    place = Place(TICKET, 30.0)
-    gate, http = FakeGate(place), FakeHttp(HttpResponse(200, b""))
-    assert ask(gate, http) is place
+def test_no_permit_yet_asks_nobody() -> None:
+    wait = Wait(RESERVATION, 30.0)
+    gate, http = FakeGate(wait), FakeHttp(HttpResponse(200, b""))
+    assert ask(gate, http) is wait
     assert (http.asked, gate.left) == (0, [])
 
 
@@ -104,10 +104,10 @@ def test_who_is_not_let_in_asks_nobody(error: Exception) -> None:
     assert (http.asked, gate.left) == (0, [])
 
 
-def test_ticket_budget_and_patience_reach_the_gate() -> None:
+def test_reservation_budget_and_patience_reach_the_gate() -> None:
     gate = FakeGate()
-    ask(gate, FakeHttp(HttpResponse(200, b"")), budget=Budget.DEEP_BACKFILL, ticket=TICKET, longest=9.0)
-    assert gate.asked == [(FACTS, ASK, Budget.DEEP_BACKFILL, TICKET, 9.0)]
+    ask(gate, FakeHttp(HttpResponse(200, b"")), budget=Budget.DEEP_BACKFILL, reservation=RESERVATION, longest=9.0)
+    assert gate.asked == [(FACTS, ASK, Budget.DEEP_BACKFILL, RESERVATION, 9.0)]
 
 
 def test_a_good_answer_is_not_thrown_away_because_redis_went_meanwhile() -> None:

@@ -23,7 +23,7 @@ from fintrack_tasks.domain import Batch, Instrument, Interval, Item, Kind, to_mi
 from fintrack_tasks.errors import MissingKeyError
 from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.http.client import HttpClient
-from fintrack_tasks.fetch.quota.gate import Gate, Ticket
+from fintrack_tasks.fetch.quota.gate import Gate, Reservation
 from fintrack_tasks.pipeline import DEFERRED, Ended, Retry, fetch_item
 from fintrack_tasks.pipeline.after_failure import PAUSE_BROKEN, RETRIES
 from fintrack_tasks.pipeline.context import StageContext
@@ -91,14 +91,20 @@ class Fetching:
         return list(made.items)
 
     def fetch(
-        self, item: Item, provider: str, *, retries: int = 0, ticket: Ticket | None = None, now: datetime = NOW
+        self,
+        item: Item,
+        provider: str,
+        *,
+        retries: int = 0,
+        reservation: Reservation | None = None,
+        now: datetime = NOW,
     ) -> Batch | Retry | Ended:
         return fetch_item(
             item,
             provider,
             context=StageContext(self.database, self.settings, now),
             retries=retries,
-            ticket=ticket,
+            reservation=reservation,
             http=self.http,
             gate=self.gate,
         )
@@ -109,7 +115,7 @@ class Fetching:
         visited = []
         for _ in range(MOST_HOPS):
             visited.append(at.provider)
-            outcome = self.fetch(item, at.provider, retries=at.retries, ticket=at.ticket)
+            outcome = self.fetch(item, at.provider, retries=at.retries, reservation=at.reservation)
             if not isinstance(outcome, Retry):
                 return visited, outcome
             at = outcome
@@ -383,7 +389,7 @@ def test_to_be_asked_once_more_a_broken_answers_provider_must_have_a_place_in_it
     assert fetching.fetch(item, "yahoo_finance") == Retry("yahoo_finance", PAUSE_BROKEN, 1)
     waits = fetching.fetch(item, "yahoo_finance", retries=1)
     assert isinstance(waits, Retry)
-    assert waits.ticket is not None
+    assert waits.reservation is not None
     assert waits.countdown > 50
     assert asked(market) == {"yahoo_finance": 1}
 
@@ -526,7 +532,7 @@ def test_a_place_at_the_quota_comes_back_with_its_ticket_and_is_kept(begin: Begi
     assert isinstance(fetching.fetch(first, "finnhub"), Batch)
     waits = fetching.fetch(second, "finnhub")
     assert isinstance(waits, Retry)
-    assert waits.ticket is not None
+    assert waits.reservation is not None
     assert (waits.provider, waits.retries) == ("finnhub", 0)
     assert waits.countdown == pytest.approx(60, abs=1)
     row = fetching.row(second)
@@ -537,7 +543,7 @@ def test_a_place_at_the_quota_comes_back_with_its_ticket_and_is_kept(begin: Begi
     assert behind.countdown == pytest.approx(120, abs=2)
     seconds[0] += waits.countdown + 0.01
     assert isinstance(fetching.fetch(third, "finnhub"), Retry)
-    assert isinstance(fetching.fetch(second, "finnhub", ticket=waits.ticket), Batch)
+    assert isinstance(fetching.fetch(second, "finnhub", reservation=waits.reservation), Batch)
     assert asked(market) == {"finnhub": 2}
 
 

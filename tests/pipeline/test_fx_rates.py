@@ -15,9 +15,9 @@ from fintrack_tasks import tasks
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.errors import MalformedError, ProviderError
 from fintrack_tasks.fetch.http.client import HttpClient
-from fintrack_tasks.fetch.quota.gate import Gate, Place
+from fintrack_tasks.fetch.quota.gate import Gate, Wait
 from fintrack_tasks.pipeline.context import StageContext
-from fintrack_tasks.pipeline.fx_rates import Updated, update_rates
+from fintrack_tasks.pipeline.fx_rates import Updated, update_fx_rates
 from fintrack_tasks.sandbox import Running, running
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database
@@ -47,12 +47,12 @@ def market() -> Iterator[Running]:
 @pytest.fixture
 def update(
     database: Database, market: Running, make_gate: Callable[..., Gate]
-) -> Iterator[Callable[..., Updated | Place]]:
+) -> Iterator[Callable[..., Updated | Wait]]:
     http, gate = HttpClient(market.provider_base_urls, timeout=20.0), make_gate({"ECB_QUOTA": "unlimited"})
 
-    def do(now: datetime = NOW, gate: Gate = gate, **named: Any) -> Updated | Place:
+    def do(now: datetime = NOW, gate: Gate = gate, **named: Any) -> Updated | Wait:
         Clock.now = now
-        return update_rates(context=StageContext(database, SETTINGS, now), http=http, gate=gate, **named)
+        return update_fx_rates(context=StageContext(database, SETTINGS, now), http=http, gate=gate, **named)
 
     yield do
     Clock.now = NOW
@@ -89,7 +89,7 @@ def test_what_the_quota_does_not_allow_yet_is_a_place(
     gate = make_gate({"ECB_QUOTA": "1/h"})
     assert isinstance(update(gate=gate), Updated)
     place = update(gate=gate, longest=7200.0)
-    assert isinstance(place, Place)
+    assert isinstance(place, Wait)
     assert 3000 < place.seconds <= 3700
 
 

@@ -17,7 +17,7 @@ from fintrack_tasks.fetch.providers.base import HttpResponse
 from fintrack_tasks.fetch.quota.gate import Gate
 from fintrack_tasks.pipeline import fetch_item, load_item, transform_item
 from fintrack_tasks.pipeline.context import StageContext
-from fintrack_tasks.pipeline.fx_rates import update_rates
+from fintrack_tasks.pipeline.fx_rates import update_fx_rates
 from fintrack_tasks.pipeline.save_quote import save_quote
 from fintrack_tasks.queries.explain import explain
 from fintrack_tasks.sandbox import Running, running
@@ -120,7 +120,7 @@ def test_rates_get_among_their_kind_alone(
     admit(database, simulated=holds is Mode.SIMULATED)
     other = http if holds is Mode.LIVE else Nameless(market.provider_base_urls, timeout=20.0)
     with pytest.raises(ConfigurationError, match=r"^DB_NAME: .* holds (real|simulated) prices"):
-        update_rates(
+        update_fx_rates(
             context=StageContext(database, SETTINGS, NOW), http=other, gate=make_gate({"ECB_QUOTA": "unlimited"})
         )
     assert rows(conn)["fx_rates"] == rows(conn)["payloads"] == 0

@@ -1,8 +1,9 @@
-"""The gate before a provider: its quotas, its keys and its state, held for the whole fleet in Redis.
+"""The fleet-wide rate limiter: a provider's quotas, keys and circuit, kept in Redis and shared by every worker.
 
-Each request makes one call before it (two when it had to wait) and one after its answer; none of them polls. What the
-calls do is written in ``lua/gate.lua``: a request leaves a quota's window one window after its *answer*, so that no
-delay on the way can bring more requests into any sliding window than the quota allows.
+Each request makes one call to Redis before it (two when it had to wait) and one after its answer; nothing polls. The
+calls are a Lua script, ``lua/gate.lua``: a request counts in a quota's sliding window until one window after its
+*answer*, so that no delay on the way can bring more requests into a window than the quota allows. The limiter of a
+single process, without Redis, is :mod:`fintrack_tasks.fetch.quota.local_gate`.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ from fintrack_tasks.errors import (
 )
 from fintrack_tasks.fetch.providers.base import Facts, HttpRequest
 from fintrack_tasks.fetch.quota.keys import Key, KeyRing
-from fintrack_tasks.fetch.quota.limits import Window, floors_of, longest_window, quotas_of, windows
+from fintrack_tasks.fetch.quota.limits import QuotaWindow, floors_of, longest_window, quotas_of, windows
 from fintrack_tasks.refusals import remedy_of
 from fintrack_tasks.settings import Settings, redact_url
 
-__all__ = ["PATIENCE", "Gate", "Pass", "Place", "Standing", "Ticket"]
+__all__ = ["PATIENCE", "Gate", "Permit", "Reservation", "Standing", "Wait"]
 
 PATIENCE: Final = 2.0
-"""Seconds: a shorter wait is slept, a longer one is given back as a :class:`Place`."""
+"""Seconds: a shorter wait is slept, a longer one is returned as a :class:`Wait`."""
 _NAP: Final = 0.1
 """Seconds that may be slept even where many threads of the process sleep already."""
 _DAY: Final = 86_400.0
@@ -53,44 +54,45 @@ _LEASE: Final = 15.0
 """Seconds beyond the HTTP time-out after which a request without an answer is its killed worker's."""
 _GRACE: Final = 1.0
 _GRACE_QUEUED: Final = 15.0
-"""A ticket is forfeited when its holder is so late; one that waits in the broker may find its worker busy."""
+"""Seconds after its time at which a reservation lapses: longer for one whose message waits in the broker, since its
+worker may be busy."""
 _MOST_TURNS: Final = 20
 _US: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
-    """A reserved time: ``id`` is the reservation, ``key`` the name of the key that it was made for."""
+class Reservation:
+    """A slot reserved in a key's quota: ``id`` of the reservation, ``key`` the key's name (never its secret)."""
 
     id: str
     key: str
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """For a caller who would have to wait long: come back in ``seconds`` with the ticket."""
+class Wait:
+    """No permit yet: acquire again in ``seconds`` with the reservation."""
 
-    ticket: Ticket
+    reservation: Reservation
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
-    """Leave to send one request now; it goes back to :meth:`Gate.leave`, whatever comes of the request."""
+class Permit:
+    """Permission to send one request now; :meth:`Gate.release` takes it back, whatever the outcome."""
 
     facts: Facts
     request: HttpRequest
     budget: Budget
-    ticket: Ticket
+    reservation: Reservation
     key: Key
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a provider stands with one key; times are aware UTC, ``None`` where nothing bars it.
+    """The state of a provider's quota with one key; times are aware UTC, ``None`` where nothing bars it.
 
     :param used: for each quota ``(limit, seconds, used)``; ``used`` counts the requests inside the window now.
-    :param waiting: places that were given out and whose time has not come.
+    :param waiting: reservations whose time has not come.
     :param entitlements: endpoint to the time until which it is not asked.
     """
 
@@ -110,13 +112,13 @@ def _source() -> str:
 
 
 class Gate:
-    """See the module. One per process; threads may share it.
+    """The rate limiter of the module's description. One per process; safe to share between threads.
 
     :param client: Redis.
-    :param sleep: how a short wait is spent.
+    :param sleep: spends a short wait; seconds.
     :param asleep: how many threads may sleep here at once: the others keep the process' other providers going.
-    :param clock: seconds; where given it stands for Redis' own clock.
-    :param prefix: of the names in Redis; gates with the same one share their quotas.
+    :param clock: seconds; replaces Redis' own clock in tests.
+    :param prefix: of the keys in Redis; gates with the same prefix share their quotas.
     """
 
     def __init__(
@@ -141,19 +143,19 @@ class Gate:
         self.calls = 0
         """Calls of Redis so far, for benchmarks; threads may miscount it by a few."""
 
-    def enter(
+    def acquire(
         self,
         facts: Facts,
         request: HttpRequest,
         budget: Budget = Budget.REAL_TIME,
         *,
-        ticket: Ticket | None = None,
+        reservation: Reservation | None = None,
         longest: float = 0.0,
-    ) -> Pass | Place:
-        """Leave to send the request, now or after at most :data:`PATIENCE` seconds of sleep; or a place.
+    ) -> Permit | Wait:
+        """A permit for one request, after at most :data:`PATIENCE` seconds of sleep; or the wait until one is due.
 
-        :param ticket: of a place that was given earlier, whose time has come.
-        :param longest: seconds that the caller would wait for a place.
+        :param reservation: that of an earlier :class:`Wait`, whose time has come.
+        :param longest: seconds that the caller would accept as a :class:`Wait`.
         :raises QuotaError: the wait is longer, or the provider has closed itself; ``retry_after`` says for how long.
         :raises EntitlementError: no key's plan has the endpoint, as was learnt before.
         :raises KeyRejectedError: every key was refused before.
@@ -162,24 +164,18 @@ class Gate:
         :raises OutageError: Redis does not answer.
         """
         keys = {key.name: key for key in self._keys.keys(facts)}
-        if ticket and ticket.key not in keys:
-            ticket = None  # the key was changed meanwhile
-        number, names, again = (ticket.id, [ticket.key], True) if ticket else (uuid4().hex, list(keys), False)
+        if reservation and reservation.key not in keys:
+            reservation = None  # the key was changed meanwhile
+        number, names, again = (
+            (reservation.id, [reservation.key], True) if reservation else (uuid4().hex, list(keys), False)
+        )
         random.shuffle(names)  # between keys of which none is used more than another
         for _ in range(_MOST_TURNS):
-            ask = {
-                "op": "enter",
-                "id": number,
-                "keys": names,
-                "again": again,
-                "longest": int(max(longest, PATIENCE) * _US),
-                "grace": int((_GRACE_QUEUED if longest > PATIENCE else _GRACE) * _US),
-                "probe": int(_PROBE * _US),
-            }
+            ask = _enter(number, names, longest, again=again)
             verdict, name, micros = self._call(facts, request, budget, ask)
             seconds = int(micros) / _US
             if verdict == "refused" and again and name != "circuit" and len(keys) > 1:
-                # The key of the ticket was barred while its holder waited; the others have their own quotas.
+                # The key of the reservation was barred while its holder waited; the others have their own quotas.
                 names, again = [other for other in keys if other not in names], False
                 continue
             if verdict == "refused":
@@ -188,43 +184,44 @@ class Gate:
                 text = f"{facts.name}: the next free slot is {seconds:.0f} s away"
                 raise QuotaError(text, retry_after=seconds, asked=False)
             if verdict == "go":
-                return Pass(facts, request, budget, Ticket(number, name), keys[name])
+                return Permit(facts, request, budget, Reservation(number, name), keys[name])
             names, again = [name], True
             if not self._slept(facts.name, seconds):
-                return Place(Ticket(number, name), seconds)
+                return Wait(Reservation(number, name), seconds)
         text = f"{facts.name}: no slot was found in {_MOST_TURNS} turns"
         raise QuotaError(text, retry_after=PATIENCE, asked=False)
 
-    def leave(self, taken: Pass, outcome: str) -> None:
-        """The answer came (``answered``), did not come or was a failure of the server (``failed``), or the request
-        provably never went out (``unsent``).
+    def release(self, permit: Permit, outcome: str) -> None:
+        """Give a permit back.
 
-        :raises OutageError: Redis does not answer; the pass then ends by itself.
+        :param outcome: ``answered``; ``failed`` (no answer, or a failure of the server); ``unsent`` (the request
+            provably never left this machine, and does not count).
+        :raises OutageError: Redis does not answer; the permit then ends with its lease.
         """
         ask = {
             "op": "leave",
-            "id": taken.ticket.id,
-            "keys": [taken.ticket.key],
+            "id": permit.reservation.id,
+            "keys": [permit.reservation.key],
             "outcome": outcome,
             "failures": _FAILURES,
             "pause": int(_PAUSE * _US),
         }
-        self._call(taken.facts, taken.request, taken.budget, ask)
+        self._call(permit.facts, permit.request, permit.budget, ask)
 
-    def cancel(self, facts: Facts, request: HttpRequest, budget: Budget, ticket: Ticket) -> None:
-        """Give a place back that will not be used."""
-        self._call(facts, request, budget, {"op": "cancel", "id": ticket.id, "keys": [ticket.key]})
+    def cancel(self, facts: Facts, request: HttpRequest, budget: Budget, reservation: Reservation) -> None:
+        """Give a reservation back that will not be used."""
+        self._call(facts, request, budget, {"op": "cancel", "id": reservation.id, "keys": [reservation.key]})
 
-    def learn(self, taken: Pass, error: ProviderError) -> bool:
-        """What an answer taught about a key; returns whether a key was set aside just now.
+    def learn(self, permit: Permit, error: ProviderError) -> bool:
+        """Remember what an error says about the permit's key; returns whether a key was set aside just now.
 
         A quota that the provider says is used up closes the key until the provider's own time, or for one window. An
         endpoint outside the plan, or a refused key, is not asked again with that key for a day. A provider without
         keys is not barred: its refusals are about the address or the moment.
         """
-        keyed = taken.key.secret is not None
+        keyed = permit.key.secret is not None
         if isinstance(error, QuotaError):
-            what, seconds = "closed", error.retry_after or self.pause(taken.facts)
+            what, seconds = "closed", error.retry_after or self.pause(permit.facts)
         elif isinstance(error, EntitlementError) and keyed:
             what, seconds = "entitlement", _DAY
         elif isinstance(error, KeyRejectedError) and keyed:
@@ -233,20 +230,20 @@ class Gate:
             return False
         ask = {
             "op": "learn",
-            "id": taken.ticket.id,
-            "keys": [taken.ticket.key],
+            "id": permit.reservation.id,
+            "keys": [permit.reservation.key],
             "what": what,
             "seconds": max(1, seconds),
         }
-        return self._call(taken.facts, taken.request, taken.budget, ask) == ["first"] and what == "rejected"
+        return self._call(permit.facts, permit.request, permit.budget, ask) == ["first"] and what == "rejected"
 
-    def spare(self, taken: Pass, error: ProviderError) -> bool:
-        """Whether the error bars the pass' key alone and the provider has another one, which may be barred as well."""
+    def spare(self, permit: Permit, error: ProviderError) -> bool:
+        """Whether the error bars the permit's key alone and the provider has another, which may be barred as well."""
         of_a_key = isinstance(error, QuotaError | EntitlementError | KeyRejectedError)
-        return of_a_key and any(key.name != taken.key.name for key in self._keys.keys(taken.facts))
+        return of_a_key and any(key.name != permit.key.name for key in self._keys.keys(permit.facts))
 
     def standing(self, facts: Facts) -> list[Standing]:
-        """How the provider stands now, by key."""
+        """The state of the provider's quotas now, by key."""
         keys = self._keys.keys(facts)
         request, quotas = HttpRequest("/"), quotas_of(facts, self._settings)
         ask = {"op": "standing", "id": "", "keys": [key.name for key in keys]}
@@ -280,7 +277,7 @@ class Gate:
         return max((q.seconds for q in quotas_of(facts, self._settings) if q.seconds <= 3_600), default=60.0)
 
     def waiting(self, provider: str) -> int:
-        """How many threads of this process sleep for a provider now; to start more of its work would not help."""
+        """How many threads of this process sleep for a provider now: more work for it would only wait."""
         return self._waiting[provider]
 
     def _slept(self, provider: str, seconds: float) -> bool:
@@ -327,7 +324,19 @@ def _texts(answer: Sequence[Any]) -> list[Any]:
     return [each.decode() if isinstance(each, bytes) else _texts(each) for each in answer]
 
 
-def _plain(window: Window) -> dict[str, Any]:
+def _enter(number: str, names: list[str], longest: float, *, again: bool) -> dict[str, Any]:
+    return {
+        "op": "enter",
+        "id": number,
+        "keys": names,
+        "again": again,
+        "longest": int(max(longest, PATIENCE) * _US),
+        "grace": int((_GRACE_QUEUED if longest > PATIENCE else _GRACE) * _US),
+        "probe": int(_PROBE * _US),
+    }
+
+
+def _plain(window: QuotaWindow) -> dict[str, Any]:
     return {
         # What it is and not its place in the list, which depends on the request's weight and on the quotas of today.
         "name": f"{window.seconds:g}" if window.hold else f"{window.seconds:g}/{window.of}",
@@ -344,7 +353,7 @@ def _time(micros: str) -> datetime | None:
 
 
 def _refusal(facts: Facts, request: HttpRequest, reason: str, seconds: float) -> ProviderError:
-    """What a refusal at the gate means."""
+    """The error for a refusal by the gate."""
     kind, text = {
         "entitlement": (EntitlementError, f"{request.endpoint} is not in the plan of its key"),
         "key_rejected": (KeyRejectedError, "its keys were refused and are set aside"),

@@ -13,7 +13,7 @@ from fintrack_tasks.fetch.providers.base import Facts, Quota
 from fintrack_tasks.settings import Settings
 
 __all__ = [
-    "Window",
+    "QuotaWindow",
     "celery_rate_limit",
     "effective_quotas",
     "floors_of",
@@ -64,7 +64,7 @@ def longest_window(quotas: Sequence[Quota]) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class QuotaWindow:
     """What the gate counts: at most ``limit`` requests in ``seconds``.
 
     :param hold: a quota of the provider, in which a request stays until one window after its answer. Otherwise a
@@ -88,7 +88,7 @@ def floors_of(settings: Settings) -> dict[Budget, float]:
     }
 
 
-def windows(quotas: Sequence[Quota], floors: Mapping[Budget, float], weight: int = 1) -> tuple[Window, ...]:
+def windows(quotas: Sequence[Quota], floors: Mapping[Budget, float], weight: int = 1) -> tuple[QuotaWindow, ...]:
     """Each quota's window, followed by its spacing where not all of it may go out at once.
 
     :param floors: see :func:`floors_of`.
@@ -102,10 +102,10 @@ def windows(quotas: Sequence[Quota], floors: Mapping[Budget, float], weight: int
             raise ConfigurationError(f"one request weighs {weight}, more than {quota.limit} in {quota.seconds:g} s")
         shares = (1 - kept, 1 - kept - floors.get(Budget.GAP_REPAIR, 0.0))
         repair, backfill = (max(1, int(quota.limit * max(share, 0.0) + 1e-9)) for share in shares)
-        made.append(Window(quota.limit, quota.seconds, quota.limit, True, (repair, backfill)))
+        made.append(QuotaWindow(quota.limit, quota.seconds, quota.limit, True, (repair, backfill)))
         burst = max(weight, quota.burst or (quota.limit if quota.limit <= _FEW else quota.limit // 10))
         if burst < quota.limit and quota.seconds <= _UNITS["h"]:
-            made.append(Window(burst, quota.seconds, quota.limit, False, (burst, burst)))
+            made.append(QuotaWindow(burst, quota.seconds, quota.limit, False, (burst, burst)))
     return tuple(made)
 
 

@@ -1,4 +1,7 @@
-"""A gate of this process alone, for a program that fetches a symbol where no Redis runs."""
+"""The rate limiter of one process, for a program that fetches symbols where no Redis runs.
+
+The one of the whole fleet is :mod:`fintrack_tasks.fetch.quota.gate`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from uuid import uuid4
 from fintrack_tasks.domain import Budget
 from fintrack_tasks.errors import ProviderError, QuotaError
 from fintrack_tasks.fetch.providers.base import Facts, HttpRequest
-from fintrack_tasks.fetch.quota.gate import PATIENCE, Pass, Ticket
+from fintrack_tasks.fetch.quota.gate import PATIENCE, Permit, Reservation
 from fintrack_tasks.fetch.quota.keys import Key, KeyRing
 from fintrack_tasks.fetch.quota.limits import longest_window, quotas_of, windows
 from fintrack_tasks.settings import Settings
@@ -20,8 +23,9 @@ __all__ = ["LocalGate"]
 
 
 class LocalGate:
-    """The part of :class:`fintrack_tasks.fetch.quota.gate.Gate` that one process needs: a request leaves a
-    quota's window one window after its answer, and a provider that closed itself is left alone. Threads take turns.
+    """The part of :class:`fintrack_tasks.fetch.quota.gate.Gate` that one process needs; threads take turns.
+
+    A request counts until one window after its answer, and a provider whose quota is used up is left alone.
     """
 
     def __init__(
@@ -37,48 +41,48 @@ class LocalGate:
         self._closed: dict[tuple[str, str], float] = {}
         self._turn = threading.Lock()
 
-    def enter(
+    def acquire(
         self,
         facts: Facts,
         request: HttpRequest,
         budget: Budget = Budget.REAL_TIME,
         *,
-        ticket: Ticket | None = None,
+        reservation: Reservation | None = None,
         longest: float = 0.0,
-    ) -> Pass:
-        """Leave to send the request, after as many seconds of sleep as it takes; threads wait for each other.
+    ) -> Permit:
+        """A permit, after as many seconds of sleep as it takes; threads wait for each other.
 
         :raises QuotaError: when that is longer than :data:`PATIENCE` and ``longest``.
         :raises MissingKeyError: the provider needs a key and none is set.
         :raises ConfigurationError: the request weighs more than a quota allows.
         """
-        self._turn.acquire()  # until leave: one request at a time is what a process without a fleet can promise
+        self._turn.acquire()  # until release: one request at a time is what a process without a fleet can promise
         try:
             key, wait = self._chosen(facts, request, max(longest, PATIENCE))
             self._sleep(wait)
         except BaseException:
             self._turn.release()
             raise
-        return Pass(facts, request, budget, ticket or Ticket(uuid4().hex, key.name), key)
+        return Permit(facts, request, budget, reservation or Reservation(uuid4().hex, key.name), key)
 
-    def leave(self, taken: Pass, outcome: str) -> None:
-        """The request is over."""
+    def release(self, permit: Permit, outcome: str) -> None:
+        """Give a permit back; see :meth:`Gate.release`."""
         if outcome != "unsent":
-            now, longest = self._clock(), longest_window(quotas_of(taken.facts, self._settings))
-            answered = self._answered.setdefault((taken.facts.name, taken.key.name), deque())
+            now, longest = self._clock(), longest_window(quotas_of(permit.facts, self._settings))
+            answered = self._answered.setdefault((permit.facts.name, permit.key.name), deque())
             while answered and answered[0] <= now - longest:
                 answered.popleft()
-            answered.extend([now] * taken.request.weight)
+            answered.extend([now] * permit.request.weight)
         self._turn.release()
 
-    def cancel(self, facts: Facts, request: HttpRequest, budget: Budget, ticket: Ticket) -> None:
-        """Nothing is reserved here: a place is never given out."""
+    def cancel(self, facts: Facts, request: HttpRequest, budget: Budget, reservation: Reservation) -> None:
+        """Does nothing: this gate reserves nothing."""
 
-    def learn(self, taken: Pass, error: ProviderError) -> bool:
+    def learn(self, permit: Permit, error: ProviderError) -> bool:
         """A provider that says that its quota is used up is left alone until its own time, or for a minute."""
         if isinstance(error, QuotaError):
-            place, until = (taken.facts.name, taken.key.name), self._clock() + (error.retry_after or 60.0)
-            self._closed[place] = max(until, self._closed.get(place, until))
+            key, until = (permit.facts.name, permit.key.name), self._clock() + (error.retry_after or 60.0)
+            self._closed[key] = max(until, self._closed.get(key, until))
         return False
 
     def _chosen(self, facts: Facts, request: HttpRequest, longest: float) -> tuple[Key, float]:

@@ -33,7 +33,7 @@ from fintrack_tasks.errors import (
 )
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import Facts, HttpRequest, KeyUse, Quota
-from fintrack_tasks.fetch.quota.gate import PATIENCE, Gate, Pass, Place, Ticket
+from fintrack_tasks.fetch.quota.gate import PATIENCE, Gate, Permit, Reservation, Wait
 from fintrack_tasks.fetch.quota.keys import PUBLIC, KeyRing
 from fintrack_tasks.settings import Settings
 
@@ -67,24 +67,24 @@ class Fleet:
         self.slept.append(seconds)
         self.now += seconds + 1e-6  # a real sleep is never too short
 
-    def ask(self, facts: Facts, request: HttpRequest = PRICE, **options: Any) -> Pass:
+    def ask(self, facts: Facts, request: HttpRequest = PRICE, **options: Any) -> Permit:
         """A request that is sent and answered at once."""
-        taken = self.grant(facts, request, **options)
-        self.gate.leave(taken, "answered")
-        return taken
+        permit = self.grant(facts, request, **options)
+        self.gate.release(permit, "answered")
+        return permit
 
-    def grant(self, facts: Facts, request: HttpRequest = PRICE, **options: Any) -> Pass:
-        taken = self.gate.enter(facts, request, **options)
-        assert isinstance(taken, Pass)
-        return taken
+    def grant(self, facts: Facts, request: HttpRequest = PRICE, **options: Any) -> Permit:
+        permit = self.gate.acquire(facts, request, **options)
+        assert isinstance(permit, Permit)
+        return permit
 
     def wait(self, facts: Facts, request: HttpRequest = PRICE, budget: Budget = Budget.REAL_TIME) -> float:
         """Seconds until a request would be granted; takes nothing."""
-        found = self.worker(asleep=0).enter(facts, request, budget, longest=LONG)
-        if isinstance(found, Pass):
-            self.gate.leave(found, "unsent")
+        found = self.worker(asleep=0).acquire(facts, request, budget, longest=LONG)
+        if isinstance(found, Permit):
+            self.gate.release(found, "unsent")
             return 0.0
-        self.gate.cancel(facts, request, budget, found.ticket)
+        self.gate.cancel(facts, request, budget, found.reservation)
         return found.seconds
 
 
@@ -130,10 +130,10 @@ def test_a_killed_workers_request_is_counted_until_its_lease_and_its_window_end(
 def test_a_request_is_counted_as_long_as_the_http_time_out_lets_it_wait(make_gate: Callable[..., Gate]) -> None:
     fleet = Fleet(make_gate, FINTRACK_HTTP_TIMEOUT_SECONDS="100")
     facts = venue(Quota(1, 1.0))
-    taken = fleet.grant(facts)
+    permit = fleet.grant(facts)
     fleet.now += 99
     assert fleet.wait(facts) > 0
-    fleet.gate.leave(taken, "answered")
+    fleet.gate.release(permit, "answered")
     assert fleet.wait(facts) == pytest.approx(1, abs=0.01)
 
 
@@ -170,18 +170,18 @@ def test_quotes_may_use_the_whole_quota(fleet: Fleet) -> None:
     assert fleet.wait(facts) == pytest.approx(60, abs=0.01)
 
 
-def test_holders_of_places_who_come_late_do_not_exceed_their_class_cap(fleet: Fleet) -> None:
+def test_holders_of_reservation_who_come_late_do_not_exceed_their_class_cap(fleet: Fleet) -> None:
     """Of 2 in a minute, backfill holds 1. The first holder comes when the second one's turn is."""
     facts, backfill = venue(Quota(2, 10.0)), {"budget": Budget.DEEP_BACKFILL, "longest": LONG}
     fleet.ask(facts, **backfill)
-    places = [fleet.gate.enter(facts, PRICE, **backfill) for _ in range(2)]
-    assert isinstance(places[0], Place)
-    assert isinstance(places[1], Place)
-    assert places[1].seconds > places[0].seconds + 9
-    fleet.now += places[1].seconds
-    fleet.ask(facts, ticket=places[1].ticket, **backfill)
-    late = fleet.gate.enter(facts, PRICE, ticket=places[0].ticket, **backfill)
-    assert isinstance(late, Place)
+    waits = [fleet.gate.acquire(facts, PRICE, **backfill) for _ in range(2)]
+    assert isinstance(waits[0], Wait)
+    assert isinstance(waits[1], Wait)
+    assert waits[1].seconds > waits[0].seconds + 9
+    fleet.now += waits[1].seconds
+    fleet.ask(facts, reservation=waits[1].reservation, **backfill)
+    late = fleet.gate.acquire(facts, PRICE, reservation=waits[0].reservation, **backfill)
+    assert isinstance(late, Wait)
     fleet.ask(facts)
 
 
@@ -190,7 +190,7 @@ def test_holders_of_places_who_come_late_do_not_exceed_their_class_cap(fleet: Fl
 
 def fail(fleet: Fleet, facts: Facts, times: int) -> None:
     for _ in range(times):
-        fleet.gate.leave(fleet.grant(facts), "failed")
+        fleet.gate.release(fleet.grant(facts), "failed")
 
 
 def test_five_failures_in_a_row_open_the_circuit_for_the_whole_fleet(fleet: Fleet) -> None:
@@ -199,7 +199,7 @@ def test_five_failures_in_a_row_open_the_circuit_for_the_whole_fleet(fleet: Flee
     fleet.ask(facts)  # not in a row
     fail(fleet, facts, 5)
     with pytest.raises(TransientError, match="it failed repeatedly") as caught:
-        fleet.worker().enter(facts, PRICE)
+        fleet.worker().acquire(facts, PRICE)
     assert (caught.value.retry_after, caught.value.asked) == (pytest.approx(15), False)
     [standing] = fleet.gate.standing(facts)
     assert standing.circuit == "open"
@@ -214,7 +214,7 @@ def test_an_open_circuit_lets_one_probe_through_and_closes_when_it_is_answered(f
     probe = fleet.grant(facts)
     with pytest.raises(TransientError):
         fleet.grant(facts)
-    fleet.gate.leave(probe, "answered")
+    fleet.gate.release(probe, "answered")
     fleet.grant(facts)
     assert fleet.gate.standing(facts)[0].circuit == "closed"
 
@@ -249,37 +249,37 @@ def test_who_must_wait_for_a_slot_is_not_refused_by_the_probe_that_it_would_have
     facts = venue(Quota(5, 20.0))
     fail(fleet, facts, 5)
     fleet.now += 15
-    place = fleet.gate.enter(facts, PRICE, longest=LONG)
-    assert isinstance(place, Place)
-    fleet.now += place.seconds
-    fleet.ask(facts, ticket=place.ticket)
+    wait = fleet.gate.acquire(facts, PRICE, longest=LONG)
+    assert isinstance(wait, Wait)
+    fleet.now += wait.seconds
+    fleet.ask(facts, reservation=wait.reservation)
     assert fleet.gate.standing(facts)[0].circuit == "closed"
 
 
 def test_what_was_never_sent_says_nothing_of_the_provider(fleet: Fleet) -> None:
     facts = venue(Quota(1, 60.0))
     for _ in range(10):
-        fleet.gate.leave(fleet.grant(facts), "unsent")
-    fleet.gate.leave(fleet.grant(facts), "failed")
+        fleet.gate.release(fleet.grant(facts), "unsent")
+    fleet.gate.release(fleet.grant(facts), "failed")
     fleet.now += 61
-    fleet.gate.leave(fleet.grant(facts), "unsent")
+    fleet.gate.release(fleet.grant(facts), "unsent")
     assert fleet.gate.standing(facts)[0].circuit == "closed, 1 failures"
 
 
 # --- what answers teach ----------------------------------------------------------------------------------------------
 
 
-def learn(fleet: Fleet, facts: Facts, error: ProviderError, request: HttpRequest = PRICE) -> Pass:
-    taken = fleet.ask(facts, request)
-    fleet.gate.learn(taken, error)
-    return taken
+def learn(fleet: Fleet, facts: Facts, error: ProviderError, request: HttpRequest = PRICE) -> Permit:
+    permit = fleet.ask(facts, request)
+    fleet.gate.learn(permit, error)
+    return permit
 
 
 def test_a_429_closes_the_provider_for_its_retry_after(fleet: Fleet) -> None:
     facts = venue(Quota(100, 60.0))
     learn(fleet, facts, QuotaError("429", retry_after=7.0))
     with pytest.raises(QuotaError, match="it closed itself") as caught:
-        fleet.worker().enter(facts, PRICE, longest=LONG)
+        fleet.worker().acquire(facts, PRICE, longest=LONG)
     assert (caught.value.retry_after, caught.value.asked) == (pytest.approx(7), False)
     assert fleet.gate.standing(facts)[0].closed_until == datetime.fromtimestamp(START + 7, tz=UTC)
     fleet.now += 7
@@ -311,9 +311,9 @@ def test_a_day_that_is_used_up_is_not_opened_by_a_later_answer_that_names_a_minu
     """Two were in flight: one was told of the daily limit, the other of the burst."""
     facts = venue(Quota(5, 60.0))
     first, second = fleet.grant(facts), fleet.grant(facts)
-    for taken, seconds in ((first, 20_000.0), (second, 60.0)):
-        fleet.gate.leave(taken, "answered")
-        fleet.gate.learn(taken, QuotaError("used up", retry_after=seconds))
+    for permit, seconds in ((first, 20_000.0), (second, 60.0)):
+        fleet.gate.release(permit, "answered")
+        fleet.gate.learn(permit, QuotaError("used up", retry_after=seconds))
     fleet.now += 10_000
     with pytest.raises(QuotaError) as caught:
         fleet.grant(facts)
@@ -340,11 +340,11 @@ def test_a_plan_is_learnt_per_endpoint_and_key_for_a_day(make_gate: Callable[...
 def test_a_refused_key_is_set_aside_for_a_day_and_said_once(make_gate: Callable[..., Gate]) -> None:
     fleet = Fleet(make_gate, **TWO_KEYS)
     facts = venue(keyed=True)
-    taken = fleet.ask(facts)
-    said = [fleet.worker().learn(taken, KeyRejectedError("Invalid API key")) for _ in range(3)]
+    permit = fleet.ask(facts)
+    said = [fleet.worker().learn(permit, KeyRejectedError("Invalid API key")) for _ in range(3)]
     assert said == [True, False, False]
     others = {fleet.ask(facts).key.name for _ in range(20)}
-    assert taken.key.name not in others
+    assert permit.key.name not in others
     assert len(others) == 1
     assert fleet.gate.learn(fleet.ask(facts), KeyRejectedError("Invalid API key")) is True
     with pytest.raises(KeyRejectedError, match="set aside") as caught:
@@ -356,11 +356,11 @@ def test_a_changed_key_starts_anew_and_a_ticket_of_the_old_one_is_forgotten(make
     before, after = Fleet(make_gate, API_KEY_FINNHUB="old"), Fleet(make_gate, API_KEY_FINNHUB="new")
     facts = venue(Quota(1, 60.0), keyed=True)
     refused = before.ask(facts)
-    place = before.gate.enter(facts, PRICE, longest=LONG)
-    assert isinstance(place, Place)
+    wait = before.gate.acquire(facts, PRICE, longest=LONG)
+    assert isinstance(wait, Wait)
     before.gate.learn(refused, KeyRejectedError("Invalid API key"))
-    taken = after.grant(facts, ticket=place.ticket)
-    assert taken.ticket.id != place.ticket.id
+    permit = after.grant(facts, reservation=wait.reservation)
+    assert permit.reservation.id != wait.reservation.id
     [standing] = after.gate.standing(facts)
     assert (standing.rejected_until, standing.used) == (None, ((1, 60.0, 1),))
 
@@ -373,18 +373,18 @@ def test_who_waited_for_a_key_that_is_barred_meanwhile_is_let_in_with_another(
 ) -> None:
     fleet, facts = Fleet(make_gate, **TWO_KEYS), venue(Quota(1, 60.0), keyed=True)
     first, second = fleet.ask(facts), fleet.ask(facts)
-    place = fleet.gate.enter(facts, PRICE, longest=LONG)
-    assert isinstance(place, Place)
-    barred, other = (first, second) if place.ticket.key == first.key.name else (second, first)
+    wait = fleet.gate.acquire(facts, PRICE, longest=LONG)
+    assert isinstance(wait, Wait)
+    barred, other = (first, second) if wait.reservation.key == first.key.name else (second, first)
     fleet.gate.learn(barred, error)
     fleet.now += 61
-    taken = fleet.ask(facts, ticket=place.ticket)
-    assert taken.key == other.key
-    place = fleet.gate.enter(facts, PRICE, longest=LONG)
-    assert isinstance(place, Place)
+    permit = fleet.ask(facts, reservation=wait.reservation)
+    assert permit.key == other.key
+    wait = fleet.gate.acquire(facts, PRICE, longest=LONG)
+    assert isinstance(wait, Wait)
     fleet.gate.learn(other, error)
     with pytest.raises(type(error)):
-        fleet.gate.enter(facts, PRICE, ticket=place.ticket)
+        fleet.gate.acquire(facts, PRICE, reservation=wait.reservation)
 
 
 @pytest.mark.parametrize("error", [KeyRejectedError("401"), EntitlementError("403")])
@@ -456,15 +456,15 @@ def test_so_many_go_out_at_once_and_the_next_one_after_their_part_of_the_window(
 def test_a_spaced_quota_is_nearly_fully_used(fleet: Fleet) -> None:
     """By one who asks again and again and whose answers take a tenth of a second: 97% at least."""
     facts, asked = venue(Quota(60, 60.0)), []
-    ticket = None
+    reservation = None
     while fleet.now < START + 240:
-        found = fleet.gate.enter(facts, PRICE, ticket=ticket, longest=LONG)
-        ticket = found.ticket if isinstance(found, Place) else None
-        if isinstance(found, Place):
+        found = fleet.gate.acquire(facts, PRICE, reservation=reservation, longest=LONG)
+        reservation = found.reservation if isinstance(found, Wait) else None
+        if isinstance(found, Wait):
             fleet.now += found.seconds
         else:
             fleet.now += 0.1
-            fleet.gate.leave(found, "answered")
+            fleet.gate.release(found, "answered")
             asked.append(fleet.now)
     steady = [at for at in asked if at > START + 60]
     assert 0.97 * 180 <= len(steady) <= 180
@@ -481,55 +481,55 @@ def test_a_short_wait_is_slept(fleet: Fleet) -> None:
     assert fleet.slept[0] < PATIENCE
 
 
-def test_a_long_wait_is_a_place_and_who_comes_back_in_time_is_let_in(fleet: Fleet) -> None:
+def test_a_long_wait_is_a_reservation_and_who_comes_back_in_time_is_let_in(fleet: Fleet) -> None:
     facts = venue(Quota(1, 60.0))
     fleet.ask(facts)
-    place = fleet.gate.enter(facts, PRICE, longest=LONG)
-    assert isinstance(place, Place)
-    assert place.seconds == pytest.approx(60, abs=0.001)
+    wait = fleet.gate.acquire(facts, PRICE, longest=LONG)
+    assert isinstance(wait, Wait)
+    assert wait.seconds == pytest.approx(60, abs=0.001)
     assert fleet.slept == []
-    fleet.now += place.seconds
-    taken = fleet.worker().enter(facts, PRICE, ticket=place.ticket)  # any worker may take it up
-    assert isinstance(taken, Pass)
-    assert taken.ticket == place.ticket
+    fleet.now += wait.seconds
+    permit = fleet.worker().acquire(facts, PRICE, reservation=wait.reservation)  # any worker may take it up
+    assert isinstance(permit, Permit)
+    assert permit.reservation == wait.reservation
 
 
 def test_who_comes_too_early_keeps_the_place(fleet: Fleet) -> None:
     facts = venue(Quota(1, 60.0))
     fleet.ask(facts)
-    place = fleet.gate.enter(facts, PRICE, longest=LONG)
-    assert isinstance(place, Place)
+    wait = fleet.gate.acquire(facts, PRICE, longest=LONG)
+    assert isinstance(wait, Wait)
     fleet.now += 10
-    again = fleet.gate.enter(facts, PRICE, ticket=place.ticket, longest=LONG)
-    assert isinstance(again, Place)
-    assert (again.ticket, again.seconds) == (place.ticket, pytest.approx(place.seconds - 10, abs=0.001))
+    again = fleet.gate.acquire(facts, PRICE, reservation=wait.reservation, longest=LONG)
+    assert isinstance(again, Wait)
+    assert (again.reservation, again.seconds) == (wait.reservation, pytest.approx(wait.seconds - 10, abs=0.001))
 
 
-def test_places_stand_in_a_row_and_nobody_overtakes_them(fleet: Fleet) -> None:
+def test_reservation_stand_in_a_row_and_nobody_overtakes_them(fleet: Fleet) -> None:
     facts = venue(Quota(1, 60.0))
     fleet.ask(facts)
-    places = [fleet.gate.enter(facts, PRICE, longest=LONG) for _ in range(3)]
-    assert [round(place.seconds) for place in places if isinstance(place, Place)] == [60, 120, 180]
+    waits = [fleet.gate.acquire(facts, PRICE, longest=LONG) for _ in range(3)]
+    assert [round(wait.seconds) for wait in waits if isinstance(wait, Wait)] == [60, 120, 180]
     fleet.now += 65  # its holder is late
     assert fleet.wait(facts) == pytest.approx(175, abs=1)
-    assert isinstance(places[0], Place)
-    fleet.ask(facts, ticket=places[0].ticket)
+    assert isinstance(waits[0], Wait)
+    fleet.ask(facts, reservation=waits[0].reservation)
 
 
-def test_quotes_go_before_the_places_of_backfill(fleet: Fleet) -> None:
+def test_quotes_go_before_the_reservation_of_backfill(fleet: Fleet) -> None:
     facts = venue(Quota(1, 60.0))
     fleet.ask(facts)
-    places = [fleet.gate.enter(facts, PRICE, Budget.DEEP_BACKFILL, longest=LONG) for _ in range(3)]
-    assert all(isinstance(place, Place) for place in places)
+    waits = [fleet.gate.acquire(facts, PRICE, Budget.DEEP_BACKFILL, longest=LONG) for _ in range(3)]
+    assert all(isinstance(wait, Wait) for wait in waits)
     assert fleet.wait(facts) == pytest.approx(60, abs=0.001)
 
 
-def test_a_place_whose_holder_never_comes_is_free_after_fifteen_seconds(fleet: Fleet) -> None:
+def test_a_reservation_whose_holder_never_comes_is_free_after_fifteen_seconds(fleet: Fleet) -> None:
     facts = venue(Quota(1, 60.0))
     fleet.ask(facts)
-    place = fleet.gate.enter(facts, PRICE, longest=LONG)
-    assert isinstance(place, Place)
-    fleet.now += place.seconds + 14.9
+    wait = fleet.gate.acquire(facts, PRICE, longest=LONG)
+    assert isinstance(wait, Wait)
+    fleet.now += wait.seconds + 14.9
     assert fleet.wait(facts) > 40
     assert fleet.gate.standing(facts)[0].waiting == 1
     fleet.now += 0.2
@@ -537,7 +537,7 @@ def test_a_place_whose_holder_never_comes_is_free_after_fifteen_seconds(fleet: F
     fleet.ask(facts)
 
 
-def test_the_place_of_a_worker_that_is_killed_in_its_sleep_is_free_after_a_second(fleet: Fleet) -> None:
+def test_the_reservation_of_a_worker_that_is_killed_in_its_sleep_is_free_after_a_second(fleet: Fleet) -> None:
     class KilledError(Exception):
         pass
 
@@ -547,20 +547,20 @@ def test_the_place_of_a_worker_that_is_killed_in_its_sleep_is_free_after_a_secon
     facts = venue(Quota(1, 1.5))
     fleet.ask(facts)
     with pytest.raises(KilledError):
-        fleet.worker(sleep=killed).enter(facts, PRICE)
+        fleet.worker(sleep=killed).acquire(facts, PRICE)
     fleet.now += 1.5 + 0.9
     assert fleet.wait(facts) > 0
     fleet.now += 0.2
     assert fleet.wait(facts) == 0
 
 
-def test_a_place_that_is_given_back_is_the_next_ones(fleet: Fleet) -> None:
+def test_a_reservation_that_is_given_back_is_the_next_ones(fleet: Fleet) -> None:
     facts = venue(Quota(1, 60.0))
     fleet.ask(facts)
-    place = fleet.gate.enter(facts, PRICE, longest=LONG)
-    assert isinstance(place, Place)
+    wait = fleet.gate.acquire(facts, PRICE, longest=LONG)
+    assert isinstance(wait, Wait)
     assert fleet.wait(facts) > 100
-    fleet.gate.cancel(facts, PRICE, Budget.REAL_TIME, place.ticket)
+    fleet.gate.cancel(facts, PRICE, Budget.REAL_TIME, wait.reservation)
     assert fleet.wait(facts) == pytest.approx(60, abs=0.001)
 
 
@@ -568,7 +568,7 @@ def test_who_would_not_wait_so_long_is_told_when_and_holds_nothing(fleet: Fleet)
     facts = venue(Quota(1, 60.0))
     fleet.ask(facts)
     with pytest.raises(QuotaError, match="the next free slot is 60 s away") as caught:
-        fleet.gate.enter(facts, PRICE, longest=59.0)
+        fleet.gate.acquire(facts, PRICE, longest=59.0)
     assert (caught.value.retry_after, caught.value.asked) == (pytest.approx(60, abs=0.001), False)
     assert fleet.gate.standing(facts)[0].waiting == 0
     fleet.now += 60.001
@@ -580,15 +580,15 @@ def test_no_more_threads_of_a_process_sleep_than_there_are_beds(fleet: Fleet) ->
     facts, seen = venue(Quota(1, 1.5)), []
 
     def sleep(seconds: float) -> None:
-        seen.append((gate.waiting(facts.name), gate.enter(facts, PRICE, longest=LONG)))
+        seen.append((gate.waiting(facts.name), gate.acquire(facts, PRICE, longest=LONG)))
         fleet.sleep(seconds)
 
     gate = fleet.worker(asleep=1, sleep=sleep)
     fleet.ask(facts)
-    assert isinstance(gate.enter(facts, PRICE), Pass)
+    assert isinstance(gate.acquire(facts, PRICE), Permit)
     [(waiting, second)] = seen
     assert waiting == 1
-    assert isinstance(second, Place)
+    assert isinstance(second, Wait)
     assert second.seconds == pytest.approx(3, abs=0.1)
     assert gate.waiting(facts.name) == 0
 
@@ -602,7 +602,7 @@ def test_a_bed_is_left_also_when_the_sleep_is_broken_off(fleet: Fleet) -> None:
     fleet.ask(facts)
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
-            gate.enter(facts, PRICE)
+            gate.acquire(facts, PRICE)
         fleet.now += 2.6
         assert gate.waiting(facts.name) == 0
         fleet.ask(facts)
@@ -622,15 +622,15 @@ def test_a_heavy_request_uses_as_much_as_it_weighs(fleet: Fleet) -> None:
 
 def test_a_request_that_weighs_more_than_the_quota_is_a_mistake_of_the_settings(fleet: Fleet) -> None:
     with pytest.raises(ConfigurationError, match="weighs 9, more than 8 in 60 s"):
-        fleet.gate.enter(venue(Quota(8, 60.0)), replace(PRICE, weight=9))
+        fleet.gate.acquire(venue(Quota(8, 60.0)), replace(PRICE, weight=9))
 
 
 @pytest.mark.parametrize(("outcome", "used"), [("answered", 1), ("failed", 1), ("unsent", 0)])
 def test_a_request_counts_from_its_answer_for_one_window(fleet: Fleet, outcome: str, used: int) -> None:
     facts = venue(Quota(1, 10.0))
-    taken = fleet.grant(facts)
+    permit = fleet.grant(facts)
     fleet.now += 25  # a slow answer; the provider may have counted it just now
-    fleet.gate.leave(taken, outcome)
+    fleet.gate.release(permit, outcome)
     assert fleet.gate.standing(facts)[0].used == ((1, 10.0, used),)
     assert fleet.wait(facts) == pytest.approx(10 * used, abs=0.001)
 
@@ -653,12 +653,12 @@ def test_several_keys_are_used_evenly_and_each_has_its_own_quota(make_gate: Call
     assert fleet.wait(facts) == pytest.approx(60, abs=0.001)
 
 
-def test_a_pass_carries_the_key_and_its_repr_does_not(make_gate: Callable[..., Gate]) -> None:
+def test_a_permit_carries_the_key_and_its_repr_does_not(make_gate: Callable[..., Gate]) -> None:
     fleet = Fleet(make_gate, API_KEY_FINNHUB="first-secret")
-    taken = fleet.grant(venue(keyed=True))
-    assert taken.key.secret is not None
-    assert taken.key.secret.get_secret_value() == "first-secret"
-    assert "first-secret" not in repr(taken)
+    permit = fleet.grant(venue(keyed=True))
+    assert permit.key.secret is not None
+    assert permit.key.secret.get_secret_value() == "first-secret"
+    assert "first-secret" not in repr(permit)
 
 
 def test_providers_do_not_share_a_quota(fleet: Fleet) -> None:
@@ -681,7 +681,7 @@ def test_a_request_takes_one_call_before_it_and_one_after(fleet: Fleet) -> None:
 
 def test_a_missing_key_is_said_before_redis_is_asked(fleet: Fleet) -> None:
     with pytest.raises(MissingKeyError, match="API_KEY_FINNHUB"):
-        fleet.gate.enter(venue(keyed=True), PRICE)
+        fleet.gate.acquire(venue(keyed=True), PRICE)
     assert fleet.gate.calls == 0
 
 
@@ -690,12 +690,12 @@ def test_redis_that_does_not_answer_is_an_outage_with_its_address_and_without_it
     settings = Settings.from_mapping({"REDIS_URL": url})
     with redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0)) as nobody:
         gate, facts = Gate(nobody, settings, KeyRing(settings)), venue(Quota(1, 60.0))
-        taken = Pass(facts, PRICE, Budget.REAL_TIME, Ticket("0", PUBLIC.name), PUBLIC)
+        permit = Permit(facts, PRICE, Budget.REAL_TIME, Reservation("0", PUBLIC.name), PUBLIC)
         for call in (
-            lambda: gate.enter(facts, PRICE),
-            lambda: gate.leave(taken, "answered"),
-            lambda: gate.learn(taken, QuotaError("429")),
-            lambda: gate.cancel(facts, PRICE, Budget.REAL_TIME, taken.ticket),
+            lambda: gate.acquire(facts, PRICE),
+            lambda: gate.release(permit, "answered"),
+            lambda: gate.learn(permit, QuotaError("429")),
+            lambda: gate.cancel(facts, PRICE, Budget.REAL_TIME, permit.reservation),
             lambda: gate.standing(facts),
         ):
             with pytest.raises(OutageError, match=r"Redis does not answer at redis://127\.0\.0\.1:1/0") as caught:
@@ -742,19 +742,19 @@ def test_a_restart_of_redis_and_all_workers_does_not_grant_a_second_daily_quota(
     def use_all(gate: Gate) -> int:
         for used in range(26):
             try:
-                taken = gate.enter(facts, PRICE)
+                permit = gate.acquire(facts, PRICE)
             except QuotaError:
                 return used
-            assert isinstance(taken, Pass)
+            assert isinstance(permit, Permit)
             if used % 2:  # the other half is in flight when everything dies
-                gate.leave(taken, "answered")
+                gate.release(permit, "answered")
         return 26
 
     gate = fleet()
-    taken = [gate.enter(facts, PRICE) for _ in range(12)]
-    for each in taken[:6]:
-        assert isinstance(each, Pass)
-        gate.leave(each, "answered")
+    permit = [gate.acquire(facts, PRICE) for _ in range(12)]
+    for each in permit[:6]:
+        assert isinstance(each, Permit)
+        gate.release(each, "answered")
     gate = fleet()
     assert gate.standing(facts)[0].used == ((25, 86_400.0, 12),)
     assert use_all(gate) == 13
@@ -767,10 +767,10 @@ def test_a_restart_of_redis_and_all_workers_does_not_grant_a_second_daily_quota(
 def test_a_closing_survives_a_restart_of_redis(own_server: Callable[[], redis.Redis]) -> None:
     settings, facts = Settings.from_mapping({}), venue(Quota(25, 86_400.0))
     gate = Gate(own_server(), settings, KeyRing(settings))
-    taken = gate.enter(facts, PRICE)
-    assert isinstance(taken, Pass)
-    gate.learn(taken, QuotaError("the daily limit", retry_after=20_000.0))
+    permit = gate.acquire(facts, PRICE)
+    assert isinstance(permit, Permit)
+    gate.learn(permit, QuotaError("the daily limit", retry_after=20_000.0))
     gate = Gate(own_server(), settings, KeyRing(settings))
     with pytest.raises(QuotaError) as caught:
-        gate.enter(facts, PRICE, longest=LONG)
+        gate.acquire(facts, PRICE, longest=LONG)
     assert caught.value.retry_after == pytest.approx(20_000, abs=30)

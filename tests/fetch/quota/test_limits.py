@@ -13,7 +13,7 @@ from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import Quota
 from fintrack_tasks.fetch.quota.limits import (
-    Window,
+    QuotaWindow,
     celery_rate_limit,
     effective_quotas,
     floors_of,
@@ -162,7 +162,7 @@ FLOORS = {Budget.REAL_TIME: 0.25, Budget.GAP_REPAIR: 0.15}
 def test_each_quota_has_its_window_and_its_spacing_where_not_all_go_out_at_once(
     text: str, expected: list[tuple[int, float, int, bool, tuple[int, int]]]
 ) -> None:
-    assert windows(parse_quotas(text), FLOORS) == tuple(Window(*window) for window in expected)
+    assert windows(parse_quotas(text), FLOORS) == tuple(QuotaWindow(*window) for window in expected)
 
 
 def test_a_spacing_lets_a_heavy_request_through() -> None:

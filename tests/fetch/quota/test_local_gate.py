@@ -20,7 +20,7 @@ from fintrack_tasks.errors import (
 )
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import Facts, HttpRequest, KeyUse, Quota
-from fintrack_tasks.fetch.quota.gate import PATIENCE, Pass
+from fintrack_tasks.fetch.quota.gate import PATIENCE, Permit
 from fintrack_tasks.fetch.quota.keys import KeyRing
 from fintrack_tasks.fetch.quota.local_gate import LocalGate
 from fintrack_tasks.settings import Settings
@@ -46,10 +46,10 @@ class Process:
             self.slept.append(seconds)
         self.now += seconds
 
-    def ask(self, facts: Facts, request: HttpRequest = ASK, outcome: str = "answered", **options: Any) -> Pass:
-        taken = self.gate.enter(facts, request, **options)
-        self.gate.leave(taken, outcome)
-        return taken
+    def ask(self, facts: Facts, request: HttpRequest = ASK, outcome: str = "answered", **options: Any) -> Permit:
+        permit = self.gate.acquire(facts, request, **options)
+        self.gate.release(permit, outcome)
+        return permit
 
 
 def test_a_short_wait_is_slept() -> None:
@@ -74,9 +74,9 @@ def test_a_wait_longer_than_the_callers_patience_is_a_quota_error_and_the_gate_s
 @pytest.mark.parametrize(("outcome", "slept"), [("answered", 1), ("failed", 1), ("unsent", 0)])
 def test_a_request_counts_from_its_answer_unless_it_was_never_sent(outcome: str, slept: int) -> None:
     process, facts = Process(), venue(Quota(1, 1.0))
-    taken = process.gate.enter(facts, ASK)
+    permit = process.gate.acquire(facts, ASK)
     process.now += 20
-    process.gate.leave(taken, outcome)
+    process.gate.release(permit, outcome)
     process.ask(facts)
     assert process.slept == [pytest.approx(1.0)] * slept
 
@@ -138,9 +138,9 @@ def test_a_provider_that_closed_itself_is_left_alone_until_its_time(said: float 
 
 def test_of_two_closings_the_later_time_holds() -> None:
     process, facts = Process(), venue()
-    taken = process.ask(facts)
-    process.gate.learn(taken, QuotaError("the day", retry_after=20_000.0))
-    process.gate.learn(taken, QuotaError("the burst", retry_after=60.0))
+    permit = process.ask(facts)
+    process.gate.learn(permit, QuotaError("the day", retry_after=20_000.0))
+    process.gate.learn(permit, QuotaError("the burst", retry_after=60.0))
     process.now += 61
     with pytest.raises(QuotaError):
         process.ask(facts)
@@ -162,7 +162,7 @@ def test_a_sleep_that_is_broken_off_leaves_the_gate_open() -> None:
     gate = LocalGate(settings, KeyRing(settings), sleep=interrupted)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            gate.enter(venue(), ASK)
+            gate.acquire(venue(), ASK)
 
 
 def test_threads_take_turns() -> None:
@@ -171,11 +171,11 @@ def test_threads_take_turns() -> None:
 
     def work() -> None:
         for _ in range(50):
-            taken = gate.enter(venue(), ASK)
+            permit = gate.acquire(venue(), ASK)
             inside.append(1)
             most.append(len(inside))
             inside.pop()
-            gate.leave(taken, "answered")
+            gate.release(permit, "answered")
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -197,11 +197,11 @@ def test_no_window_is_exceeded_whenever_a_request_was_counted(
     sent: list[tuple[float, float, int]] = []
     for pause, latency, weight in steps:
         process.now += pause
-        taken = process.gate.enter(facts, replace(ASK, weight=weight), longest=100.0)
+        permit = process.gate.acquire(facts, replace(ASK, weight=weight), longest=100.0)
         for quota in quotas:
             inside = sum(used for _, ends, used in sent if ends > process.now - quota.seconds + 1e-6)
             assert inside + weight <= quota.limit
         begun = process.now
         process.now += latency
-        process.gate.leave(taken, "answered")
+        process.gate.release(permit, "answered")
         sent.append((begun, process.now, weight))

@@ -1,9 +1,9 @@
 """The gate against a plain model of what a provider may have counted, over random lives of a fleet.
 
 Several workers ask with several keys under several quotas at once, in three budget classes and with weights. Answers
-come after random times, fail, or never come because the worker was killed; who was given a place comes back in time,
+come after random times, fail, or never come because the worker was killed; who was given a wait comes back in time,
 late, or never. The provider may have counted a request at any moment between its grant and its answer, so the model
-keeps that whole span for each of them, and the provider is taken to have chosen the worst moments of all.
+keeps that whole span for each of them, and the provider is permit to have chosen the worst moments of all.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from fintrack_tasks.domain import Budget
 from fintrack_tasks.errors import QuotaError
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import Facts, HttpRequest, KeyUse, Quota
-from fintrack_tasks.fetch.quota.gate import PATIENCE, Gate, Pass, Place, Ticket
+from fintrack_tasks.fetch.quota.gate import PATIENCE, Gate, Permit, Reservation, Wait
 
 pytestmark = pytest.mark.integration
 
@@ -68,9 +68,9 @@ class Sent:
 
 @dataclass(eq=False)
 class Held:
-    """A place that its holder may still claim."""
+    """A wait that its holder may still claim."""
 
-    ticket: Ticket
+    reservation: Reservation
     budget: Budget
     weight: int
     forfeited: int
@@ -137,8 +137,8 @@ class Fleet(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 1_000_000 * SECOND
-        self.flying: list[tuple[Pass, Sent]] = []
-        self.places: list[Held] = []
+        self.flying: list[tuple[Permit, Sent]] = []
+        self.waits: list[Held] = []
 
     @initialize(quotas=st.sampled_from(EXACT + SPACED), keys=st.sampled_from(["one", "one,two"]))
     def begin(self, quotas: tuple[Quota, ...], keys: str) -> None:
@@ -166,10 +166,10 @@ class Fleet(RuleBasedStateMachine):
     def time_passes(self, micros: int) -> None:
         """Nobody waits for an answer longer than its time-out."""
         until = self.now + micros
-        for taken, sent in list(self.flying):
+        for permit, sent in list(self.flying):
             if sent.granted + SLOWEST <= until:
                 self.now = max(self.now, sent.granted + SLOWEST)
-                self.leave(taken, sent, "answered", 0)
+                self.release(permit, sent, "answered", 0)
         self.now = max(self.now, until)
 
     @rule(beside=st.integers(-1, 2))
@@ -191,11 +191,11 @@ class Fleet(RuleBasedStateMachine):
         weight = min(weight, *(quota.limit for quota in self.model.quotas))
         for _ in range(times):
             before = self.now
-            barred = any(p.forfeited > before for p in self.places if budget or not p.budget)
+            barred = any(p.forfeited > before for p in self.waits if budget or not p.budget)
             fitting = [key for key in self.names if self.model.fits(key, budget, weight, before)]
             only_history = self.model.only_history(weight, before)
             moments = [self.model.earliest(key, budget, weight, before) for key in self.names]
-            result = self.enter(worker, budget, weight, patient, None)
+            result = self.acquire(worker, budget, weight, patient, None)
             if not self.exact or barred:
                 continue
             if fitting:
@@ -205,64 +205,64 @@ class Fleet(RuleBasedStateMachine):
             if budget is Budget.REAL_TIME and only_history:
                 assert result == 0, "backfill alone kept a quote waiting"
 
-    @precondition(lambda self: self.places)
+    @precondition(lambda self: self.waits)
     @rule(worker=st.integers(0, 2), number=st.integers(0, 20), in_time=st.booleans())
     def comes_back(self, worker: int, number: int, in_time: bool) -> None:
-        place = self.places[number % len(self.places)]
-        if in_time and place.forfeited - GRACE > self.now:
-            self.time_passes(place.forfeited - GRACE - self.now)
-        self.places.remove(place)
-        key, before = place.ticket.key, self.now
-        fits = self.model.fits(key, place.budget, place.weight, before)
-        earliest = self.model.earliest(key, place.budget, place.weight, before)
-        result = self.enter(worker, place.budget, place.weight, True, place.ticket)
+        wait = self.waits[number % len(self.waits)]
+        if in_time and wait.forfeited - GRACE > self.now:
+            self.time_passes(wait.forfeited - GRACE - self.now)
+        self.waits.remove(wait)
+        key, before = wait.reservation.key, self.now
+        fits = self.model.fits(key, wait.budget, wait.weight, before)
+        earliest = self.model.earliest(key, wait.budget, wait.weight, before)
+        result = self.acquire(worker, wait.budget, wait.weight, True, wait.reservation)
         if self.exact and fits:
             assert result == 0, "there was room with certainty"
         elif self.exact and earliest is not None:
             assert result == earliest - before, "the wait is the model's"
 
-    def enter(self, worker: int, budget: Budget, weight: int, patient: bool, ticket: Ticket | None) -> int:
+    def acquire(self, worker: int, budget: Budget, weight: int, patient: bool, reservation: Reservation | None) -> int:
         """Ask the gate; returns the microseconds of the wait that it had or was told of."""
         before, request = self.now, HttpRequest("/", weight=weight)
         try:
             longest = 1e9 if patient else 0.0
-            result = self.gates[worker].enter(self.facts, request, budget, ticket=ticket, longest=longest)
+            result = self.gates[worker].acquire(self.facts, request, budget, reservation=reservation, longest=longest)
         except QuotaError as error:
             wait = error.retry_after or 0.0
             assert (patient, error.asked, wait > PATIENCE) == (False, False, True)  # noqa: PT017  one of three outcomes
             return self.now - before + round(wait * SECOND)
-        if isinstance(result, Place):
+        if isinstance(result, Wait):
             wait = round(result.seconds * SECOND)
             grace = GRACE if patient else SECOND
-            self.places.append(Held(result.ticket, budget, weight, self.now + wait + grace))
+            self.waits.append(Held(result.reservation, budget, weight, self.now + wait + grace))
             return self.now - before + wait
         self.granted(result, budget, weight)
         return self.now - before
 
-    def granted(self, taken: Pass, budget: Budget, weight: int) -> None:
-        key = taken.ticket.key
+    def granted(self, permit: Permit, budget: Budget, weight: int) -> None:
+        key = permit.reservation.key
         for limit, span, sent in self.model.rooms(key, budget, weight):
             counted = self.model.counted(sent, span, self.now)
             assert counted + weight <= limit, f"{counted} + {weight} may be counted in {span} us, of {limit}"
         sent = Sent(key, budget, weight, self.now)
         self.model.sent.append(sent)
-        self.flying.append((taken, sent))
+        self.flying.append((permit, sent))
 
-    # --- how requests and places end ---------------------------------------------------------------------------------
+    # --- how requests and waits end ---------------------------------------------------------------------------------
 
     @precondition(lambda self: self.flying)
     @rule(worker=st.integers(0, 2), number=st.integers(0, 20), outcome=st.sampled_from(["answered"] * 3 + ["unsent"]))
     def is_over(self, worker: int, number: int, outcome: str) -> None:
-        self.leave(*self.flying[number % len(self.flying)], outcome, worker)
+        self.release(*self.flying[number % len(self.flying)], outcome, worker)
 
     @rule(worker=st.integers(0, 2))
     def all_are_answered(self, worker: int) -> None:
-        for taken, sent in list(self.flying):
-            self.leave(taken, sent, "answered", worker)
+        for permit, sent in list(self.flying):
+            self.release(permit, sent, "answered", worker)
 
-    def leave(self, taken: Pass, sent: Sent, outcome: str, worker: int) -> None:
-        self.flying.remove((taken, sent))
-        self.gates[worker].leave(taken, outcome)
+    def release(self, permit: Permit, sent: Sent, outcome: str, worker: int) -> None:
+        self.flying.remove((permit, sent))
+        self.gates[worker].release(permit, outcome)
         if outcome == "unsent":
             self.model.sent.remove(sent)
         else:
@@ -274,11 +274,11 @@ class Fleet(RuleBasedStateMachine):
         _, sent = self.flying.pop(number % len(self.flying))
         sent.ends = sent.granted + LEASE
 
-    @precondition(lambda self: self.places)
+    @precondition(lambda self: self.waits)
     @rule(worker=st.integers(0, 2), number=st.integers(0, 20))
     def gives_a_place_back(self, worker: int, number: int) -> None:
-        place = self.places.pop(number % len(self.places))
-        self.gates[worker].cancel(self.facts, HttpRequest("/", weight=place.weight), place.budget, place.ticket)
+        wait = self.waits.pop(number % len(self.waits))
+        self.gates[worker].cancel(self.facts, HttpRequest("/", weight=wait.weight), wait.budget, wait.reservation)
 
 
 @pytest.mark.timeout(300)
