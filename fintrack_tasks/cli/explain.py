@@ -1,4 +1,4 @@
-"""``fintrack explain``: why a stored number is what it is."""
+"""``fintrack explain``: shows the lineage of a stored value, which :mod:`fintrack_tasks.queries.explain` reads."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from fintrack_tasks.cli.context import opened
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.domain import Interval
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.queries import provenance
-from fintrack_tasks.queries.explain import explain as explained
+from fintrack_tasks.queries.explain import explain_values, nearest_time
 from fintrack_tasks.store.connection import require_schema
 
 __all__ = ["explain"]
@@ -35,10 +34,10 @@ def explain(
     instrument_of(symbol)  # refused before a server is asked
     with opened(reading=True) as connections, connections.database.connection() as conn:
         require_schema(conn)
-        number, instrument = known(conn, symbol)
-        found = explained(conn, number, instrument, at, interval)
+        instrument_id, instrument = known(conn, symbol)
+        found = explain_values(conn, instrument_id, instrument, at, interval)
         if not any(found.values()):
-            raise UsageError(_nothing(conn, number, instrument.symbol, at))
+            raise UsageError(_nothing_stored(conn, instrument_id, instrument.symbol, at))
     if as_json:
         print_json({"symbol": instrument.symbol, "timestamp": at, "calendar": calendar_name(instrument), **found})
         return
@@ -51,16 +50,16 @@ def explain(
     console.print(f"sessions by: {calendar_said(instrument)}", markup=False, soft_wrap=True)
 
 
-def _nothing(conn: psycopg.Connection, number: int, symbol: str, at: datetime) -> str:
-    nearest = provenance.nearest(conn, number, at)
+def _nothing_stored(conn: psycopg.Connection, instrument_id: int, symbol: str, at: datetime) -> str:
+    nearest = nearest_time(conn, instrument_id, at)
     if nearest is None:
         return f"nothing of {symbol} is stored; see: fintrack run historical --symbols {symbol}"
     return f"nothing of {symbol} is stored at {at.isoformat()}; the nearest is at {nearest.isoformat()}"
 
 
 def _show(title: str, value: dict[str, Any]) -> None:
-    item, payload, told = value["item"] or {}, value["payload"] or {}, value["provider_row"] or {}
-    rows = [[name, value[name], told.get(name)] for name in _PRICES if name in value]
+    item, payload, provider_row = value["item"] or {}, value["payload"] or {}, value["provider_row"] or {}
+    rows = [[name, value[name], provider_row.get(name)] for name in _PRICES if name in value]
     console.print(table(title, ["", "stored", "in the provider's answer"], rows))
     facts = {
         "source": value["source"],

@@ -1,4 +1,8 @@
-"""Longer bars of the stored ones, made when they are read: none of them is stored, so none can be out of date."""
+"""Bars of an hour, day, week or month aggregated from stored bars when they are read; they are never stored.
+
+The arithmetic on columns is in :mod:`fintrack_tasks.transform.resample`; the stored bars come from
+:mod:`fintrack_tasks.queries.bars`.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +28,14 @@ if TYPE_CHECKING:
 __all__ = ["SOURCES", "Adjust", "Aggregated", "aggregate_bars", "sessions_of"]
 
 SOURCES: Final = {"1h": Interval.M15, "1d": Interval.H1, "1w": Interval.D1, "1mo": Interval.D1}
-"""The length of the stored bars that longer ones are made of, where nobody says otherwise."""
+"""For each length of an aggregated bar, the default interval of the stored bars that it is made of."""
 
 _DAY: Final = timedelta(days=1)
 _MONTH: Final = timedelta(days=31)
 
 
 class Adjust(StrEnum):
-    """Which actions are applied to prices before they are put together."""
+    """Which corporate actions are applied to prices before they are aggregated."""
 
     NONE = "none"
     SPLITS = "splits"
@@ -40,12 +44,13 @@ class Adjust(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Aggregated:
-    """Longer bars by column (see :func:`fintrack_tasks.transform.resample.aggregate_columns`), oldest first.
+    """Aggregated bars by column (see :func:`fintrack_tasks.transform.resample.aggregate_columns`), oldest first.
 
-    :ivar source: the length of the bars that they are made of.
-    :ivar splits: ex-dates inside the span of splits that were not applied: a raw bar that holds such a day mixes
-        shares of two sizes.
-    :ivar outside: how many stored bars of the span open in no session, and are part of no longer one.
+    :ivar source: the interval of the stored bars that they are made of.
+    :ivar splits: ex-dates of splits inside the span that were not applied: a raw bar that spans such a day mixes
+        prices before and after the split.
+    :ivar outside: how many stored bars of the span open outside of every trading session, and are part of no
+        aggregated bar.
     """
 
     columns: dict[str, list[Any]]
@@ -66,13 +71,14 @@ def aggregate_bars(
     end: datetime | None = None,
     adjust: Adjust = Adjust.NONE,
 ) -> Aggregated:
-    """The stored bars of an instrument, put together.
+    """The stored bars of an instrument, aggregated to bars of length ``to``.
 
-    ``start`` and ``end`` choose longer bars by their stamps, ``end`` excluded; none of them is cut. One is not final
-    while it may still change, and while it lacks a bar that is expected and not confirmed absent.
+    ``start`` (included) and ``end`` (excluded) choose aggregated bars by their opening times, and no bar is cut at
+    either. A bar is not final while it may still change, or while it lacks a bar that is expected and not confirmed
+    absent.
 
-    :param source: the length of the stored bars; that of :data:`SOURCES` by default.
-    :raises UsageError: when such bars cannot be made of such ones, or ``end`` is not after ``start``.
+    :param source: the interval of the stored bars; that of :data:`SOURCES` by default.
+    :raises UsageError: when bars of ``to`` cannot be made of bars of ``source``, or ``end`` is not after ``start``.
     """
     from fintrack_tasks.transform.resample import BarLength, aggregate_columns  # noqa: PLC0415  numpy, for these alone
 
@@ -82,7 +88,7 @@ def aggregate_bars(
         raise UsageError(f"bars of {to.value} cannot be made of stored bars of {interval.value}")
     if start and end and end <= start:
         raise UsageError(f"the end ({end.date()}) must be after the start ({start.date()})")
-    # A session may begin on the UTC date before its own, and a month goes on after its stamp.
+    # A trading session may open on the UTC date before its own date, and a monthly bar extends past its opening time.
     low, high = start - _DAY if start else None, end + _MONTH + _DAY if end else None
     columns = bars.read_columns(conn, instrument_id, interval, low, high, adjust.value)
     if not columns["timestamp"]:
@@ -106,7 +112,7 @@ def aggregate_bars(
 
 
 def sessions_of(instrument: Instrument) -> TradingSessions:
-    """The sessions by which an instrument's bars are put together: the exchange's, UTC days, or currencies' days.
+    """The trading sessions by which an instrument's bars are aggregated: those of its exchange or of the fx market.
 
     Where no calendar is known they are UTC days.
 
@@ -117,30 +123,31 @@ def sessions_of(instrument: Instrument) -> TradingSessions:
 
 
 def _outside(stamps: list[int], interval: Interval, sessions: TradingSessions) -> int:
-    """How many intraday bars open in no session."""
+    """How many intraday bars open outside of every trading session."""
     import numpy as np  # noqa: PLC0415  see aggregate_bars
 
     if interval is Interval.D1 or not len(sessions.starts):
         return 0
     given = np.asarray(stamps, np.int64)
-    place = np.searchsorted(sessions.starts, given, "right") - 1
-    return int(np.count_nonzero((place < 0) | (given >= sessions.ends[place])))
+    position = np.searchsorted(sessions.starts, given, "right") - 1
+    return int(np.count_nonzero((position < 0) | (given >= sessions.ends[position])))
 
 
 def _span(stamps: list[int], now: datetime, high: datetime | None) -> TimeRange:
-    """In which bars may be missing: also before the first one, in the week or month that it belongs to."""
+    """The range in which missing bars are looked for, which includes the week or month of the first stored bar."""
     last = max(from_micros(stamps[-1] + 1), min(now, high or now))
     return TimeRange(from_micros(stamps[0]) - _MONTH, last)
 
 
 def _between(made: dict[str, list[Any]], start: datetime | None, end: datetime | None) -> dict[str, list[Any]]:
+    """The rows whose ``timestamp`` is from ``start`` on and before ``end``."""
     low, high = to_micros(start) if start else None, to_micros(end) if end else None
     kept = [
-        place
-        for place, stamp in enumerate(made["timestamp"])
+        index
+        for index, stamp in enumerate(made["timestamp"])
         if (low is None or stamp >= low) and (high is None or stamp < high)
     ]
-    return {name: [cells[place] for place in kept] for name, cells in made.items()}
+    return {name: [cells[index] for index in kept] for name, cells in made.items()}
 
 
 def _splits(conn: psycopg.Connection, instrument_id: int, stamps: list[int], span: TimeRange) -> list[date]:

@@ -1,4 +1,4 @@
-"""Everything that is stored, at a glance: rows of each table, and a line for each instrument."""
+"""Row counts of the main tables and one summary row per instrument, as ``fintrack demo`` shows them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""The rows in quarantine that a person looks through before a decision; :mod:`fintrack_tasks.pipeline.quarantine`
-carries the decision out."""
+"""Lists of quarantined rows for ``fintrack quarantine list``, by status, symbol and rule.
+
+:mod:`fintrack_tasks.pipeline.quarantine` releases or discards a row; :mod:`fintrack_tasks.store.quarantine` keeps it.
+"""
 
 from __future__ import annotations
 

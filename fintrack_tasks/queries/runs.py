@@ -1,4 +1,7 @@
-"""Runs, their items and their events, as the ledger has them: lists for people, counts and deadlines."""
+"""Runs, their items and their events for the commands that list and watch them: rows, counts and deadlines.
+
+The pipeline's own reads and writes of a run are in :mod:`fintrack_tasks.store.ledger`.
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from fintrack_tasks.pipeline import fetch_item, load_item, transform_item
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.fx_rates import update_fx_rates
 from fintrack_tasks.pipeline.save_quote import save_quote
-from fintrack_tasks.queries.explain import explain
+from fintrack_tasks.queries.explain import explain_values
 from fintrack_tasks.sandbox import Running, running
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database
@@ -182,6 +182,6 @@ def test_what_explains_a_stored_value_names_its_origin(
         context=StageContext(database, database_settings, NOW),
     )
     at = from_micros(int(batch.columns["timestamp"][-1]))
-    found = explain(conn, item.instrument_id, item.instrument, at)
+    found = explain_values(conn, item.instrument_id, item.instrument, at)
     [value] = found["quotes" if kind is Kind.QUOTE else "bars"]
     assert value["payload"]["origin"].startswith(origin)

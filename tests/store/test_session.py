@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from fintrack_tasks.domain import Kind
 from fintrack_tasks.observability import HealthChecker
-from fintrack_tasks.queries.explain import explain
+from fintrack_tasks.queries.explain import explain_values
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, DatabaseConnection, migrate, session
 from fintrack_tasks.store.bars import load_bars
@@ -118,7 +118,7 @@ def test_bars_are_loaded_and_explained_on_their_own_day(
 ) -> None:
     _, [item] = make_run(pooled, ["AAPL"], Kind.BARS)
     load_bars(pooled, item, bars(item, ["10.1", "11.25"], first=MIDNIGHT), told(item), NOW, [True, True])
-    [bar] = explain(pooled, item.instrument_id, item.instrument, MIDNIGHT)["bars"]
+    [bar] = explain_values(pooled, item.instrument_id, item.instrument, MIDNIGHT)["bars"]
     assert (bar["timestamp"], bar["close"]) == (MIDNIGHT, Decimal("10.1"))
     shown = fintrack(tmp_path, "explain", "AAPL", "2005-02-03", "--json", environment=database_variables).stdout
     [bar] = json.loads(shown.splitlines()[-1])["bars"]
