@@ -88,7 +88,7 @@ def _times(cells: Sequence[Any], span: tuple[int, int]) -> tuple[Mask, bool]:
 
 
 def _numbers(cells: Sequence[Any]) -> tuple[Floats, Mask, Mask]:
-    """The floats of a column (NaN where there is none), where it is null, and where it is no decimal text."""
+    """The floats of a column, NaN where there is no number; a mask of its nulls; a mask of what is not decimal text."""
     size = len(cells)
     none = np.zeros(size, dtype=np.bool_)
     if set(map(type, cells)) == {str}:

@@ -41,7 +41,7 @@ class DataQualityMonitor:
     A frame is measured by itself. What a run left of an instrument is measured by its calendar and by the findings on
     its rows: :func:`fintrack_tasks.validate.quality.measure`.
 
-    :param now: the caller's clock, aware; without it the newest time of the frame stands for it.
+    :param now: the caller's clock, aware; without it the newest time of the frame.
     :param max_age: the age up to which a symbol's newest row is timely.
     """
 

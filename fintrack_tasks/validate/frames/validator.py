@@ -123,7 +123,7 @@ class DataValidator:
         :param calendar: exchange_calendars' name of the sessions; by default the one of each symbol's form.
         :param splits: for each symbol the ex-dates and ratios of its splits, which are no jumps then.
         :raises fintrack_tasks.errors.ConfigurationError: when a calendar is unknown.
-        :raises ValueError: for another interval, and for an ex-date that is none.
+        :raises ValueError: for another interval, and for an ex-date that is not a date.
         """
         from fintrack_tasks.validate.frames.bars import BAR_COLUMNS, BAR_RULES, bar_findings  # noqa: PLC0415  calendars
 
