@@ -18,9 +18,10 @@ from fintrack_tasks.errors import OutageError, ProviderError, UsageError
 from fintrack_tasks.observability import metrics
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.refusals import remedy_of
-from fintrack_tasks.settings import settings
+from fintrack_tasks.settings import Settings
+from fintrack_tasks.settings import settings as settings_of_environment
 
-__all__ = ["OUTAGES", "BaseTask", "connections", "is_outage", "stage_context", "utc_now"]
+__all__ = ["OUTAGES", "BaseTask", "connections", "is_outage", "settings", "stage_context", "use", "utc_now"]
 
 log = structlog.get_logger("fintrack.tasks")
 
@@ -44,8 +45,24 @@ _process: dict[str, Connections] = {}
 def connections() -> Connections:
     """The connections of this process, made on first use."""
     if "connections" not in _process:
-        _process.setdefault("connections", Connections(settings()))
+        _process.setdefault("connections", Connections(settings_of_environment()))
     return _process["connections"]
+
+
+def use(opened: Connections | None) -> Connections | None:
+    """Give the tasks of this process their connections and settings; returns those that they had.
+
+    ``None``: the environment's, made on first use. A program that runs tasks in its own process may choose others.
+    """
+    before = _process.pop("connections", None)
+    if opened is not None:
+        _process["connections"] = opened
+    return before
+
+
+def settings() -> Settings:
+    """The settings that the connections of this process were made of."""
+    return connections().settings
 
 
 def utc_now() -> datetime:

@@ -15,9 +15,8 @@ import structlog
 
 from fintrack_tasks.observability import metrics
 from fintrack_tasks.observability.masking import Masker, secrets_of
-from fintrack_tasks.settings import settings
 from fintrack_tasks.store import dead_letters
-from fintrack_tasks.tasks.base import connections, utc_now
+from fintrack_tasks.tasks.base import connections, settings, utc_now
 
 __all__ = ["keep", "keep_soon", "misfit"]
 

@@ -10,10 +10,9 @@ from typing import Any, Final
 
 from fintrack_tasks.domain import Item, uuid7
 from fintrack_tasks.publish import messages
-from fintrack_tasks.settings import settings
 from fintrack_tasks.store import alerts, database_mode, outbox
 from fintrack_tasks.tasks import foreign_messages
-from fintrack_tasks.tasks.base import connections, utc_now
+from fintrack_tasks.tasks.base import connections, settings, utc_now
 
 __all__ = ["RULE", "tell"]
 

@@ -18,9 +18,8 @@ from celery import bootsteps
 from fintrack_tasks.app import app
 from fintrack_tasks.fetch import providers
 from fintrack_tasks.fetch.quota.limits import celery_rate_limit, quotas_of
-from fintrack_tasks.settings import settings
 from fintrack_tasks.tasks import unattended
-from fintrack_tasks.tasks.base import connections
+from fintrack_tasks.tasks.base import connections, settings
 from fintrack_tasks.tasks.consumer import WorkerConsumer
 from fintrack_tasks.tasks.unacknowledged import Succession
 

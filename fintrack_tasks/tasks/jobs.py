@@ -19,10 +19,9 @@ from fintrack_tasks.errors import UsageError
 from fintrack_tasks.pipeline.plan import plan_run
 from fintrack_tasks.pipeline.run_arguments import Arguments, check_arguments
 from fintrack_tasks.pipeline.span import check_span
-from fintrack_tasks.settings import settings
 from fintrack_tasks.store import ledger
 from fintrack_tasks.tasks import unattended
-from fintrack_tasks.tasks.base import BaseTask, connections, utc_now
+from fintrack_tasks.tasks.base import BaseTask, connections, settings, utc_now
 from fintrack_tasks.tasks.ingest import enqueue
 from fintrack_tasks.tasks.publish import publish_soon
 

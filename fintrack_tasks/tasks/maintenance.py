@@ -9,10 +9,9 @@ import structlog
 from fintrack_tasks import pipeline
 from fintrack_tasks.app import app
 from fintrack_tasks.embedded import logs
-from fintrack_tasks.settings import settings
 from fintrack_tasks.store import cleanup as cleaning
 from fintrack_tasks.tasks import unattended
-from fintrack_tasks.tasks.base import BaseTask, connections, stage_context, utc_now
+from fintrack_tasks.tasks.base import BaseTask, connections, settings, stage_context, utc_now
 from fintrack_tasks.tasks.ingest import enqueue
 
 __all__ = ["cleanup", "reconcile"]

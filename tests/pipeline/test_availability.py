@@ -18,19 +18,13 @@ import pytest
 import requests
 import responses
 
-from fintrack_tasks import pipeline
-from fintrack_tasks.domain import Batch, Instrument, Interval, Item, TimeRange, from_micros, to_micros
-from fintrack_tasks.fetch.http.client import HttpClient
-from fintrack_tasks.fetch.quota.gate import Gate
-from fintrack_tasks.pipeline import Ended, Retry, fetch_item
+from fintrack_tasks.domain import Instrument, Interval, Item, TimeRange, from_micros, to_micros
+from fintrack_tasks.pipeline import Ended, Retry
 from fintrack_tasks.pipeline.availability import Reach, reach
-from fintrack_tasks.pipeline.context import StageContext
-from fintrack_tasks.pipeline.plan import Plan, plan_run
-from fintrack_tasks.pipeline.run_arguments import check_arguments
-from fintrack_tasks.queries import runs
+from fintrack_tasks.pipeline.plan import Plan
 from fintrack_tasks.sessions import expected_bars
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import Database
+from tests.fixtures_stages import Stages
 
 NOW = datetime(2026, 11, 28, 18, 0, tzinfo=UTC)
 KEPT = datetime(2024, 11, 29, tzinfo=UTC)
@@ -66,58 +60,27 @@ def test_stamps_are_cut_where_a_reach_ends() -> None:
     assert Reach(2, (2,)).parts([0, 1]) == []
 
 
-class Pipeline:
-    """Plans, fetches and loads under the settings of one test; one instance is one night's workers."""
-
-    def __init__(self, database: Database, settings: Settings, gate: Gate) -> None:
-        self.database, self.settings, self.gate = database, settings, gate
-        self.http = HttpClient(timeout=3.0, session=requests.Session())
-
-    def plan(self, *symbols: str, now: datetime = NOW, **named: Any) -> Plan:
-        arguments = check_arguments("fetch_historical_market_data", symbols, now=now, **named)
-        with self.database.connection() as conn:
-            made = plan_run(conn, arguments, self.settings, now)
-            pipeline.record_run(conn, made, self.settings, now)
-        return made
-
-    def fetch(self, item: Item, provider: str, retries: int = 0, now: datetime = NOW) -> Batch | Retry | Ended:
-        return fetch_item(
-            item,
-            provider,
-            context=StageContext(self.database, self.settings, now),
-            retries=retries,
-            http=self.http,
-            gate=self.gate,
-        )
-
-    def load(self, item: Item, batch: Batch | Retry | Ended, now: datetime = NOW) -> None:
-        assert isinstance(batch, Batch), batch
-        cleaned = pipeline.transform_item(item, batch, context=StageContext(self.database, self.settings, NOW))
-        assert (
-            pipeline.load_item(item, cleaned, context=StageContext(self.database, self.settings, now)).state == "loaded"
-        )
-
-    def attempts(self, item: Item) -> list[tuple[Any, ...]]:
-        with self.database.connection() as conn:
-            [log] = [row["attempt_log"] for row in runs.items_of_run(conn, item.run_id) if row["id"] == item.id]
-        return [(each["provider"], each["reason"], each.get("asked", True)) for each in log]
-
-
 @pytest.fixture
-def begin(
-    stack: dict[str, str], database: Database, database_settings: Settings, make_gate: Callable[..., Gate]
-) -> Iterator[Callable[..., Pipeline]]:
-    made: list[Pipeline] = []
+def begin(make_stages: Callable[..., Stages]) -> Callable[..., Stages]:
+    """The stages of one night's workers, with the variables that are given and no quota of our own."""
 
-    def start(variables: dict[str, str]) -> Pipeline:
-        given = {**stack, "DB_NAME": database_settings.db_name, "FINTRACK_HISTORY_END": "", **variables}
+    def start(variables: dict[str, str]) -> Stages:
         unhurried = {"YAHOO_FINANCE_QUOTA": "unlimited", "TWELVE_DATA_QUOTA": "unlimited"}
-        made.append(Pipeline(database, Settings.from_mapping(given), make_gate({**variables, **unhurried})))
-        return made[-1]
+        return make_stages(NOW, {"FINTRACK_HISTORY_END": "", **unhurried, **variables})
 
-    yield start
-    for each in made:
-        each.http.close()
+    return start
+
+
+def history(stages: Stages, *symbols: str, **named: Any) -> Plan:
+    return stages.plan_run(*symbols, job="fetch_historical_market_data", **named)
+
+
+def attempts(stages: Stages, item: Item) -> list[tuple[str, str, bool]]:
+    return [(provider, reason, asked) for provider, reason, _, asked in stages.attempts(item)]
+
+
+def load(stages: Stages, item: Item, batch: object, now: datetime | None = None) -> None:
+    assert stages.load(item, batch, now).state == "loaded"
 
 
 def yahoo(limit: datetime, interval: Interval = Interval.H1) -> Callable[[requests.PreparedRequest], Any]:
@@ -168,11 +131,11 @@ SINCE = {"intervals": ["1h"], "start": "2024-09-01", "end": "2025-02-01"}
 
 @pytest.mark.integration
 def test_the_part_that_is_kept_is_planned_and_the_rest_is_unavailable_and_not_planned_every_night(
-    begin: Callable[..., Pipeline], conn: psycopg.Connection
+    begin: Callable[..., Stages], conn: psycopg.Connection
 ) -> None:
     """yfinance#636, #1389, #2451."""
     yahoo_alone = begin(YAHOO_ALONE)
-    made = yahoo_alone.plan("AAPL", **SINCE)
+    made = history(yahoo_alone, "AAPL", **SINCE)
     windows = [item.window for item in made.items if item.window]
     assert min(window.start for window in windows) == datetime(2024, 11, 29, 14, 30, tzinfo=UTC)
     assert made.note == "1h bars of AAPL before 2024-11-29 are not kept by yahoo_finance"
@@ -182,11 +145,11 @@ def test_the_part_that_is_kept_is_planned_and_the_rest_is_unavailable_and_not_pl
     assert reason == made.note
 
     for hours in (1, 9):  # the second is the next day, when a session more is no longer kept
-        again = yahoo_alone.plan("AAPL", now=NOW + timedelta(hours=hours), **SINCE)
+        again = history(yahoo_alone, "AAPL", now=NOW + timedelta(hours=hours), **SINCE)
         assert len(again.items) == len(windows)
         assert len(covered(conn)) == 1
 
-    with_another = begin(BOTH).plan("AAPL", **SINCE)  # somebody came who may keep it
+    with_another = history(begin(BOTH), "AAPL", **SINCE)  # somebody came who may keep it
     assert min(item.window.start for item in with_another.items if item.window) == first
     edges = {item.window.start >= KEPT or item.window.end <= KEPT for item in with_another.items if item.window}
     assert edges == {True}
@@ -195,41 +158,41 @@ def test_the_part_that_is_kept_is_planned_and_the_rest_is_unavailable_and_not_pl
 
 @pytest.mark.integration
 def test_what_is_too_old_for_one_provider_is_asked_of_the_next_without_a_request(
-    begin: Callable[..., Pipeline], provider: responses.RequestsMock
+    begin: Callable[..., Stages], provider: responses.RequestsMock
 ) -> None:
     night = begin(BOTH)
-    old = night.plan("AAPL", **SINCE).items[0]
+    old = history(night, "AAPL", **SINCE).items[0]
     assert night.fetch(old, "yahoo_finance") == Retry("twelve_data", 0.0, 0)
-    assert night.attempts(old) == [("yahoo_finance", "unavailable", False)]
+    assert attempts(night, old) == [("yahoo_finance", "unavailable", False)]
     assert len(provider.calls) == 0
 
 
 @pytest.mark.integration
 def test_a_limit_that_an_answer_tells_is_kept_to_and_the_rest_is_not_confirmed_as_empty(
-    begin: Callable[..., Pipeline], provider: responses.RequestsMock, conn: psycopg.Connection
+    begin: Callable[..., Stages], provider: responses.RequestsMock, conn: psycopg.Connection
 ) -> None:
     """What is declared may be out of date, or not hold for what stands in for a provider."""
     night = begin({**YAHOO_ALONE, **STAND_IN})
     provider.add_callback("GET", "https://query1.finance.yahoo.com/v8/finance/chart/AAPL", yahoo(KEPT))
-    items = night.plan("AAPL", **SINCE).items
+    items = history(night, "AAPL", **SINCE).items
     [item] = items
     assert item.window
     again = night.fetch(item, "yahoo_finance")
     assert again == Retry("yahoo_finance", 0.0, 1)
     batch = night.fetch(item, "yahoo_finance", retries=1)
-    night.load(item, batch)
-    assert night.attempts(item) == [("yahoo_finance", "unavailable", True)]
+    load(night, item, batch)
+    assert attempts(night, item) == [("yahoo_finance", "unavailable", True)]
     first = conn.execute("SELECT min(timestamp) FROM historical_market_data").fetchone()
     assert first == (datetime(2024, 11, 29, 14, 30, tzinfo=UTC),)
     assert covered(conn) == [("unavailable", item.window.start, KEPT, ["yahoo_finance"])]
-    assert night.plan("AAPL", **SINCE).items == ()
+    assert history(night, "AAPL", **SINCE).items == ()
     assert len(provider.calls) == 2
 
 
 @pytest.mark.integration
 @pytest.mark.parametrize("interval", ["1h", "15m"])
 def test_a_range_that_nobody_keeps_ends_as_unavailable_and_is_not_asked_for_the_next_night(
-    begin: Callable[..., Pipeline], provider: responses.RequestsMock, conn: psycopg.Connection, interval: str
+    begin: Callable[..., Stages], provider: responses.RequestsMock, conn: psycopg.Connection, interval: str
 ) -> None:
     """Yahoo's words for a range of 1m bars that is too long; they came as an empty answer that confirmed the range."""
     night = begin({**YAHOO_ALONE, **STAND_IN})
@@ -237,27 +200,27 @@ def test_a_range_that_nobody_keeps_ends_as_unavailable_and_is_not_asked_for_the_
     error = {"chart": {"result": None, "error": {"code": "Unprocessable Entity", "description": said}}}
     provider.get("https://query1.finance.yahoo.com/v8/finance/chart/AAPL", json=error, status=422)
     span: dict[str, Any] = {"intervals": [interval], "start": "2026-10-05", "end": "2026-10-10"}
-    [item] = night.plan("AAPL", **span).items
+    [item] = history(night, "AAPL", **span).items
     assert night.fetch(item, "yahoo_finance") == Ended("failed", "unavailable")
     assert item.window
     assert covered(conn) == [("unavailable", item.window.start, item.window.end, ["yahoo_finance"])]
-    assert night.plan("AAPL", **span).items == ()
-    assert len(begin({**BOTH, **STAND_IN}).plan("AAPL", **span).items) == 1
+    assert history(night, "AAPL", **span).items == ()
+    assert len(history(begin({**BOTH, **STAND_IN}), "AAPL", **span).items) == 1
 
 
 @pytest.mark.integration
 def test_a_refused_range_goes_to_the_next_provider(
-    begin: Callable[..., Pipeline], provider: responses.RequestsMock
+    begin: Callable[..., Stages], provider: responses.RequestsMock
 ) -> None:
     night = begin({**BOTH, **STAND_IN})
     provider.add_callback("GET", "https://query1.finance.yahoo.com/v8/finance/chart/AAPL", yahoo(KEPT))
-    [item, *_] = night.plan("AAPL", intervals=["1h"], start="2024-09-01", end="2024-10-01").items
+    [item, *_] = history(night, "AAPL", intervals=["1h"], start="2024-09-01", end="2024-10-01").items
     assert night.fetch(item, "yahoo_finance") == Retry("twelve_data", 0.0, 0)
 
 
 @pytest.mark.integration
 def test_an_answer_of_the_newer_part_alone_confirms_nothing_of_the_older_and_the_next_provider_is_asked_for_that(
-    begin: Callable[..., Pipeline], provider: responses.RequestsMock, conn: psycopg.Connection
+    begin: Callable[..., Stages], provider: responses.RequestsMock, conn: psycopg.Connection
 ) -> None:
     """Twelve Data gives what it keeps, with status 200 and without a word of the rest."""
     route = {**BOTH, "FINTRACK_ROUTE_STOCK_BARS": "twelve_data,yahoo_finance", **STAND_IN}
@@ -266,20 +229,20 @@ def test_an_answer_of_the_newer_part_alone_confirms_nothing_of_the_older_and_the
     series = "https://api.twelvedata.com/time_series"
     provider.get(series, json=twelve(limit, datetime(2026, 9, 12, tzinfo=UTC)))
     night = begin(route)
-    [item] = night.plan("AAPL", **span).items
-    night.load(item, night.fetch(item, "twelve_data"))
+    [item] = history(night, "AAPL", **span).items
+    load(night, item, night.fetch(item, "twelve_data"))
     assert covered(conn) == [("unavailable", first, limit, ["twelve_data"])]
 
     provider.replace(
         "GET", series, status=400, json={"code": 400, "message": "No data is available", "status": "error"}
     )
-    [rest] = night.plan("AAPL", **span).items
+    [rest] = history(night, "AAPL", **span).items
     assert rest.window
     assert (rest.window.start, rest.window.end) == (first, datetime(2026, 8, 31, 20, 30, tzinfo=UTC))
     assert night.fetch(rest, "twelve_data") == Retry("yahoo_finance", 0.0, 0)
     provider.add_callback("GET", "https://query1.finance.yahoo.com/v8/finance/chart/AAPL", yahoo(KEPT))
-    night.load(rest, night.fetch(rest, "yahoo_finance"))
-    assert night.plan("AAPL", **span).items == ()
+    load(night, rest, night.fetch(rest, "yahoo_finance"))
+    assert history(night, "AAPL", **span).items == ()
 
 
 def twelve(start: datetime, end: datetime) -> dict[str, Any]:
@@ -300,7 +263,7 @@ def twelve(start: datetime, end: datetime) -> dict[str, Any]:
 
 @pytest.mark.integration
 def test_a_final_bar_that_was_corrected_overnight_is_asked_for_again_within_the_same_request(
-    begin: Callable[..., Pipeline], provider: responses.RequestsMock, conn: psycopg.Connection
+    begin: Callable[..., Stages], provider: responses.RequestsMock, conn: psycopg.Connection
 ) -> None:
     """Equibles#4278: high 310.88 at two in the night after the close, 311.06 a day later."""
     url = "https://query1.finance.yahoo.com/v8/finance/chart/AAPL"
@@ -310,8 +273,8 @@ def test_a_final_bar_that_was_corrected_overnight_is_asked_for_again_within_the_
         provider.reset()
         provider.get(url, json=chart(datetime(2026, 11, 13, tzinfo=UTC), now - timedelta(hours=12), Interval.D1, close))
         night = begin(YAHOO_ALONE)
-        [item] = night.plan("AAPL", now=now, **begin_of).items
-        night.load(item, night.fetch(item, "yahoo_finance", now=now), now=now)
+        [item] = history(night, "AAPL", now=now, **begin_of).items
+        load(night, item, night.fetch(item, "yahoo_finance", now=now), now=now)
         assert len(provider.calls) == 1
     found = conn.execute("SELECT timestamp::date::text, close FROM historical_market_data ORDER BY 1").fetchall()
     assert [(day, float(price)) for day, price in found] == [
@@ -320,8 +283,8 @@ def test_a_final_bar_that_was_corrected_overnight_is_asked_for_again_within_the_
     ]  # fmt: skip
     revisions = conn.execute("SELECT timestamp::date::text FROM fintrack.bar_versions WHERE is_final ORDER BY 1")
     assert [day for (day,) in revisions.fetchall()] == ["2026-11-19", "2026-11-20", "2026-11-23"]
-    none = begin({**YAHOO_ALONE, "FINTRACK_REFETCH_SESSIONS": "0"}).plan(
-        "AAPL", now=tuesday + timedelta(days=1), **begin_of
+    none = history(
+        begin({**YAHOO_ALONE, "FINTRACK_REFETCH_SESSIONS": "0"}), "AAPL", now=tuesday + timedelta(days=1), **begin_of
     )
     [window] = [item.window for item in none.items]
     assert window
@@ -330,7 +293,7 @@ def test_a_final_bar_that_was_corrected_overnight_is_asked_for_again_within_the_
 
 @pytest.mark.integration
 def test_refetch_asks_for_a_window_whatever_is_there(
-    begin: Callable[..., Pipeline], provider: responses.RequestsMock, conn: psycopg.Connection
+    begin: Callable[..., Stages], provider: responses.RequestsMock, conn: psycopg.Connection
 ) -> None:
     url, span = "https://query1.finance.yahoo.com/v8/finance/chart/AAPL", {"start": "2026-06-01", "end": "2026-07-01"}
     night = begin(YAHOO_ALONE)
@@ -339,10 +302,10 @@ def test_refetch_asks_for_a_window_whatever_is_there(
         provider.get(
             url, json=chart(datetime(2026, 5, 30, tzinfo=UTC), datetime(2026, 7, 2, tzinfo=UTC), Interval.D1, close)
         )
-        made = night.plan("AAPL", **span, refetch=refetch)
+        made = history(night, "AAPL", **span, refetch=refetch)
         [item] = made.items
-        night.load(item, night.fetch(item, "yahoo_finance"))
-        assert night.plan("AAPL", **span).items == ()
+        load(night, item, night.fetch(item, "yahoo_finance"))
+        assert history(night, "AAPL", **span).items == ()
     assert made.arguments["refetch"] is True
     stored = conn.execute("SELECT DISTINCT close FROM historical_market_data").fetchall()
     assert [float(close) for (close,) in stored] == [10.5]

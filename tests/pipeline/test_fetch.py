@@ -6,7 +6,7 @@ Every attempt stands on the item; what was learnt of a key is not asked again, w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -22,18 +22,12 @@ from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import Batch, Instrument, Interval, Item, Kind, to_micros
 from fintrack_tasks.errors import MissingKeyError
 from fintrack_tasks.fetch import providers, route
-from fintrack_tasks.fetch.http.client import HttpClient
-from fintrack_tasks.fetch.quota.gate import Gate, Reservation
-from fintrack_tasks.pipeline import DEFERRED, Ended, Retry, fetch_item
+from fintrack_tasks.pipeline import DEFERRED, Ended, Retry
 from fintrack_tasks.pipeline.after_failure import PAUSE_BROKEN, RETRIES
-from fintrack_tasks.pipeline.context import StageContext
-from fintrack_tasks.pipeline.plan import plan_run
-from fintrack_tasks.pipeline.run_arguments import check_arguments
-from fintrack_tasks.queries import runs
-from fintrack_tasks.sandbox import Running, running
-from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import Database
+from fintrack_tasks.sandbox import Running
 from fintrack_tasks.tasks import base, ingest
+from tests.fixtures_market import MarketClock
+from tests.fixtures_stages import Stages
 
 pytestmark = pytest.mark.integration
 
@@ -44,124 +38,19 @@ KEYS = {
     "API_KEY_ALPHA_VANTAGE": "Ka94-alpha-vantage-test-key",
 }
 UNHURRIED = {f"{name.upper()}_QUOTA": "unlimited" for name in providers.names()}
-MOST_HOPS = 20
 
 
-class MovableClock:
-    """The market's time."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture(scope="module")
-def clock() -> MovableClock:
-    return MovableClock()
-
-
-@pytest.fixture(scope="module")
-def whole_market(clock: MovableClock) -> Iterator[Running]:
-    with running(seed=7, clock=clock) as sandbox:
-        yield sandbox
+Begin = Callable[..., Stages]
 
 
 @pytest.fixture
-def market(whole_market: Running, clock: MovableClock) -> Iterator[Running]:
-    yield whole_market
-    clock.now = NOW
-    whole_market.control.clear_faults()
-    whole_market.control.set_quotas(**dict.fromkeys(providers.names(), "unlimited"))
-    whole_market.control.reset()
+def begin(make_stages: Callable[..., Stages], market: Running) -> Begin:
+    """The stages with every key set and no quota of our own, but for the variables that are given."""
 
+    def made(variables: dict[str, str] | None = None, **gate: Any) -> Stages:
+        return make_stages(NOW, {**KEYS, **UNHURRIED, **(variables or {})}, market, **gate)
 
-class Fetching:
-    """The fetch stage and the load behind it, under the settings of one test."""
-
-    def __init__(self, database: Database, settings: Settings, http: HttpClient, gate: Gate) -> None:
-        self.database, self.settings, self.http, self.gate = database, settings, http, gate
-
-    def plan(self, *symbols: str, job: str = "fetch_market_data", **named: Any) -> list[Item]:
-        arguments = check_arguments(job, symbols, now=NOW, **named)
-        with self.database.connection() as conn:
-            made = plan_run(conn, arguments, self.settings, NOW)
-            pipeline.record_run(conn, made, self.settings, NOW)
-        return list(made.items)
-
-    def fetch(
-        self,
-        item: Item,
-        provider: str,
-        *,
-        retries: int = 0,
-        reservation: Reservation | None = None,
-        now: datetime = NOW,
-    ) -> Batch | Retry | Ended:
-        return fetch_item(
-            item,
-            provider,
-            context=StageContext(self.database, self.settings, now),
-            retries=retries,
-            reservation=reservation,
-            http=self.http,
-            gate=self.gate,
-        )
-
-    def follow(self, item: Item, provider: str) -> tuple[list[str], Batch | Ended]:
-        """Go where the item is sent until it has rows or ends; returns the providers in the order of the visits."""
-        at = Retry(provider, 0.0, 0)
-        visited = []
-        for _ in range(MOST_HOPS):
-            visited.append(at.provider)
-            outcome = self.fetch(item, at.provider, retries=at.retries, reservation=at.reservation)
-            if not isinstance(outcome, Retry):
-                return visited, outcome
-            at = outcome
-        pytest.fail(f"the item never came to an end: {visited}")
-
-    def load(self, item: Item, batch: Batch | Ended) -> Ended:
-        assert isinstance(batch, Batch), batch
-        cleaned = pipeline.transform_item(item, batch, context=StageContext(self.database, self.settings, NOW))
-        return pipeline.load_item(item, cleaned, context=StageContext(self.database, self.settings, NOW))
-
-    def reconcile(self, now: datetime) -> list[Item]:
-        return pipeline.reconcile_items(context=StageContext(self.database, self.settings, now))
-
-    def row(self, item: Item) -> dict[str, Any]:
-        with self.database.connection() as conn:
-            return {row["id"]: row for row in runs.items_of_run(conn, item.run_id)}[item.id]
-
-    def attempts(self, item: Item) -> list[tuple[str, str, str | None, bool]]:
-        """Provider, reason, until when it is left alone, and whether it was asked."""
-        log = self.row(item)["attempt_log"]
-        return [(each["provider"], each["reason"], each.get("until"), each.get("asked", True)) for each in log]
-
-
-Begin = Callable[..., Fetching]
-
-
-@pytest.fixture
-def begin(
-    stack: dict[str, str],
-    database: Database,
-    database_settings: Settings,
-    make_gate: Callable[..., Gate],
-    market: Running,
-) -> Iterator[Begin]:
-    """Fetching with every key set and no quota of our own, but for the variables that are given."""
-    clients: list[HttpClient] = []
-
-    def made(variables: dict[str, str] | None = None, **gate: Any) -> Fetching:
-        given = {**KEYS, **UNHURRIED, **(variables or {})}
-        settings = Settings.from_mapping({**stack, "DB_NAME": database_settings.db_name, **given})
-        clients.append(HttpClient(market.provider_base_urls, timeout=3.0))
-        return Fetching(database, settings, clients[-1], make_gate(given, **gate))
-
-    yield made
-    for client in clients:
-        client.close()
+    return made
 
 
 def asked(market: Running) -> dict[str, int]:
@@ -254,13 +143,13 @@ def test_what_a_plan_does_not_include_is_asked_once_and_other_endpoints_go_on(be
     assert timedelta(hours=23) < datetime.fromisoformat(until) - NOW <= timedelta(days=1)
     assert fetching.follow(domestic, "finnhub")[0] == ["finnhub"]
     assert asked(market) == {"finnhub": 2, "yahoo_finance": 2}
-    with fetching.database.connection() as conn:  # a plan is no alarm
+    with fetching.context.database.connection() as conn:  # a plan is no alarm
         assert conn.execute("SELECT count(*) FROM fintrack.alerts").fetchone() == (0,)
 
 
 def test_an_operator_with_a_larger_plan_may_ask_finnhub_for_candles_of_stocks(begin: Begin) -> None:
     fetching = begin({"FINTRACK_ROUTE_STOCK_BARS": "finnhub,yahoo_finance"})
-    way = route.route(Instrument.of("AAPL"), Kind.BARS, Interval.D1, fetching.settings)
+    way = route.route(Instrument.of("AAPL"), Kind.BARS, Interval.D1, fetching.context.settings)
     assert way == ("finnhub", "yahoo_finance")
 
 
@@ -507,9 +396,9 @@ def test_a_route_whose_only_provider_has_no_key_names_the_variable_and_asks_nobo
     with pytest.raises(MissingKeyError, match="API_KEY_FINNHUB"):
         fetching.fetch(item, "finnhub")
     # Where items are enqueued, it ends with that.
-    own = Connections(fetching.settings)
+    own = Connections(fetching.context.settings)
     monkeypatch.setitem(base._process, "connections", own)
-    monkeypatch.setattr(ingest, "settings", lambda: fetching.settings)
+    monkeypatch.setattr(ingest, "settings", lambda: fetching.context.settings)
     monkeypatch.setattr(ingest, "publish_soon", lambda: None)
     try:
         assert ingest.enqueue([item]) == 0
@@ -605,7 +494,7 @@ def test_history_is_deferred_to_the_ledger_until_the_first_of_its_providers_is_f
     again = {each.id: each for each in fetching.reconcile(until + timedelta(seconds=1))}[item.id]
     assert fetching.fetch(item, "alpha_vantage") == Ended("stale")  # the older message
     market.control.clear_faults()
-    with fetching.database.connection() as conn:
+    with fetching.context.database.connection() as conn:
         [losses] = conn.execute("SELECT losses FROM fintrack.run_items WHERE id = %s", (item.id,)).fetchone() or []
     assert (again.generation, losses) == (1, 0)
 
@@ -667,12 +556,12 @@ MEDIAN_OF = {"finnhub": (2, "428.63"), "twelve_data": (0, "429.52"), "yahoo_fina
 
 
 @pytest.fixture
-def agreed(begin: Begin) -> Fetching:
+def agreed(begin: Begin) -> Stages:
     return begin({"FINTRACK_ROUTE_STOCK_QUOTE": ",".join(THREE)})
 
 
 def each_at_its_second(
-    fetching: Fetching, clock: MovableClock, item: Item, names: Sequence[str] = THREE
+    fetching: Stages, clock: MarketClock, item: Item, names: Sequence[str] = THREE
 ) -> list[Batch | Retry | Ended]:
     """What becomes of the item at every provider, each of which is asked at a second of its own."""
     outcomes = []
@@ -690,7 +579,7 @@ def measures(conn: psycopg.Connection, run: UUID) -> list[tuple[str, Decimal, di
 
 
 def test_three_providers_are_asked_and_their_median_is_stored_with_how_far_they_lie_apart(
-    agreed: Fetching, market: Running, clock: MovableClock, conn: psycopg.Connection
+    agreed: Stages, market: Running, clock: MarketClock, conn: psycopg.Connection
 ) -> None:
     [item] = agreed.plan("AAPL", consensus=3)
     *on_the_way, batch = each_at_its_second(agreed, clock, item)
@@ -713,7 +602,7 @@ def test_three_providers_are_asked_and_their_median_is_stored_with_how_far_they_
 
 
 def test_an_item_that_is_delivered_twice_all_along_stays_one_row_and_one_event(
-    agreed: Fetching, clock: MovableClock, conn: psycopg.Connection
+    agreed: Stages, clock: MarketClock, conn: psycopg.Connection
 ) -> None:
     [item] = agreed.plan("AAPL", consensus=3)
     twice = [each_at_its_second(agreed, clock, item, (name, name))[-1] for name in THREE]
@@ -727,7 +616,7 @@ def test_an_item_that_is_delivered_twice_all_along_stays_one_row_and_one_event(
     assert [metric for metric, _, _ in measures(conn, item.run_id)] == ["provider_spread_bps", "provider_deviation_bps"]
 
 
-def test_of_providers_that_agree_nobody_is_flagged(agreed: Fetching, conn: psycopg.Connection) -> None:
+def test_of_providers_that_agree_nobody_is_flagged(agreed: Stages, conn: psycopg.Connection) -> None:
     [item] = agreed.plan("AAPL", consensus=2)
     visited, batch = agreed.follow(item, "finnhub")
     assert visited == ["finnhub", "twelve_data"]  # two were wanted: the third is not asked
@@ -755,7 +644,7 @@ def test_a_route_with_fewer_providers_than_were_asked_for_gives_what_they_say(
     ],
 )
 def test_a_provider_that_gives_no_price_is_left_out_wherever_it_stands_on_the_route(
-    agreed: Fetching, market: Running, conn: psycopg.Connection, broken: str, fault: dict[str, Any], reason: str
+    agreed: Stages, market: Running, conn: psycopg.Connection, broken: str, fault: dict[str, Any], reason: str
 ) -> None:
     market.control.add_fault(provider=broken, **fault)
     [item] = agreed.plan("AAPL", consensus=3)
@@ -780,14 +669,14 @@ def test_an_answer_without_a_price_does_not_keep_the_others_from_being_asked(beg
 
 
 def test_where_one_alone_answers_its_price_stands_under_its_own_name(
-    agreed: Fetching, market: Running, conn: psycopg.Connection
+    agreed: Stages, market: Running, conn: psycopg.Connection
 ) -> None:
     for name in ("finnhub", "yahoo_finance"):
         market.control.add_fault("html", provider=name)
     [item] = agreed.plan("AAPL", consensus=3)
     batch = agreed.follow(item, "finnhub")[1]
     assert isinstance(batch, Batch)
-    checked = pipeline.validate_item(item, batch, context=StageContext(agreed.database, agreed.settings, NOW))
+    checked = pipeline.validate_item(item, batch, context=agreed.context)
     assert isinstance(checked, Batch)
     agreed.load(item, checked)
     assert conn.execute("SELECT source FROM fintrack.quotes").fetchall() == [("twelve_data",)]
@@ -799,7 +688,7 @@ def test_where_one_alone_answers_its_price_stands_under_its_own_name(
     assert conn.execute("SELECT symbol, rule, detail FROM data_flags").fetchall() == [("AAPL", "short_consensus", said)]
 
 
-def test_where_nobody_answers_the_item_ends_as_it_would_alone(agreed: Fetching, market: Running) -> None:
+def test_where_nobody_answers_the_item_ends_as_it_would_alone(agreed: Stages, market: Running) -> None:
     market.control.add_fault("html")
     [item, empty] = agreed.plan("AAPL", "MSFT", consensus=3)
     twice = [name for name in THREE for _ in range(2)]
@@ -813,7 +702,7 @@ def test_where_nobody_answers_the_item_ends_as_it_would_alone(agreed: Fetching, 
 
 
 def test_an_item_that_was_lost_between_two_opinions_comes_to_its_end(
-    agreed: Fetching, market: Running, conn: psycopg.Connection
+    agreed: Stages, market: Running, conn: psycopg.Connection
 ) -> None:
     """The first message's opinion is kept; the broker lost the second one."""
     [item] = agreed.plan("AAPL", consensus=3)
@@ -826,7 +715,7 @@ def test_an_item_that_was_lost_between_two_opinions_comes_to_its_end(
     assert conn.execute("SELECT count(*) FROM fintrack.quotes").fetchone() == (1,)
 
 
-def test_an_opinion_is_kept_once_for_a_provider_that_is_asked_twice(agreed: Fetching, clock: MovableClock) -> None:
+def test_an_opinion_is_kept_once_for_a_provider_that_is_asked_twice(agreed: Stages, clock: MarketClock) -> None:
     """The newest holds: the median of two answers of one provider would be no agreement."""
     [item] = agreed.plan("AAPL", consensus=2)
     for second in (2, 6):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -15,16 +14,12 @@ import pytest
 
 from fintrack_tasks import pipeline
 from fintrack_tasks.domain import Batch, Finding, Instrument, Interval, Item, Kind, to_micros, uuid7
-from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.indicators import recompute
-from fintrack_tasks.pipeline.quarantine import release_row
-from fintrack_tasks.queries.quarantine import newest_rows
 from fintrack_tasks.sandbox.prices import Daily, real_daily
-from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import Database, index_indicators, ledger, quarantine
-from fintrack_tasks.store import instruments as known
+from fintrack_tasks.store import index_indicators, instruments, ledger, quarantine
 from fintrack_tasks.transform import INDICATORS
 from fintrack_tasks.transform.indicators import STATE, Prices, indicators, state
+from tests.fixtures_stages import Stages
 from tests.store.items import DAY, NOW
 
 pytestmark = pytest.mark.integration
@@ -33,34 +28,30 @@ COLUMNS = ("open", "high", "low", "close", "volume")
 HISTORY = {symbol: real_daily()[symbol][-700:] for symbol in ("^GSPC", "^IXIC")}
 
 
-class Store:
+class Histories:
     """Pieces of the real histories, taken through transform and load."""
 
-    def __init__(self, database: Database, settings: Settings, conn: psycopg.Connection) -> None:
-        self.database, self.settings, self.conn, self.now = database, settings, conn, NOW
+    def __init__(self, stages: Stages, conn: psycopg.Connection) -> None:
+        self.stages, self.conn, self.now = stages, conn, NOW
 
     def item(self, symbol: str, kind: Kind) -> Item:
-        [(number, instrument)] = known.ensure(self.conn, [Instrument.of(symbol)]).values()
-        item = Item(uuid7(time.time()), uuid7(time.time()), kind, instrument, number, Interval.D1)
-        ledger.create_run(self.conn, item.run_id, "fetch_market_index_data", {}, [item], self.now + DAY, self.now)
+        [(instrument_id, instrument)] = instruments.ensure(self.conn, [Instrument.of(symbol)]).values()
+        run, item_id = uuid7(self.now.timestamp()), uuid7(self.now.timestamp())
+        item = Item(item_id, run, kind, instrument, instrument_id, Interval.D1)
+        ledger.create_run(self.conn, run, "fetch_market_index_data", {}, [item], self.now + DAY, self.now)
         return item
 
     def come(self, symbol: str, places: Sequence[int], factor: float = 1.0, kind: Kind = Kind.INDEX) -> None:
         item = self.item(symbol, kind)
-        made = pipeline.transform_item(
-            item, batch(item, places, factor), context=StageContext(self.database, self.settings, NOW)
-        )
-        ended = pipeline.load_item(item, made, context=StageContext(self.database, self.settings, self.now))
-        assert ended == pipeline.Ended("loaded")
+        assert self.stages.load(item, batch(item, places, factor), self.now) == pipeline.Ended("loaded")
 
     def release(self, symbol: str, place: int) -> None:
         """What a check had rejected comes back by a person's decision."""
         item = self.item(symbol, Kind.INDEX)
         found = [Finding("outside_session", "reject", 0, "said so")]
         quarantine.add(self.conn, item, batch(item, [place]), found, self.now)
-        [row, *_] = newest_rows(self.conn, "held", None, None, 1)
-        context = StageContext(self.database, self.settings, self.now)
-        assert release_row(row.id, actor="ada", context=context).outcome == "released"
+        row = self.stages.quarantined()[-1]
+        assert self.stages.release(row.id, now=self.now).outcome == "released"
 
     def equals_the_whole(self, symbol: str) -> None:
         """Every stored indicator against those of all stored bars at once."""
@@ -92,13 +83,13 @@ def stamp(day: Daily) -> int:
 
 
 @pytest.fixture
-def store(database: Database, database_settings: Settings, conn: psycopg.Connection) -> Store:
-    return Store(database, database_settings, conn)
+def store(make_stages: Callable[..., Stages], conn: psycopg.Connection) -> Histories:
+    return Histories(make_stages(NOW), conn)
 
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("moving", [True, False], ids=["later", "at-one-time"])
-def test_random_pieces_with_holes_corrections_and_a_release(store: Store, seed: int, moving: bool) -> None:
+def test_random_pieces_with_holes_corrections_and_a_release(store: Histories, seed: int, moving: bool) -> None:
     """``at-one-time``: every load at the same microsecond, as clocks of several machines may have it."""
     dice = random.Random(seed)
     left = {symbol: set(range(700)) for symbol in HISTORY}
@@ -124,7 +115,7 @@ def test_random_pieces_with_holes_corrections_and_a_release(store: Store, seed: 
 
 
 @pytest.mark.parametrize("absent", [[300], [0], [10, 400, 401, 699]])
-def test_bars_that_the_answer_lacks_count_where_they_are_stored(store: Store, absent: list[int]) -> None:
+def test_bars_that_the_answer_lacks_count_where_they_are_stored(store: Histories, absent: list[int]) -> None:
     """Also in the event, which says what is stored."""
     store.come("^GSPC", range(700))
     store.come("^GSPC", [place for place in range(700) if place not in absent])
@@ -136,24 +127,24 @@ def test_bars_that_the_answer_lacks_count_where_they_are_stored(store: Store, ab
 
 
 @pytest.mark.parametrize("place", [0, 1, 350, 699])
-def test_a_bar_that_is_released_changes_those_behind_it(store: Store, place: int) -> None:
+def test_a_bar_that_is_released_changes_those_behind_it(store: Histories, place: int) -> None:
     store.come("^GSPC", [each for each in range(700) if each != place])
     store.release("^GSPC", place)
     store.equals_the_whole("^GSPC")
 
 
-def test_a_correction_by_another_job_is_in_the_indicators_at_once(store: Store) -> None:
+def test_a_correction_by_another_job_is_in_the_indicators_at_once(store: Histories) -> None:
     store.come("^GSPC", range(700))
     store.come("^GSPC", [350], factor=1.1, kind=Kind.BARS)
     store.equals_the_whole("^GSPC")
 
 
-def test_bars_that_another_job_has_loaded_have_indicators_as_well(store: Store) -> None:
+def test_bars_that_another_job_has_loaded_have_indicators_as_well(store: Histories) -> None:
     store.come("^GSPC", range(500), kind=Kind.BARS)
     store.equals_the_whole("^GSPC")
 
 
-def test_a_benchmarks_bar_that_came_later_is_in_beta_with_the_next_load(store: Store) -> None:
+def test_a_benchmarks_bar_that_came_later_is_in_beta_with_the_next_load(store: Histories) -> None:
     store.come("^GSPC", [place for place in range(699) if place % 100])
     store.come("^IXIC", range(699))
     store.now += timedelta(hours=1)
@@ -164,7 +155,7 @@ def test_a_benchmarks_bar_that_came_later_is_in_beta_with_the_next_load(store: S
     store.equals_the_whole("^IXIC")
 
 
-def test_a_provisional_bar_that_does_not_replace_a_final_one_is_not_in_the_indicators(store: Store) -> None:
+def test_a_provisional_bar_that_does_not_replace_a_final_one_is_not_in_the_indicators(store: Histories) -> None:
     places = range(600)
     store.come("^GSPC", places)
     store.now = NOW.replace(year=HISTORY["^GSPC"][599].day.year, month=HISTORY["^GSPC"][599].day.month, hour=15)
@@ -174,21 +165,23 @@ def test_a_provisional_bar_that_does_not_replace_a_final_one_is_not_in_the_indic
     store.equals_the_whole("^GSPC")
 
 
-def test_what_changes_between_transform_and_load_is_in_the_indicators(store: Store) -> None:
+def test_what_changes_between_transform_and_load_is_in_the_indicators(store: Histories) -> None:
     store.come("^GSPC", range(690))
     store.come("^IXIC", range(690))
     for symbol in ("^GSPC", "^IXIC"):
         item = store.item(symbol, Kind.INDEX)
         made = pipeline.transform_item(
-            item, batch(item, range(690, 700)), context=StageContext(store.database, store.settings, NOW)
+            item,
+            batch(item, range(690, 700)),
+            context=store.stages.context,
         )
         store.now += timedelta(seconds=1)
         store.come("^GSPC", [680], factor=1.1 if symbol == "^GSPC" else 1.2)
-        pipeline.load_item(item, made, context=StageContext(store.database, store.settings, store.now))
+        pipeline.load_item(item, made, context=store.stages.at(store.now))
         store.equals_the_whole(symbol)
 
 
-def test_what_stands_is_not_computed_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_stands_is_not_computed_again(store: Histories, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the order of time, and when the same comes again, one batch is computed once."""
     counts: list[int] = []
     real = recompute
@@ -209,7 +202,7 @@ def test_what_stands_is_not_computed_again(store: Store, monkeypatch: pytest.Mon
     assert recompute(store.conn, stock, Batch(Kind.BARS, "AAPL", "x", {"timestamp": [0]}), NOW) == 0
 
 
-def test_many_bars_are_mended_by_the_batch(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_bars_are_mended_by_the_batch(store: Histories, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fintrack_tasks.pipeline.indicators.BATCH_LIMIT", 64)
     store.come("^GSPC", range(100, 700))
     store.come("^GSPC", range(100))

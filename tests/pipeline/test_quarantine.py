@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,10 +19,9 @@ from fintrack_tasks import pipeline
 from fintrack_tasks.domain import Batch, CorporateAction, Finding, Item, Kind, from_micros, to_micros
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.pipeline.context import StageContext
-from fintrack_tasks.pipeline.quarantine import Decision, discard_row, release_row
-from fintrack_tasks.queries.quarantine import newest_rows
-from fintrack_tasks.settings import Settings
+from fintrack_tasks.pipeline.quarantine import Decision
 from fintrack_tasks.store import Database, corporate_actions, ledger, quarantine
+from tests.fixtures_stages import Stages
 from tests.store.items import bars, make_run, quote
 
 pytestmark = pytest.mark.integration
@@ -30,38 +30,25 @@ NOW = datetime(2024, 5, 6, 15, 0, tzinfo=UTC)
 LATER = datetime(2024, 5, 7, 9, 0, tzinfo=UTC)
 
 
-class Desk:
-    """A batch's way through the stages, and what a person decides afterwards."""
-
-    def __init__(self, database: Database, settings: Settings) -> None:
-        self.database, self.settings = database, settings
+class Desk(Stages):
+    """The stages, and what a person decides afterwards: at :data:`LATER`, unless a test says otherwise."""
 
     def item(self, symbol: str = "AAPL", kind: Kind = Kind.BARS) -> Item:
-        with self.database.connection() as conn:
+        with self.context.database.connection() as conn:
             _, [item] = make_run(conn, [symbol], kind)
         return replace(item, window=None)
 
-    def through(self, item: Item, batch: Batch, now: datetime = NOW) -> Any:
-        good = pipeline.validate_item(item, batch, context=StageContext(self.database, self.settings, now))
-        if not isinstance(good, Batch):
-            return good
-        cleaned = pipeline.transform_item(item, good, context=StageContext(self.database, self.settings, NOW))
-        return pipeline.load_item(item, cleaned, context=StageContext(self.database, self.settings, now))
+    def release(self, number: int, actor: str = "ada", now: datetime | None = LATER) -> Decision:
+        return super().release(number, actor, now)
 
-    def held(self, status: str | None = "held") -> list[quarantine.Row]:
-        with self.database.connection() as conn:
-            return newest_rows(conn, status, None, None, 1000)[::-1]
-
-    def release(self, number: int, actor: str = "ada", now: datetime = LATER) -> Decision:
-        return release_row(number, context=StageContext(self.database, self.settings, now), actor=actor)
-
-    def discard(self, number: int, actor: str = "ada") -> Decision:
-        return discard_row(number, context=StageContext(self.database, self.settings, LATER), actor=actor)
+    def discard(self, number: int, actor: str = "ada", now: datetime | None = LATER) -> Decision:
+        return super().discard(number, actor, now)
 
 
 @pytest.fixture
-def desk(database: Database, database_settings: Settings) -> Desk:
-    return Desk(database, database_settings)
+def desk(make_stages: Callable[..., Stages]) -> Desk:
+    made = make_stages(NOW)
+    return Desk(made.context, made.http, made.gate)
 
 
 def thousand() -> tuple[Batch, Batch]:
@@ -107,13 +94,13 @@ def test_ten_bad_rows_of_a_thousand_are_quarantined_with_their_rules_and_one_is_
     desk: Desk, conn: psycopg.Connection
 ) -> None:
     before, real = thousand()
-    assert desk.through(desk.item(), before).state == "loaded"
+    assert desk.check_and_load(desk.item(), before).state == "loaded"
     batch, rules = spoiled(real)
     item = desk.item()
-    assert desk.through(item, batch).state == "loaded"
+    assert desk.check_and_load(item, batch).state == "loaded"
     loaded = "SELECT count(*) FROM fintrack.bars WHERE item_id = %s"
     assert conn.execute(loaded, (item.id,)).fetchone() == (990,)
-    held = desk.held()
+    held = desk.quarantined()
     assert {int(row.row_key.rsplit("|")[-1]): row.rules[0] for row in held} == rules
     assert all(row.item_id == item.id and len(row.rules) == 1 for row in held)
 
@@ -137,7 +124,7 @@ def test_ten_bad_rows_of_a_thousand_are_quarantined_with_their_rules_and_one_is_
     event = json.loads(value)
     assert (event["type"], event["item_id"], event["rows"]) == ("bars.loaded", str(item.id), 1)
     assert event["data"]["close"] == [batch.columns["close"][550]]
-    decided = {row.id: (row.status, row.decided_by, row.decided_at) for row in desk.held(None)}
+    decided = {row.id: (row.status, row.decided_by, row.decided_at) for row in desk.quarantined(None)}
     assert decided.pop(unit.id) == ("released", "ada", LATER)
     assert set(decided.values()) == {("held", None, None)}
 
@@ -171,7 +158,7 @@ def test_a_discarded_row_stays_discarded_also_when_it_comes_again(desk: Desk, co
     assert desk.discard(number).outcome == "discarded"
     assert desk.release(number).outcome == "unchanged"
     assert rejected_bar(desk) == number
-    assert [(row.id, row.status, row.decided_by) for row in desk.held(None)] == [(number, "discarded", "ada")]
+    assert [(row.id, row.status, row.decided_by) for row in desk.quarantined(None)] == [(number, "discarded", "ada")]
     assert desk.release(number).outcome == "unchanged"
     assert conn.execute("SELECT action FROM fintrack.audit_log").fetchall() == [("quarantine.discard",)]
 
@@ -180,12 +167,12 @@ def test_what_cannot_be_stored_is_refused_with_the_reason(desk: Desk, conn: psyc
     item = desk.item()
     _, real = thousand()
     batch = real.take(range(3))
-    desk.through(item, batch.with_columns(close=[batch.columns["close"][0], "-1", batch.columns["close"][2]]))
-    [row] = desk.held()
+    desk.check_and_load(item, batch.with_columns(close=[batch.columns["close"][0], "-1", batch.columns["close"][2]]))
+    [row] = desk.quarantined()
     assert desk.release(row.id) == Decision(
         row.id, "refused", "cannot be stored: value_ranges: close is not above zero: -1"
     )
-    assert [each.status for each in desk.held(None)] == ["held"]
+    assert [each.status for each in desk.quarantined(None)] == ["held"]
     assert conn.execute("SELECT count(*) FROM fintrack.bars").fetchone() == (2,)
 
 
@@ -193,8 +180,8 @@ def test_a_zero_that_is_no_price_is_null_in_a_released_row_too(desk: Desk, conn:
     """Its close above its high holds the row; its open of zero is unknown."""
     item = desk.item("JNJ")
     batch = bars(item, ["10"]).with_columns(open=["0"], high=["9"], low=["8"])
-    desk.through(item, batch)
-    [row] = [row for row in desk.held() if "ohlc" in row.rules]
+    desk.check_and_load(item, batch)
+    [row] = [row for row in desk.quarantined() if "ohlc" in row.rules]
     assert desk.release(row.id).outcome == "released"
     stored = conn.execute("SELECT open, high, close FROM historical_market_data").fetchall()
     assert stored == [(None, Decimal(9), Decimal(10))]
@@ -209,7 +196,7 @@ def test_a_price_below_zero_that_was_held_once_is_released_where_its_class_may_h
         batch = bars(item, ["-37.63"]).with_columns(open=["17.73"], high=["17.85"], low=["-40.32"])
         findings = [Finding("value_ranges", "reject", 0, "close is not above zero: -37.63")]
         quarantine.add(conn, item, batch, findings, NOW)
-    outcomes = {row.symbol: desk.release(row.id).outcome for row in desk.held()}
+    outcomes = {row.symbol: desk.release(row.id).outcome for row in desk.quarantined()}
     assert outcomes == {"CL=F": "released", "AAPL": "refused"}
     assert conn.execute("SELECT close FROM historical_market_data").fetchall() == [(Decimal("-37.63"),)]
 
@@ -227,8 +214,8 @@ def test_a_released_bar_is_in_whole_units_and_replaces_the_one_that_stood(desk: 
     close = list(batch.columns["close"])
     close[2] = batch.columns["open"][2]
     batch = replace(batch.with_columns(close=close), currency="GBp")
-    desk.through(desk.item(), batch)
-    [row] = desk.held()
+    desk.check_and_load(desk.item(), batch)
+    [row] = desk.quarantined()
     assert row.rules == ["duplicates"]
     assert desk.release(row.id).outcome == "released"
     stamp = from_micros(batch.columns["timestamp"][2])
@@ -241,8 +228,8 @@ def test_a_released_bar_is_in_whole_units_and_replaces_the_one_that_stood(desk: 
 def test_a_quote_whose_item_failed_is_loaded_when_it_is_released(desk: Desk, conn: psycopg.Connection) -> None:
     item = desk.item("BTC-USD", Kind.QUOTE)
     batch = quote(item, "10000", volume=None, previous_close="100")
-    assert desk.through(item, batch) == pipeline.Ended("failed", "rejected")
-    [row] = desk.held()
+    assert desk.check_and_load(item, batch) == pipeline.Ended("failed", "rejected")
+    [row] = desk.quarantined()
     assert desk.release(row.id).outcome == "released"
     assert conn.execute("SELECT symbol, price, item_id FROM market_data").fetchall() == [
         ("BTC-USD", Decimal(10000), item.id)
@@ -255,16 +242,16 @@ def test_a_flagged_row_is_loaded_and_found_by_its_rule(desk: Desk, conn: psycopg
     history = real_histories()["AAPL"]
     [place] = np.flatnonzero(history.bars["close"] == 25.75)[:1]
     window = window_at(history, int(place), int(place) + 5)
-    desk.through(desk.item(), batch_of(history.instrument, window.before))
+    desk.check_and_load(desk.item(), batch_of(history.instrument, window.before))
     item = desk.item()
     for _ in range(2):
-        desk.through(item, batch_of(history.instrument, window.bars))
+        desk.check_and_load(item, batch_of(history.instrument, window.bars))
     marked = conn.execute(
         "SELECT timestamp, rule, source FROM fintrack.flags WHERE item_id = %s ORDER BY rule", (item.id,)
     ).fetchall()
     day = datetime(2000, 9, 29, tzinfo=UTC)
     assert marked == [(day, rule, "bundled") for rule in ("missed_split", "price_jump", "volume_anomaly")]
-    assert desk.held() == []
+    assert desk.quarantined() == []
     assert conn.execute("SELECT close FROM fintrack.bars WHERE timestamp = %s", (day,)).fetchone() == (
         Decimal("25.75"),
     )
@@ -277,11 +264,11 @@ def test_a_mark_goes_when_the_newest_verdict_on_its_bar_has_no_such_finding(
     history = real_histories()["AAPL"]
     [place] = np.flatnonzero(history.bars["close"] == 25.75)[:1]
     window = window_at(history, int(place), int(place) + 1)
-    desk.through(desk.item(), batch_of(history.instrument, window.before))
+    desk.check_and_load(desk.item(), batch_of(history.instrument, window.before))
     count = "SELECT count(*) FROM fintrack.flags WHERE rule = 'price_jump' AND interval = '1d'"
     fallen = batch_of(history.instrument, window.bars)
     marked = desk.item()
-    desk.through(marked, fallen)
+    desk.check_and_load(marked, fallen)
     assert conn.execute(count).fetchone() == (1,)
     before = batch_of(history.instrument, window.before)
     corrected = fallen.with_columns(
@@ -289,7 +276,7 @@ def test_a_mark_goes_when_the_newest_verdict_on_its_bar_has_no_such_finding(
         volume=[before.columns["volume"][-2]],
     )
     again = desk.item()
-    assert desk.through(again, corrected).state == "loaded"
+    assert desk.check_and_load(again, corrected).state == "loaded"
     assert conn.execute(
         "SELECT count(*) FROM fintrack.flags WHERE timestamp >= %s", (from_micros(fallen.columns["timestamp"][0]),)
     ).fetchone() == (0,)
@@ -298,7 +285,7 @@ def test_a_mark_goes_when_the_newest_verdict_on_its_bar_has_no_such_finding(
 def test_marks_of_a_release_stay_as_long_as_the_row_is_rejected_again(desk: Desk, conn: psycopg.Connection) -> None:
     number = rejected_bar(desk)
     assert desk.release(number).outcome == "released"
-    desk.through(desk.item(), bad_batch())
+    desk.check_and_load(desk.item(), bad_batch())
     marks = conn.execute(
         "SELECT rule, detail LIKE 'released by ada: %%' FROM fintrack.flags WHERE rule <> 'price_jump'"
     )
@@ -314,7 +301,7 @@ def test_marks_lie_on_their_own_rows_where_others_of_the_batch_are_rejected(
     volumes[500] = str(float(volumes[500]) * 1000)
     stamp = from_micros(real.columns["timestamp"][500])
     batch, _ = spoiled(real.with_columns(volume=volumes))
-    desk.through(item, batch)
+    desk.check_and_load(item, batch)
     where = "SELECT count(*) FROM fintrack.flags WHERE timestamp = %s AND rule = 'volume_anomaly'"
     assert conn.execute(where, (stamp,)).fetchone() == (1,)
 
@@ -324,13 +311,13 @@ def test_a_repeated_message_of_an_ended_item_changes_no_mark(desk: Desk, conn: p
     first, batch = desk.item(), thousand()[1]
     volumes = list(batch.columns["volume"])
     volumes[500] = str(float(volumes[500]) * 1000)
-    desk.through(first, batch.with_columns(volume=volumes))
+    desk.check_and_load(first, batch.with_columns(volume=volumes))
     marks = "SELECT count(*) FROM fintrack.flags WHERE timestamp = %s AND rule = 'volume_anomaly'"
     stamp = (from_micros(batch.columns["timestamp"][500]),)
     assert conn.execute(marks, stamp).fetchone() == (1,)
-    desk.through(desk.item(), batch)
+    desk.check_and_load(desk.item(), batch)
     assert conn.execute(marks, stamp).fetchone() == (0,)
-    assert desk.through(first, batch.with_columns(volume=volumes)) == pipeline.Ended("stale")
+    assert desk.check_and_load(first, batch.with_columns(volume=volumes)) == pipeline.Ended("stale")
     assert conn.execute(marks, stamp).fetchone() == (0,)
 
 
@@ -338,17 +325,17 @@ def test_a_clean_quote_asks_the_database_for_nothing(desk: Desk) -> None:
     item = desk.item("BTC-USD", Kind.QUOTE)
     batch = quote(item, "100", previous_close="100", volume="1", at=NOW)
     closed: Any = None  # no database at all
-    assert pipeline.validate_item(item, batch, context=StageContext(closed, desk.settings, NOW)) is batch
+    assert pipeline.validate_item(item, batch, context=StageContext(closed, desk.context.settings, NOW)) is batch
 
 
 def test_a_redelivered_batch_keeps_what_a_person_decided(desk: Desk, database: Database) -> None:
     item = desk.item()
     batch = bad_batch()
-    desk.through(item, batch)
-    [row] = desk.held()
+    desk.check_and_load(item, batch)
+    [row] = desk.quarantined()
     desk.discard(row.id)
-    desk.through(item, batch)
-    assert [(each.id, each.status) for each in desk.held(None)] == [(row.id, "discarded")]
+    desk.check_and_load(item, batch)
+    assert [(each.id, each.status) for each in desk.quarantined(None)] == [(row.id, "discarded")]
     with database.connection() as conn:
         assert ledger.item(conn, item.id) is not None
 
@@ -357,8 +344,8 @@ def test_a_released_row_comes_again_as_released_and_is_not_quarantined(desk: Des
     number = rejected_bar(desk)
     assert desk.release(number).outcome == "released"
     item = desk.item()
-    desk.through(item, bad_batch())
-    assert [(row.id, row.status, row.item_id) for row in desk.held(None)] == [(number, "released", item.id)]
+    desk.check_and_load(item, bad_batch())
+    assert [(row.id, row.status, row.item_id) for row in desk.quarantined(None)] == [(number, "released", item.id)]
     counts = conn.execute(
         "SELECT rows_loaded, rows_quarantined FROM fintrack.run_items WHERE id = %s", (item.id,)
     ).fetchone()
@@ -368,7 +355,7 @@ def test_a_released_row_comes_again_as_released_and_is_not_quarantined(desk: Des
 def test_a_row_is_released_for_the_item_that_brought_it_last(desk: Desk, conn: psycopg.Connection) -> None:
     number = rejected_bar(desk)
     item = desk.item()
-    desk.through(item, bad_batch())
+    desk.check_and_load(item, bad_batch())
     assert desk.release(number) == Decision(number, "released", f"AAPL from bundled, item {item.id}")
     stamp = from_micros(bad_batch().columns["timestamp"][1])
     bar = conn.execute("SELECT item_id FROM fintrack.bars WHERE timestamp = %s", (stamp,)).fetchone()
@@ -384,8 +371,8 @@ def test_a_released_bar_is_restated_for_the_splits_that_its_neighbours_are(
     split = [to_micros(datetime(2024, 6, 10, 13, 30, tzinfo=UTC)), "10", "1"]
     meta = {"adjusted_to": "2024-06-20", "zone": "America/New_York", "splits": [split]}
     batch = replace(broken(bars(item, ["116.4", "122.4", "121"], datetime(2024, 6, 4, tzinfo=UTC)), 1), meta=meta)
-    assert desk.through(item, batch, came).state == "loaded"
-    [row] = desk.held()
+    assert desk.check_and_load(item, batch, came).state == "loaded"
+    [row] = desk.quarantined()
     assert row.rules == ["ohlc"]
     assert desk.release(row.id, now=came + timedelta(days=1)).outcome == "released"
     assert conn.execute(
@@ -396,8 +383,8 @@ def test_a_released_bar_is_restated_for_the_splits_that_its_neighbours_are(
 def test_a_bar_that_was_provisional_when_it_came_is_released_as_that(desk: Desk, conn: psycopg.Connection) -> None:
     """Fetched at 11:00 in New York, released the next morning: nobody knows the day's close by it."""
     item = desk.item()
-    desk.through(item, broken(bars(item, ["182"], NOW), 0))
-    [row] = desk.held()
+    desk.check_and_load(item, broken(bars(item, ["182"], NOW), 0))
+    [row] = desk.quarantined()
     assert (row.rules, row.seen_at) == (["ohlc"], NOW)
     assert desk.release(row.id).outcome == "released"
     assert conn.execute("SELECT close, is_final FROM fintrack.bars").fetchall() == [(182, False)]
@@ -405,13 +392,13 @@ def test_a_bar_that_was_provisional_when_it_came_is_released_as_that(desk: Desk,
 
 def test_a_final_bar_that_came_later_stands_and_the_release_is_refused(desk: Desk, conn: psycopg.Connection) -> None:
     early, late = desk.item(), desk.item()
-    desk.through(early, broken(bars(early, ["182"], NOW), 0))
-    assert desk.through(late, bars(late, ["181.71"], NOW), LATER - timedelta(hours=7)).state == "loaded"
-    [row] = desk.held()
+    desk.check_and_load(early, broken(bars(early, ["182"], NOW), 0))
+    assert desk.check_and_load(late, bars(late, ["181.71"], NOW), LATER - timedelta(hours=7)).state == "loaded"
+    [row] = desk.quarantined()
     assert desk.release(row.id) == Decision(
         row.id, "refused", "provisional at 2024-05-06 15:00:00 UTC; a final bar that came later stands"
     )
-    assert [each.id for each in desk.held()] == [row.id]
+    assert [each.id for each in desk.quarantined()] == [row.id]
     assert conn.execute("SELECT close, is_final, item_id FROM fintrack.bars").fetchall() == [
         (Decimal("181.71"), True, late.id)
     ]
@@ -426,8 +413,8 @@ def test_a_final_bar_that_came_later_stands_and_the_release_is_refused(desk: Des
 def test_a_released_quote_of_a_currency_pair_is_an_exchange_rate(desk: Desk, conn: psycopg.Connection) -> None:
     """A hundred times its previous close: in doubt a wrong unit, and right when a person says so."""
     item = desk.item("EURUSD=X", Kind.QUOTE)
-    desk.through(item, quote(item, "108.5", volume=None, previous_close="1.085"))
-    [row] = desk.held()
+    desk.check_and_load(item, quote(item, "108.5", volume=None, previous_close="1.085"))
+    [row] = desk.quarantined()
     assert row.rules == ["unit_error"]
     rates = "SELECT base, quote, timestamp, rate, source, item_id FROM fintrack.fx_rates"
     assert conn.execute(rates).fetchall() == []
@@ -447,17 +434,17 @@ SPLITS = "SELECT ex_date, numerator / denominator, source, item_id FROM fintrack
 
 def test_a_split_told_beside_a_released_row_is_known(desk: Desk, conn: psycopg.Connection) -> None:
     item, batch = split_of(desk, "10")
-    assert desk.through(item, batch) == pipeline.Ended("failed", "rejected")
+    assert desk.check_and_load(item, batch) == pipeline.Ended("failed", "rejected")
     conn.execute("DELETE FROM fintrack.corporate_actions")  # held before rejected batches told theirs
-    [row] = desk.held()
+    [row] = desk.quarantined()
     assert desk.release(row.id).outcome == "released"
     assert conn.execute(SPLITS).fetchall() == [(datetime(2024, 5, 3, tzinfo=UTC).date(), 10, "alpha_vantage", item.id)]
 
 
 def test_what_its_source_corrected_since_is_not_undone_by_a_release(desk: Desk, conn: psycopg.Connection) -> None:
     item, batch = split_of(desk, "100")
-    desk.through(item, batch)
-    [row] = desk.held()
+    desk.check_and_load(item, batch)
+    [row] = desk.quarantined()
     day = from_micros(batch.columns["timestamp"][0])
     right = CorporateAction("split", day.date(), day, Decimal(10), Decimal(1))
     corporate_actions.add(conn, item.instrument_id, [right], "alpha_vantage", item.id, NOW + timedelta(hours=1))
@@ -471,20 +458,20 @@ def test_a_row_without_a_possible_time_is_refused_in_one_line(
 ) -> None:
     item = desk.item()
     batch = bars(item, ["180", "182"])
-    desk.through(item, batch.with_columns(timestamp=[batch.columns["timestamp"][0], stamp]))
-    [row] = desk.held()
+    desk.check_and_load(item, batch.with_columns(timestamp=[batch.columns["timestamp"][0], stamp]))
+    [row] = desk.quarantined()
     decision = desk.release(row.id)
     assert decision.outcome == "refused"
     assert decision.detail.startswith(("cannot be stored: timestamps: ", "cannot be stored: data_types: "))
     assert "\n" not in decision.detail
-    assert [each.status for each in desk.held(None)] == ["held"]
+    assert [each.status for each in desk.quarantined(None)] == ["held"]
     assert conn.execute("SELECT count(*) FROM fintrack.bars").fetchone() == (1,)
 
 
 def test_an_unlikely_time_is_released_when_a_person_says_so(desk: Desk, conn: psycopg.Connection) -> None:
     item = desk.item()
-    desk.through(item, bars(item, ["45"], datetime(1896, 5, 26, tzinfo=UTC)))
-    [row] = desk.held()
+    desk.check_and_load(item, bars(item, ["45"], datetime(1896, 5, 26, tzinfo=UTC)))
+    [row] = desk.quarantined()
     assert "timestamps" in row.rules
     assert desk.release(row.id).outcome == "released"
     assert conn.execute("SELECT timestamp, close FROM fintrack.bars").fetchall() == [
@@ -509,5 +496,5 @@ def bad_batch() -> Batch:
 
 
 def rejected_bar(desk: Desk) -> int:
-    desk.through(desk.item(), bad_batch())
-    return desk.held(None)[-1].id
+    desk.check_and_load(desk.item(), bad_batch())
+    return desk.quarantined(None)[-1].id

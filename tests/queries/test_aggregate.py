@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -13,26 +14,27 @@ import pytest
 from fintrack_tasks import pipeline
 from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, TimeRange, from_micros, to_micros
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.queries.aggregate import Adjust, aggregate_bars, sessions_of
 from fintrack_tasks.sessions import expected_bars
-from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import Database
 from fintrack_tasks.transform.resample import BarLength
+from tests.fixtures_stages import Stages
 from tests.store.items import make_run
 
 pytestmark = pytest.mark.integration
 
 APPLE = Instrument.of("AAPL")
+NOW = datetime(2026, 6, 17, tzinfo=UTC)
 
 
 def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-class Store:
-    def __init__(self, database: Database, settings: Settings, conn: psycopg.Connection) -> None:
-        self.database, self.settings, self.conn = database, settings, conn
+class Loader:
+    """Loads bars of one price each."""
+
+    def __init__(self, stages: Stages, conn: psycopg.Connection) -> None:
+        self.stages, self.conn = stages, conn
 
     def load(
         self, stamps: list[int], closes: list[str], interval: Interval, now: datetime, symbol: str = "AAPL", **meta: Any
@@ -43,13 +45,13 @@ class Store:
         columns: dict[str, list[Any]] = dict.fromkeys(("open", "high", "low", "close"), closes)
         made = {"timestamp": stamps, **columns, "volume": ["10"] * len(stamps)}
         batch = Batch(Kind.BARS, symbol, "x", made, "USD", interval, {"zone": "America/New_York", **meta})
-        pipeline.load_item(item, batch, context=StageContext(self.database, self.settings, now))
+        pipeline.load_item(item, batch, context=self.stages.at(now))
         return item.instrument_id
 
 
 @pytest.fixture
-def store(database: Database, database_settings: Settings, conn: psycopg.Connection) -> Store:
-    return Store(database, database_settings, conn)
+def store(make_stages: Callable[..., Stages], conn: psycopg.Connection) -> Loader:
+    return Loader(make_stages(NOW), conn)
 
 
 def days(start: str, end: str, symbol: str = "AAPL") -> list[int]:
@@ -60,7 +62,7 @@ def closes(count: int) -> list[str]:
     return [str(n) for n in range(1, count + 1)]
 
 
-def test_a_week_in_progress_is_not_final_and_its_successor_has_the_same_stamp(store: Store) -> None:
+def test_a_week_in_progress_is_not_final_and_its_successor_has_the_same_stamp(store: Loader) -> None:
     """Monday to Wednesday are there on Wednesday evening, the rest on Friday evening."""
     week = days("2024-05-06", "2024-05-11")
     wednesday, friday = at("2024-05-08T22:00"), at("2024-05-10T22:00")
@@ -74,7 +76,7 @@ def test_a_week_in_progress_is_not_final_and_its_successor_has_the_same_stamp(st
     assert (whole.source, whole.splits) == (Interval.D1, [])
 
 
-def test_a_day_that_is_expected_and_not_there_keeps_its_week_from_being_final(store: Store) -> None:
+def test_a_day_that_is_expected_and_not_there_keeps_its_week_from_being_final(store: Loader) -> None:
     week = days("2024-05-06", "2024-05-11")
     now = at("2024-05-13T10:00")
     number = store.load([week[0], week[4]], ["1", "5"], Interval.D1, now)
@@ -85,7 +87,7 @@ def test_a_day_that_is_expected_and_not_there_keeps_its_week_from_being_final(st
     assert (next_day.columns["missing"], next_day.columns["is_final"]) == ([3], [False])
 
 
-def test_hours_become_the_days_of_the_exchange(store: Store) -> None:
+def test_hours_become_the_days_of_the_exchange(store: Loader) -> None:
     hours = expected_bars(APPLE, Interval.H1, TimeRange(at("2024-11-27"), at("2024-11-30")))
     assert len(hours) == 7 + 4  # Thanksgiving, then a half day
     now = at("2024-12-02T12:00")
@@ -97,7 +99,7 @@ def test_hours_become_the_days_of_the_exchange(store: Store) -> None:
     assert found.columns["is_final"] == [True, True]
 
 
-def test_what_is_chosen_is_whole_and_begins_at_its_own_stamp(store: Store) -> None:
+def test_what_is_chosen_is_whole_and_begins_at_its_own_stamp(store: Loader) -> None:
     month = days("2024-04-01", "2024-06-01")
     now = at("2024-06-03T12:00")
     number = store.load(month, closes(len(month)), Interval.D1, now)
@@ -112,7 +114,7 @@ def test_what_is_chosen_is_whole_and_begins_at_its_own_stamp(store: Store) -> No
     assert (all_of_april.columns["parts"], all_of_april.columns["is_final"]) == ([22], [True])
 
 
-def test_a_week_with_a_split_is_named_raw_and_whole_when_it_is_adjusted(store: Store) -> None:
+def test_a_week_with_a_split_is_named_raw_and_whole_when_it_is_adjusted(store: Loader) -> None:
     week = days("2000-06-19", "2000-06-24")
     now = at("2000-06-26T12:00")
     stamp = to_micros(at("2000-06-21T13:30"))
@@ -127,7 +129,7 @@ def test_a_week_with_a_split_is_named_raw_and_whole_when_it_is_adjusted(store: S
     assert both.columns["open"] == adjusted.columns["open"]
 
 
-def test_a_pairs_day_lacks_the_hours_of_the_evening_before_that_are_not_stored(store: Store) -> None:
+def test_a_pairs_day_lacks_the_hours_of_the_evening_before_that_are_not_stored(store: Loader) -> None:
     """Monday 29 October 2018 began on Sunday at 21:00 UTC and ended on Monday at 21:00."""
     pair, monday, now = Instrument.of("EURUSD=X"), at("2018-10-29"), at("2018-10-30T12:00")
     hours = [to_micros(monday) + n * 3_600_000_000 for n in range(21)]
@@ -142,7 +144,7 @@ def test_a_pairs_day_lacks_the_hours_of_the_evening_before_that_are_not_stored(s
     assert (whole.columns["parts"], whole.outside) == ([21], 1)
 
 
-def test_currencies_and_crypto_have_days_of_their_own(store: Store) -> None:
+def test_currencies_and_crypto_have_days_of_their_own(store: Loader) -> None:
     euro = sessions_of(Instrument.of("EUR/USD"))
     monday = euro.dates.tolist().index(to_micros(at("2024-03-11")))
     assert from_micros(int(euro.starts[monday])) == at("2024-03-10T21:00")
@@ -156,7 +158,7 @@ def test_currencies_and_crypto_have_days_of_their_own(store: Store) -> None:
         assert found.columns["is_final"] == [False]
 
 
-def test_what_cannot_be_made_is_a_usage_error_and_nothing_stored_is_nothing(store: Store) -> None:
+def test_what_cannot_be_made_is_a_usage_error_and_nothing_stored_is_nothing(store: Loader) -> None:
     now = at("2024-05-06")
     with pytest.raises(UsageError, match="cannot be made"):
         aggregate_bars(store.conn, 1, APPLE, BarLength.H1, now=now, source=Interval.D1)

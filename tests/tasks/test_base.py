@@ -47,5 +47,4 @@ def test_an_item_that_cannot_be_ended_because_postgresql_is_down_is_left_to_reco
         raise OutageError("PostgreSQL", "localhost:5432")
 
     monkeypatch.setattr(pipeline, "fail_item", down)
-    monkeypatch.setattr(ingest, "connections", lambda: type("C", (), {"database": None}))
     ingest.load.on_failure(KeyError("price"), "id", [[ITEM.to_message(), {}]], {}, None)

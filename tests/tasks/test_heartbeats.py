@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from celery.utils.time import rate
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fintrack_tasks.connections import Connections
 from fintrack_tasks.fetch.providers.base import Quota
 from fintrack_tasks.fetch.quota.limits import celery_rate_limit
 from fintrack_tasks.settings import Settings
@@ -80,8 +81,8 @@ class Consumer:
 
 
 @pytest.fixture
-def step(broker: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> heartbeats.Fleet:
-    monkeypatch.setattr(heartbeats, "connections", lambda: SimpleNamespace(redis=broker))
+def step(broker: redis.Redis, use: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch) -> heartbeats.Fleet:
+    use(SimpleNamespace(redis=broker))
     monkeypatch.setattr(heartbeats, "limits", dict)
     return heartbeats.Fleet(None)  # type: ignore[arg-type]  # the step does not look at its parent
 
@@ -116,13 +117,13 @@ def test_a_queue_that_a_worker_was_told_to_leave_counts_as_unserved(
 
 @pytest.mark.integration
 def test_a_worker_without_redis_keeps_its_last_shares_and_stops_all_the_same(
-    step: heartbeats.Fleet, monkeypatch: pytest.MonkeyPatch
+    step: heartbeats.Fleet, use: Callable[[Any], Any]
 ) -> None:
     class Away:
         def __getattr__(self, _: str) -> Any:
             raise redis.exceptions.ConnectionError
 
-    monkeypatch.setattr(heartbeats, "connections", lambda: SimpleNamespace(redis=Away()))
+    use(SimpleNamespace(redis=Away()))
     consumer = Consumer(["fetch.coinbase"])
     step.start(consumer)  # type: ignore[arg-type]
     step.stop(consumer)  # type: ignore[arg-type]
@@ -132,11 +133,11 @@ def test_a_worker_without_redis_keeps_its_last_shares_and_stops_all_the_same(
 # --- shares ----------------------------------------------------------------------------------------------------------
 
 
-def test_each_provider_task_gets_its_share_by_those_who_serve_its_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_provider_task_gets_its_share_by_those_who_serve_its_queue(use: Callable[[Any], Any]) -> None:
     settings = Settings.from_mapping(
         {"COINBASE_QUOTA": "10/s", "ECB_QUOTA": "unlimited", "YAHOO_FINANCE_QUOTA": "60/m"}
     )
-    monkeypatch.setattr(heartbeats, "settings", lambda: settings)
+    use(Connections(settings))
     assert limits({"fetch.coinbase": 2, "fetch.ecb": 4, "fetch.yahoo_finance": 1}) == {
         "fintrack.fetch.coinbase": "375/m",  # 10/s x 1.25 / 2
         "fintrack.fetch.ecb": None,

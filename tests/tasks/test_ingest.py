@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,7 +23,7 @@ from fintrack_tasks.settings import Settings
 from fintrack_tasks.signatures import Signer
 from fintrack_tasks.store import Database
 from fintrack_tasks.store.database_mode import admit
-from fintrack_tasks.tasks import base, ingest, jobs, stage_messages
+from fintrack_tasks.tasks import ingest, jobs, stage_messages
 
 ITEM = Item(UUID(int=1), UUID(int=2), Kind.QUOTE, Instrument.of("AAPL"), 1)
 
@@ -32,7 +33,6 @@ def failed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The reasons with which items are ended."""
     reasons: list[str] = []
     monkeypatch.setattr(pipeline, "fail_item", lambda _item, reason, *_args, **_kw: reasons.append(reason))
-    monkeypatch.setattr(ingest, "connections", lambda: type("C", (), {"database": None}))
     monkeypatch.setattr(ingest, "publish_soon", lambda: None)
     monkeypatch.setattr(stage_messages, "are_ours", lambda *_: True)
     return reasons
@@ -69,11 +69,11 @@ def test_anything_else_ends_the_item_with_a_reason(failed: list[str], defect: Ex
 
 
 def test_an_item_that_nobody_can_answer_ends_with_the_variable_that_would_help(
-    failed: list[str], monkeypatch: pytest.MonkeyPatch
+    failed: list[str], use: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others of its run go on."""
     lacking = Settings.from_mapping({"FINTRACK_ROUTE_STOCK": "finnhub", "FINTRACK_ROUTE_INDEX": "coinbase"})
-    monkeypatch.setattr(ingest, "settings", lambda: lacking)
+    use(Connections(lacking))
     sent: list[Any] = []
     monkeypatch.setattr(ingest, "_send", lambda message, provider, **_: sent.append((message["symbol"], provider)))
     monkeypatch.setattr(ingest, "_ended", lambda *_: None)
@@ -84,15 +84,15 @@ def test_an_item_that_nobody_can_answer_ends_with_the_variable_that_would_help(
     assert sent == [("BTC-USD", "coinbase")]
 
 
-def test_what_goes_on_is_sent_before_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_goes_on_is_sent_before_what_is_new(use: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """A redirected item keeps its place, and a ticket's time is not spent behind a long queue."""
     options: list[dict[str, Any]] = []
     task = ingest.fetch_tasks["yahoo_finance"]
     monkeypatch.setattr(task, "apply_async", lambda *_args, **named: options.append(named))
     outcome = pipeline.Retry("yahoo_finance", 12.5, 1)
     monkeypatch.setattr(pipeline, "fetch_item", lambda *_args, **_named: outcome)
-    monkeypatch.setattr(ingest, "connections", lambda: type("C", (), {"database": None, "http": None, "gate": None}))
-    monkeypatch.setattr(stage_messages, "connections", lambda: type("C", (), {"signer": Signer(lambda: [b"k" * 32])}))
+    none = dict.fromkeys(("database", "http", "gate", "settings"))
+    use(SimpleNamespace(**none, signer=Signer(lambda: [b"k" * 32])))
     task.run(ITEM.to_message(), stage_messages.signature_of(ITEM.to_message()))
     assert (options[0]["priority"], options[0]["countdown"], options[0]["retries"]) == (ingest.FIRST, 12.5, 1)
 
@@ -132,14 +132,14 @@ def test_a_stage_that_is_called_alone_stays_alone(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture
-def own(monkeypatch: pytest.MonkeyPatch, stack: dict[str, str], database_settings: Settings) -> Iterator[Connections]:
+def own(
+    use: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch, stack: dict[str, str], database_settings: Settings
+) -> Iterator[Connections]:
     """The tasks on a database of their own, asking Yahoo at its own address."""
     given = {name: value for name, value in stack.items() if not name.endswith("_BASE_URL")}
     ours = Settings.from_mapping({**given, "DB_NAME": database_settings.db_name, "YAHOO_FINANCE_QUOTA": "unlimited"})
-    made = Connections(ours)
-    monkeypatch.setitem(base._process, "connections", made)
+    made = use(Connections(ours))
     for module in (ingest, jobs):
-        monkeypatch.setattr(module, "settings", lambda: ours)
         monkeypatch.setattr(module, "publish_soon", lambda: None)
     yield made
     made.close()

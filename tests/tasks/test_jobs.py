@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -16,10 +15,9 @@ from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import Instrument
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.queries import runs
-from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, instruments, ledger
 from fintrack_tasks.store.database_mode import admit
-from fintrack_tasks.tasks import base, jobs, unattended
+from fintrack_tasks.tasks import jobs, unattended
 
 
 @pytest.mark.parametrize(
@@ -42,11 +40,8 @@ def test_impossible_arguments_are_refused_without_a_broker(job: str, arguments: 
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch, database_settings: Settings) -> Iterator[list[Any]]:
+def sent(monkeypatch: pytest.MonkeyPatch, process: Connections) -> list[Any]:
     """The jobs on a database of their own; what they would send to the broker is collected."""
-    own = Connections(database_settings)
-    monkeypatch.setitem(base._process, "connections", own)
-    monkeypatch.setattr(jobs, "settings", lambda: database_settings)
     collected: list[Any] = []
 
     def enqueue(items: Any) -> int:
@@ -55,8 +50,7 @@ def sent(monkeypatch: pytest.MonkeyPatch, database_settings: Settings) -> Iterat
 
     monkeypatch.setattr(jobs, "enqueue", enqueue)
     monkeypatch.setattr(jobs, "publish_soon", lambda: None)
-    yield collected
-    own.close()
+    return collected
 
 
 @pytest.mark.integration

@@ -13,10 +13,9 @@ import redis
 
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.pipeline import quality as assurance
-from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import ledger
 from fintrack_tasks.store.quotes import load_quote
-from fintrack_tasks.tasks import base, quality
+from fintrack_tasks.tasks import quality
 from fintrack_tasks.tasks.quality import measure_quality, measure_soon, train_anomaly_models
 from tests.store.items import NOW, event, make_run, quote
 
@@ -24,19 +23,14 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def sent(
-    monkeypatch: pytest.MonkeyPatch, database_settings: Settings, broker: redis.Redis
-) -> Iterator[list[tuple[str, Any]]]:
+def sent(monkeypatch: pytest.MonkeyPatch, process: Connections, broker: redis.Redis) -> Iterator[list[tuple[str, Any]]]:
     """The tasks on a database of their own; what they would send to the broker is collected."""
-    own = Connections(database_settings)
-    monkeypatch.setitem(base._process, "connections", own)
     collected: list[tuple[str, Any]] = []
     for task in (measure_quality, train_anomaly_models):
         monkeypatch.setattr(task, "apply_async", lambda args=(), name=task.name, **_: collected.append((name, args)))
     broker.delete(quality._MEASURING.key)
     yield collected
     broker.delete(quality._MEASURING.key)
-    own.close()
 
 
 def ended_run(conn: psycopg.Connection, symbols: list[str]) -> None:

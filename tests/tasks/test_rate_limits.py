@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from kombu.utils.limits import TokenBucket
 
-from fintrack_tasks.tasks import rate_limits
 from fintrack_tasks.tasks.rate_limits import HELD, PacedConsumer
 
 
@@ -151,11 +150,11 @@ def test_a_new_limit_replaces_only_the_bucket_whose_limit_changed(
     assert consumer.task_buckets == {"a": "new 5/s", "b": "old"}
 
 
-def test_the_gate_is_asked_by_the_tasks_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gate_is_asked_by_the_tasks_own_name(use: Callable[[Any], Any]) -> None:
     """A message may say another one to be shown; its being no text had stopped the worker."""
     asked: list[str] = []
     gate = SimpleNamespace(waiting=lambda name: asked.append(name) or 0)
-    monkeypatch.setattr(rate_limits, "connections", lambda: SimpleNamespace(gate=gate))
+    use(SimpleNamespace(gate=gate))
     request = SimpleNamespace(name=["shown"], task=SimpleNamespace(name="fintrack.fetch.ecb"))
     assert not PacedConsumer.__new__(PacedConsumer)._crowded(request)
     assert asked == ["ecb"]

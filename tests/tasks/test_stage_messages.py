@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -11,9 +10,8 @@ from structlog.testing import capture_logs
 
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import Item, Kind
-from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import ledger
-from fintrack_tasks.tasks import base, foreign_messages, forged_messages, ingest, stage_messages
+from fintrack_tasks.tasks import base, ingest, stage_messages
 from tests.store import items as made
 
 pytestmark = pytest.mark.integration
@@ -21,20 +19,10 @@ pytestmark = pytest.mark.integration
 STAGES = {"fintrack.validate": ingest.validate, "fintrack.transform": ingest.transform, "fintrack.load": ingest.load}
 
 
-@pytest.fixture
-def process(database_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connections]:
-    """This process as a worker over the test's database, and without a broker."""
-    opened = Connections(database_settings)
-    for module in (stage_messages, forged_messages, ingest, foreign_messages):
-        monkeypatch.setattr(module, "connections", lambda: opened)
-        if hasattr(module, "settings"):
-            monkeypatch.setattr(module, "settings", lambda: database_settings)
-    monkeypatch.setattr(base, "connections", lambda: opened)
+@pytest.fixture(autouse=True)
+def unpublished(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No drain of the outbox is sent to the broker."""
     monkeypatch.setattr(ingest, "publish_soon", lambda: None)
-    try:
-        yield opened
-    finally:
-        opened.close()
 
 
 @pytest.fixture

@@ -14,13 +14,11 @@ import redis
 from celery import Celery
 from kombu import Queue
 
-from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import Item, Kind
-from fintrack_tasks.settings import Settings
 from fintrack_tasks.tasks import base, unacknowledged, unattended
 from tests.store.items import make_run
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("process")]
 
 OLD = timedelta(minutes=1)
 
@@ -37,14 +35,6 @@ def app(celery_app: Celery, broker: redis.Redis, monkeypatch: pytest.MonkeyPatch
     yield celery_app
     for key in broker.scan_iter(f"{prefix}*"):
         broker.delete(key)
-
-
-@pytest.fixture(autouse=True)
-def own(database_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    opened = Connections(database_settings)
-    monkeypatch.setitem(base._process, "connections", opened)
-    yield
-    opened.close()
 
 
 def send(app: Celery, arguments: list[Any], named: dict[str, Any] | None = None, priority: int = 5) -> None:
