@@ -17,10 +17,10 @@ import psycopg
 from fintrack_tasks.calendars import calendar_name
 from fintrack_tasks.domain import Instrument, Interval, TimeRange, from_micros, to_micros
 from fintrack_tasks.errors import UsageError
-from fintrack_tasks.queries import bars
+from fintrack_tasks.queries import bars, corporate_actions
 from fintrack_tasks.session_times import TradingSessions, instrument_sessions
 from fintrack_tasks.sessions import GRACE, expected_bars, requested_stamps
-from fintrack_tasks.store import corporate_actions, coverage
+from fintrack_tasks.store import coverage
 
 if TYPE_CHECKING:
     from fintrack_tasks.transform.resample import BarLength

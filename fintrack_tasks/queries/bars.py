@@ -12,7 +12,7 @@ import psycopg
 from sqlalchemy import ColumnElement, FromClause, Select, func, null, select
 
 from fintrack_tasks.domain import Interval, to_micros
-from fintrack_tasks.queries import relations
+from fintrack_tasks.queries import relations, views
 from fintrack_tasks.queries.execute import fetch_all, fetch_one, fetch_tuples
 
 __all__ = ["COLUMNS", "currency", "daily_bars", "read_columns", "sources", "span"]
@@ -20,18 +20,18 @@ __all__ = ["COLUMNS", "currency", "daily_bars", "read_columns", "sources", "span
 COLUMNS: Final = ("timestamp", "open", "high", "low", "close", "adj_close", "volume", "is_final")
 
 _raw: Final = relations.bars.c
-_adjusted: Final = relations.adjusted_bars.c
+_adjusted: Final = views.historical_market_data_adjusted.c
 _CELLS: Final[dict[str, tuple[FromClause, tuple[ColumnElement[Any], ...]]]] = {
     "none": (relations.bars, (_raw.open, _raw.high, _raw.low, _raw.close, _raw.adj_close, _raw.volume)),
     "splits": (
-        relations.adjusted_bars,
+        views.historical_market_data_adjusted,
         (
             *(_adjusted.split_open, _adjusted.split_high, _adjusted.split_low, _adjusted.split_close),
             *(null(), _adjusted.split_volume),
         ),
     ),
     "all": (
-        relations.adjusted_bars,
+        views.historical_market_data_adjusted,
         (
             *(_adjusted.total_open, _adjusted.total_high, _adjusted.total_low, _adjusted.total_close),
             *(null(), _adjusted.split_volume),
@@ -80,13 +80,12 @@ def read_columns(
 
 def daily_bars(conn: psycopg.Connection, symbol: str) -> list[dict[str, Any]]:
     """The raw daily bars of a symbol as dicts, oldest first, prices as ``Decimal``."""
-    columns = (_raw.timestamp, _raw.open, _raw.high, _raw.low, _raw.close, _raw.adj_close, _raw.volume)
+    bar = views.historical_market_data.c
     return fetch_all(
         conn,
-        select(*columns)
-        .join(relations.instruments, relations.instruments.c.id == _raw.instrument_id)
-        .where(relations.instruments.c.symbol == symbol, _raw.interval == Interval.D1.value)
-        .order_by(_raw.timestamp),
+        select(bar.timestamp, bar.open, bar.high, bar.low, bar.close, bar.adj_close, bar.volume)
+        .where(bar.symbol == symbol, bar.interval == Interval.D1.value)
+        .order_by(bar.timestamp),
     )
 
 

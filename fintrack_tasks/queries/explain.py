@@ -28,9 +28,9 @@ from fintrack_tasks.domain import Instrument, Interval, Kind, TimeRange, to_micr
 from fintrack_tasks.errors import ProviderError, StoreError, UsageError
 from fintrack_tasks.fetch import providers
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
-from fintrack_tasks.queries import relations
+from fintrack_tasks.queries import corporate_actions, relations, views
 from fintrack_tasks.queries.execute import fetch_all, fetch_one
-from fintrack_tasks.store import corporate_actions, payloads
+from fintrack_tasks.store import payloads
 
 __all__ = ["explain_values", "nearest_time"]
 
@@ -88,7 +88,7 @@ def _explained_bar(
     adjusted = _adjusted_values(conn, instrument_id, interval, at)
     later = [
         action
-        for action in corporate_actions.factors(conn, instrument_id, (at - _DAY).date())
+        for action in corporate_actions.factors_after(conn, instrument_id, (at - _DAY).date())
         if (action["ex_date"] > at.date() if interval == Interval.D1 else action["effective_at"] > at)
     ]
     for action in later:
@@ -219,7 +219,7 @@ def _adjusted_values(
     conn: psycopg.Connection, instrument_id: int, interval: str, at: datetime
 ) -> dict[str, Any] | None:
     """A bar's adjustment factors and adjusted values."""
-    own = relations.adjusted_bars.c
+    own = views.historical_market_data_adjusted.c
     return fetch_one(
         conn,
         select(

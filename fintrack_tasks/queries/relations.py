@@ -1,7 +1,7 @@
-"""The tables and views that :mod:`fintrack_tasks.queries` reads, declared once for SQLAlchemy Core.
+"""The tables that :mod:`fintrack_tasks.queries` reads, declared once for SQLAlchemy Core; views are in its ``views``.
 
 The schema itself is made by the migrations and can be read in ``store/schema.sql``; a test holds these declarations to
-it, column by column. Importing this module loads SQLAlchemy, so that a command does it when it reads.
+it, column by column. Importing this module loads SQLAlchemy, which a command does when it reads.
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ from sqlalchemy.types import TypeEngine
 
 __all__ = [
     "METADATA",
-    "adjusted_bars",
+    "TIME",
     "anomalies",
     "bar_versions",
     "bars",
+    "corporate_actions",
+    "declare",
     "flags",
     "index_indicators",
     "instruments",
@@ -47,14 +49,15 @@ __all__ = [
 
 METADATA = MetaData(schema="fintrack")
 
-_TIME = DateTime(timezone=True)
+TIME = DateTime(timezone=True)
 
 
-def _relation(name: str, /, **types: type[TypeEngine[Any]] | TypeEngine[Any]) -> Table:
+def declare(name: str, /, **types: type[TypeEngine[Any]] | TypeEngine[Any]) -> Table:
+    """A table or view of the schema with columns of these types."""
     return Table(name, METADATA, *(Column(column, kind) for column, kind in types.items()))
 
 
-instruments = _relation(
+instruments = declare(
     "instruments",
     id=Integer,
     symbol=Text,
@@ -63,14 +66,14 @@ instruments = _relation(
     calendar=Text,
     name=Text,
     is_active=Boolean,
-    created_at=_TIME,
+    created_at=TIME,
     paused=Boolean,
 )
 
-quotes = _relation(
+quotes = declare(
     "quotes",
     instrument_id=Integer,
-    timestamp=_TIME,
+    timestamp=TIME,
     source=Text,
     price=Numeric,
     volume=Numeric,
@@ -84,13 +87,13 @@ quotes = _relation(
     bid=Numeric,
     ask=Numeric,
     item_id=Uuid,
-    received_at=_TIME,
+    received_at=TIME,
 )
 
 _BAR: dict[str, Any] = {
     "instrument_id": Integer,
     "interval": Text,
-    "timestamp": _TIME,
+    "timestamp": TIME,
     "open": Numeric,
     "high": Numeric,
     "low": Numeric,
@@ -101,66 +104,35 @@ _BAR: dict[str, Any] = {
     "is_final": Boolean,
     "source": Text,
     "item_id": Uuid,
-    "valid_from": _TIME,
+    "valid_from": TIME,
     "adjusted_to": Date,
 }
 
-bars = _relation("bars", **_BAR)
+bars = declare("bars", **_BAR)
 
-bar_versions = _relation("bar_versions", **_BAR, valid_to=_TIME, replaced_by=Uuid)
+bar_versions = declare("bar_versions", **_BAR, valid_to=TIME, replaced_by=Uuid)
 
-adjusted_bars = _relation(
-    "historical_market_data_adjusted",
-    symbol=Text,
-    interval=Text,
-    timestamp=_TIME,
-    open=Numeric,
-    high=Numeric,
-    low=Numeric,
-    close=Numeric,
-    volume=Numeric,
-    split_factor=Numeric,
-    dividend_factor=Numeric,
-    split_open=Numeric,
-    split_high=Numeric,
-    split_low=Numeric,
-    split_close=Numeric,
-    split_volume=Numeric,
-    total_open=Numeric,
-    total_high=Numeric,
-    total_low=Numeric,
-    total_close=Numeric,
-    adj_close=Numeric,
-    is_final=Boolean,
-    source=Text,
-    currency=Text,
-    adjusted_to=Date,
-    item_id=Uuid,
-    instrument_id=Integer,
-)
-"""The view of bars with prices and volumes adjusted by splits (``split_``) or by splits and dividends (``total_``)."""
-
-runs = _relation(
+runs = declare(
     "runs",
     id=Uuid,
     job=Text,
     arguments=JSONB,
     state=Text,
     reason=Text,
-    created_at=_TIME,
-    finished_at=_TIME,
-    measured_at=_TIME,
+    created_at=TIME,
+    finished_at=TIME,
+    measured_at=TIME,
 )
 
-run_items = _relation(
+run_items = declare(
     "run_items",
     id=Uuid,
     run_id=Uuid,
     instrument_id=Integer,
     kind=Text,
     interval=Text,
-    window_start=_TIME,
-    window_end=_TIME,
+    window_start=TIME,
+    window_end=TIME,
     state=Text,
     generation=Integer,
     provider=Text,
@@ -171,16 +143,16 @@ run_items = _relation(
     payload_sha=LargeBinary,
     rows_loaded=Integer,
     rows_quarantined=Integer,
-    deadline_at=_TIME,
-    created_at=_TIME,
-    finished_at=_TIME,
+    deadline_at=TIME,
+    created_at=TIME,
+    finished_at=TIME,
     budget=SmallInteger,
     consensus=SmallInteger,
     deferred=Boolean,
     losses=Integer,
 )
 
-payloads = _relation(
+payloads = declare(
     "payloads",
     sha256=LargeBinary,
     provider=Text,
@@ -189,10 +161,10 @@ payloads = _relation(
     headers=JSONB,
     body=LargeBinary,
     size=Integer,
-    received_at=_TIME,
+    received_at=TIME,
 )
 
-outbox = _relation(
+outbox = declare(
     "outbox",
     id=BigInteger,
     event_id=Uuid,
@@ -200,11 +172,11 @@ outbox = _relation(
     topic=Text,
     key=Text,
     value=Text,
-    created_at=_TIME,
-    published_at=_TIME,
+    created_at=TIME,
+    published_at=TIME,
 )
 
-quality_metrics = _relation(
+quality_metrics = declare(
     "quality_metrics",
     id=BigInteger,
     run_id=Uuid,
@@ -213,36 +185,54 @@ quality_metrics = _relation(
     metric=Text,
     value=Numeric,
     detail=JSONB,
-    created_at=_TIME,
+    created_at=TIME,
 )
 
-flags = _relation(
+corporate_actions = declare(
+    "corporate_actions",
+    id=BigInteger,
+    instrument_id=Integer,
+    ex_date=Date,
+    effective_at=TIME,
+    kind=Text,
+    numerator=Numeric,
+    denominator=Numeric,
+    amount=Numeric,
+    currency=Text,
+    adjusted_to=Date,
+    source=Text,
+    item_id=Uuid,
+    first_seen=TIME,
+    changed_at=TIME,
+)
+
+flags = declare(
     "flags",
     id=BigInteger,
     instrument_id=Integer,
     interval=Text,
-    timestamp=_TIME,
+    timestamp=TIME,
     source=Text,
     rule=Text,
     detail=Text,
     item_id=Uuid,
-    created_at=_TIME,
+    created_at=TIME,
 )
 
-anomalies = _relation(
+anomalies = declare(
     "anomalies",
     instrument_id=Integer,
     interval=Text,
-    timestamp=_TIME,
+    timestamp=TIME,
     version=Integer,
     detectors=ARRAY(Text),
     score=Float,
     detail=JSONB,
     run_id=Uuid,
-    flagged_at=_TIME,
+    flagged_at=TIME,
 )
 
-quarantine = _relation(
+quarantine = declare(
     "quarantine",
     id=BigInteger,
     item_id=Uuid,
@@ -251,13 +241,13 @@ quarantine = _relation(
     detail=Text,
     content=JSONB,
     status=Text,
-    created_at=_TIME,
+    created_at=TIME,
     currency=Text,
-    decided_at=_TIME,
+    decided_at=TIME,
     decided_by=Text,
     meta=JSONB,
-    seen_at=_TIME,
+    seen_at=TIME,
 )
 
-index_indicators = _relation("index_indicators", instrument_id=Integer, interval=Text, timestamp=_TIME)
+index_indicators = declare("index_indicators", instrument_id=Integer, interval=Text, timestamp=TIME)
 """Its key alone: no command shows the values yet."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, datetime
-from typing import Any, Final
+from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import psycopg
-from psycopg.rows import dict_row
 
 from fintrack_tasks.domain import CorporateAction
 
-__all__ = ["add", "factors", "splits", "splits_between"]
+__all__ = ["add", "splits"]
 
 _ADD: Final = """
 WITH given AS (
@@ -84,17 +83,6 @@ def add(
     return contradicted
 
 
-def factors(conn: psycopg.Connection, instrument_id: int, after: date) -> list[dict[str, Any]]:
-    """The actions with an ex-date after a day, oldest first, each with the factor that it puts on what lies before."""
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(
-            "SELECT ex_date, kind, numerator, denominator, amount, currency, split_factor, dividend_factor,"
-            " previous_session, previous_close, adjusted_to, effective_at, source, item_id, first_seen"
-            " FROM fintrack.corporate_action_factors WHERE instrument_id = %s AND ex_date > %s ORDER BY ex_date, kind",
-            (instrument_id, after),
-        ).fetchall()
-
-
 def splits(conn: psycopg.Connection, instrument_id: int) -> list[CorporateAction]:
     """The splits of an instrument, oldest first."""
     rows = conn.execute(
@@ -103,13 +91,3 @@ def splits(conn: psycopg.Connection, instrument_id: int) -> list[CorporateAction
         (instrument_id,),
     )
     return [CorporateAction(*row) for row in rows]
-
-
-def splits_between(conn: psycopg.Connection, instrument_id: int, first: date, last: date) -> list[date]:
-    """The ex-dates of the splits after ``first`` and up to ``last``."""
-    rows = conn.execute(
-        "SELECT ex_date FROM fintrack.corporate_actions WHERE instrument_id = %s AND kind = 'split'"
-        " AND ex_date > %s AND ex_date <= %s ORDER BY ex_date",
-        (instrument_id, first, last),
-    ).fetchall()
-    return [day for (day,) in rows]

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-from fintrack_tasks.queries import relations
+from fintrack_tasks.queries import relations, views
 
 PARTLY = {"index_indicators"}
 """Declared by its key alone."""
@@ -39,3 +39,11 @@ def test_who_reads_nothing_for_a_person_loads_no_sqlalchemy(module: str) -> None
     told = f"import sys, {module}; sys.exit('sqlalchemy' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", told], check=False).returncode == 0
+
+
+@pytest.mark.integration
+def test_every_public_view_is_declared(reader: psycopg.Connection) -> None:
+    migrated = reader.execute("SELECT viewname FROM pg_views WHERE schemaname = 'fintrack'").fetchall()
+
+    assert sorted(views.__all__) == sorted(name for (name,) in migrated)
+    assert all(getattr(views, name).name == name for name in views.__all__)

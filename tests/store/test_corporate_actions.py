@@ -18,9 +18,10 @@ from fintrack_tasks.domain import Batch, FxRate, Instrument, Interval, Item, Kin
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.pipeline.context import StageContext
+from fintrack_tasks.queries.corporate_actions import factors_after
 from fintrack_tasks.sandbox.prices import real_daily_bars, real_splits
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import Database, corporate_actions, fx_rates
+from fintrack_tasks.store import Database, fx_rates
 from fintrack_tasks.transform import clean_batch
 from tests.store.items import NOW, make_run
 
@@ -299,7 +300,7 @@ def test_an_hour_before_the_opening_of_an_ex_date_is_adjusted_and_one_after_it_i
 def test_an_instrument_without_actions_is_adjusted_by_nothing(store: Store) -> None:
     store.load(bars({"2024-01-02": "50"}))
     assert store.adjusted("split_factor, dividend_factor, total_close")["2024-01-02"] == (1, 1, 50)
-    assert corporate_actions.factors(store.conn, 1, date(2000, 1, 1)) == []
+    assert factors_after(store.conn, 1, date(2000, 1, 1)) == []
 
 
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="no recorded answers at ../shared/provider-samples")

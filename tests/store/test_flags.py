@@ -7,10 +7,9 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from fintrack_tasks.domain import Finding, Interval, Item, Kind
-from fintrack_tasks.queries.quality import flags_by_instrument
-from fintrack_tasks.store import anomalies, flags
-from tests.store.items import DAY, NOW, bars, make_run, quote
+from fintrack_tasks.domain import Finding, Item, Kind
+from fintrack_tasks.store import flags
+from tests.store.items import NOW, bars, make_run, quote
 
 pytestmark = pytest.mark.integration
 
@@ -60,22 +59,3 @@ def test_a_bar_is_one_for_all_providers_and_a_quote_is_its_own_providers(conn: p
         flags.add(conn, asked, type(batch)(batch.kind, batch.symbol, source, batch.columns), found("stale_quote"), NOW)
     flags.replace(conn, asked, quote(asked), found("price_jump"), NOW)
     assert marks(conn) == [(0, "price_jump", "coinbase"), (0, "stale_quote", "finnhub")]
-
-
-def test_what_several_marked_counts_once_and_what_was_marked_before_the_day_does_not(conn: psycopg.Connection) -> None:
-    item = item_of(conn)
-    batch = bars(item, ["1", "2", "3"])
-    flags.add(conn, item, batch, [*found("a", "b"), *found("a", row=1)], NOW)
-    flags.add(conn, item, batch, found("a", row=2), NOW - 3 * DAY)
-    asked = item_of(conn, Kind.QUOTE)
-    flags.add(conn, asked, quote(asked), found("stale_quote", "price_jump"), NOW)
-    for version in ("1", "2"):
-        anomalies.save_model(conn, item.instrument_id, Interval.D1, {"fingerprint": version}, {}, NOW)
-    conn.execute(
-        "INSERT INTO fintrack.anomalies (instrument_id, interval, timestamp, version, detectors, score, detail,"
-        " flagged_at) SELECT instrument_id, interval, timestamp + n * interval '1 day', v, '{robust}', 1, '{}', %s"
-        " FROM fintrack.flags, (VALUES (0, 1), (0, 2), (7, 2)) AS given(n, v) WHERE rule = 'b'",
-        (NOW,),
-    )
-    # Two bars that rules marked, one of them a model as well; another that the model alone flagged; and the quote.
-    assert flags_by_instrument(conn, NOW.date()) == {item.instrument_id: 4}
