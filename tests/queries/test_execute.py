@@ -8,8 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from fintrack_tasks.errors import OutageError
 from fintrack_tasks.queries import relations
 from fintrack_tasks.queries.execute import compile_statement, fetch_all, fetch_one, fetch_tuples
+from fintrack_tasks.store import Database
 
 HOSTILE = ("'; DROP TABLE fintrack.bars; --", "%s", "%(symbol)s", "100%", ":symbol", '"', "\\", "x" * 100_000, "é€😀")
 
@@ -67,3 +69,16 @@ def test_a_list_of_values_chooses_exactly_those_and_an_empty_one_none(
     found = fetch_tuples(conn, select(known.symbol).where(known.symbol.in_(chosen)).order_by(known.symbol))
 
     assert [symbol for (symbol,) in found] == sorted(chosen)
+
+
+@pytest.mark.integration
+def test_a_connection_that_breaks_is_an_outage_as_for_any_other_statement(
+    database: Database, owner: psycopg.Connection
+) -> None:
+    def read() -> None:
+        with database.connection() as conn:
+            owner.execute("SELECT pg_terminate_backend(%s)", (conn.info.backend_pid,))
+            fetch_all(conn, select(relations.instruments.c.symbol))
+
+    with pytest.raises(OutageError, match="PostgreSQL"):
+        read()
