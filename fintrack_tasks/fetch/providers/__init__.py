@@ -1,6 +1,6 @@
 """The providers, found by their files: a new provider is one new file in this folder.
 
-A provider's file holds one subclass-free object named ``PROVIDER`` that keeps to
+A provider's file holds one object named ``PROVIDER`` that implements
 :class:`fintrack_tasks.fetch.providers.base.Provider`.
 """
 
@@ -16,7 +16,7 @@ from fintrack_tasks.fetch.providers.base import Provider
 
 __all__ = ["names", "provider"]
 
-_NOT_A_PROVIDER: Final = frozenset({"base", "answers", "live_rows"})
+_NOT_A_PROVIDER: Final = frozenset({"answers", "base", "json_body", "live_rows"})
 
 
 @cache

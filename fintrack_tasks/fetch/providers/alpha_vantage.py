@@ -39,18 +39,18 @@ from fintrack_tasks.errors import (
     UnknownSymbolError,
 )
 from fintrack_tasks.fetch.providers.answers import (
+    MISSING_NUMBER,
     MOST_ROWS,
-    NOT_TOLD,
-    as_told,
-    json_body,
-    label,
-    number,
+    bars_with_close,
+    decimal_or_label,
+    exact_decimal,
     price_time,
     raise_for_status,
-    standing,
-    statement,
+    raise_if_too_many,
+    source_meta,
 )
-from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, KeyUse, Quota
+from fintrack_tasks.fetch.providers.base import JSON_HEADERS, Ask, Facts, HttpRequest, HttpResponse, KeyUse, Quota
+from fintrack_tasks.fetch.providers.json_body import json_body
 
 __all__ = ["PROVIDER", "AlphaVantage"]
 
@@ -88,7 +88,7 @@ class AlphaVantage:
         # The free plan's. A second request within one second is refused, whatever is left of the minute.
         quotas=(Quota(5, 60.0, burst=1), Quota(25, 86_400.0)),
         key=KeyUse(variable="API_KEY_ALPHA_VANTAGE", query="apikey"),
-        headers={"User-Agent": "fintrack-tasks", "Accept": "application/json"},
+        headers=JSON_HEADERS,
     )
 
     def request(self, ask: Ask) -> HttpRequest:
@@ -251,7 +251,7 @@ def _quote(ask: Ask, body: Mapping[str, Any]) -> Batch:
     _same(ask, said, "symbol")
     columns = {
         "price": _price(said, "price"),
-        "volume": number(said.get("volume"), "volume"),
+        "volume": exact_decimal(said.get("volume"), "volume"),
         **{name: _beside(said, name.replace("_", " ")) for name in ("previous_close", "open", "high", "low")},
     }
     return _one(ask, _closed(_date(said.get("latest trading day")), ask.now), columns, said)
@@ -285,12 +285,12 @@ def _one(ask: Ask, at: datetime, columns: Mapping[str, str | None], said: Mappin
             "timestamp": [price_time(to_micros(at), "the time of a quote")],
             **{name: [value] for name, value in columns.items()},
         },
-        meta=_said_of_itself(said),
+        meta=source_meta(said, zone="time zone"),
     )
 
 
 def _price(said: Mapping[str, Any], name: str) -> str:
-    text = number(said.get(name), name)
+    text = exact_decimal(said.get(name), name)
     if text is None:
         raise MalformedError(f"a quote without {name}")
     if float(text) <= 0:
@@ -301,23 +301,13 @@ def _price(said: Mapping[str, Any], name: str) -> str:
 def _beside(said: Mapping[str, Any], name: str) -> str | None:
     """A price beside the main one; ``-`` and zero are words for "none"."""
     value = said.get(name)
-    text = None if value == "-" else number(value, name)
+    text = None if value == "-" else exact_decimal(value, name)
     return text if text is not None and float(text) > 0 else None
 
 
 def _currency(ask: Ask) -> str | None:
     """The second of a pair; of a stock's prices Alpha Vantage does not say it."""
     return _pair(ask.instrument)[1] if ask.instrument.asset_class in _PAIRS else None
-
-
-def _said_of_itself(said: Mapping[str, Any]) -> dict[str, Any]:
-    """The zone, and a statement of the source about itself, such as a synthetic series makes."""
-    kept: dict[str, Any] = {}
-    if zone := label(said.get("time zone")):
-        kept["zone"] = zone
-    if isinstance(said.get("fintrack"), dict):
-        kept["statement"] = statement(said["fintrack"])
-    return kept
 
 
 # --- Bars
@@ -334,14 +324,12 @@ def _bars(ask: Ask, body: Mapping[str, Any]) -> Batch:
     _same(ask, said, *names.get(ask.instrument.asset_class, ("symbol",)))
     rows = _stamped(series, said, interval)
     _raise_if_cut(ask, rows, said)
-    low, high = (to_micros(ask.window.start), to_micros(ask.window.end)) if ask.window else (-(2**63), 2**63)
-    inside = {stamp: row for stamp, row in rows.items() if low <= stamp < high}
+    inside = {stamp: row for stamp, row in rows.items() if ask.covers(stamp)}
     if not inside:
         raise EmptyError("no bars in this range")
-    if len(inside) > BATCH_LIMIT:
-        raise MalformedError(f"{len(inside)} bars, more than a window may hold")
+    raise_if_too_many(len(inside))
     bars = {stamp: _bar(row, said) for stamp, row in inside.items()}
-    order, left_out = standing({stamp: [bar["close"]] for stamp, bar in bars.items()}, close=0)
+    order, left_out = bars_with_close({stamp: [bar["close"]] for stamp, bar in bars.items()}, close=0)
     table = [bars[stamp] for stamp in order]
     events = {
         name: told for name in _EVENTS if (told := [e for stamp in sorted(inside) for e in _event(name, stamp, rows)])
@@ -353,7 +341,11 @@ def _bars(ask: Ask, body: Mapping[str, Any]) -> Batch:
         currency=_currency(ask),
         interval=interval,
         columns={"timestamp": order, **{name: [row[name] for row in table] for name in table[0]}},
-        meta={**_said_of_itself(said), **left_out, **({"zone": _NEW_YORK.key, **events} if events else {})},
+        meta={
+            **source_meta(said, zone="time zone"),
+            **left_out,
+            **({"zone": _NEW_YORK.key, **events} if events else {}),
+        },
     )
 
 
@@ -394,7 +386,7 @@ def _bar(row: object, said: Mapping[str, Any]) -> dict[str, str | None]:
 
     # Bars of crypto had "1a. open (CNY)" beside "1b. open (USD)" for years.
     def value(name: str) -> str | None:
-        return number(fields.get(name, fields.get(f"{name} ({market})")), name)
+        return exact_decimal(fields.get(name, fields.get(f"{name} ({market})")), name)
 
     prices = ("open", "high", "low", "close")
     if absent := [name for name in prices if not fields.keys() & {name, f"{name} ({market})"}]:
@@ -409,7 +401,7 @@ def _event(name: str, stamp: int, rows: Mapping[int, Any]) -> Iterator[list[Any]
     """
     field, nothing, rest = _EVENTS[name]
     said = _words(rows[stamp], "a bar")
-    if field in said and bounded_decimal(told := as_told(said[field]) or NOT_TOLD) != nothing:
+    if field in said and bounded_decimal(told := decimal_or_label(said[field]) or MISSING_NUMBER) != nothing:
         opens = datetime.combine(from_micros(stamp).date(), _OPEN, _NEW_YORK)
         yield [to_micros(opens), told, *rest]
 

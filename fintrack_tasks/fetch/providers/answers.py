@@ -1,12 +1,10 @@
-"""How every provider reads an answer: JSON or a typed error, numbers as exact text, what statuses mean everywhere.
+"""Fields of an answer, read alike by every provider: exact decimals, times, currencies, statuses, or a typed error.
 
-Nothing here knows a provider.
+The body as JSON is read with ``json_body``. Nothing here knows a provider.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,42 +13,36 @@ from functools import cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import orjson
-
-from fintrack_tasks.domain import bounded_decimal, decimal_text, from_micros, is_currency, to_micros
+from fintrack_tasks.domain import BATCH_LIMIT, bounded_decimal, decimal_text, from_micros, is_currency, to_micros
 from fintrack_tasks.errors import MalformedError, NoPriceError, QuotaError, TransientError
 from fintrack_tasks.fetch.providers.base import HttpResponse
+from fintrack_tasks.fetch.providers.json_body import LONGEST_NUMBER
 
 __all__ = [
+    "MISSING_NUMBER",
     "MOST_ROWS",
-    "as_told",
+    "bars_with_close",
     "column",
     "currency",
+    "decimal_or_label",
     "epoch_micros",
-    "json_body",
+    "exact_decimal",
     "label",
-    "number",
-    "positive",
+    "positive_decimal",
     "price_time",
     "raise_for_status",
+    "raise_if_too_many",
     "retry_after",
-    "statement",
+    "source_meta",
+    "source_statement",
     "text",
     "time_zone",
 ]
 
 _WHOLE: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _LONGEST_TEXT: Final = 64
-_LONGEST_NUMBER: Final = 64
-_SURELY_EXACT: Final = 15
-"""Characters of a number that a float holds as it is written: so many digits survive."""
 _SURELY_BOUNDED: Final = 40
 """Characters; see :func:`fintrack_tasks.domain.bounded_decimal`."""
-_DEEPEST: Final = 32
-"""Levels of JSON; answers have 7 at the most."""
-_MOST_VALUES: Final = 250_000
-_MOST_CONTAINERS: Final = 60_000
-"""Of an answer. All days of a stock since 1999 are 7,000 objects of 55,000 values."""
 _LONGEST_PAUSE: Final = 31 * 86_400.0
 _LATEST_EPOCH: Final = 4_102_444_800  # 2100-01-01: a later stamp is milliseconds or rubbish
 _FIRST_QUOTE: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -81,93 +73,15 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     return min(max(0.0, (moment - now).total_seconds()), _LONGEST_PAUSE)
 
 
-def json_body(response: HttpResponse, *, quoted: bool = True) -> Any:
-    """The body as JSON.
+def exact_decimal(value: object, name: str) -> str | None:
+    """Exact decimal text of a number, of at most 40 digits to either side of the point; ``None`` for null.
 
-    Beyond what JSON itself demands, no object says two things under one name, nothing is nested beyond 32 levels, and
-    there is no more of it than any answer holds. A number that no float can hold as it is written stays its own text,
-    so that :func:`number` judges what was written.
-
-    :param quoted: whether an error may repeat the start of the body; not where that may hold a key.
-    :raises MalformedError: for anything else: a cut body, HTML, bytes that are no text.
-    """
-    body = response.body.removeprefix(b"\xef\xbb\xbf")
-    if body.count(b",") > _MOST_VALUES or body.count(b"{") + body.count(b"[") > _MOST_CONTAINERS:
-        raise MalformedError("more values than any answer holds")
-    try:
-        said = body.decode("utf-8")
-        if "\\ud" in said or "\\uD" in said:
-            orjson.loads(body)  # refuses halves of a character, which Python takes and no database does
-        found = _DECODER.decode(said)
-    except _ConflictError as conflict:
-        raise MalformedError(f"two values under one name{f': {conflict}' if quoted else ''}") from None
-    except RecursionError:
-        raise MalformedError("nested too deep") from None
-    except ValueError as error:
-        start = f": {body[:60].decode('ascii', errors='replace')!r}" if quoted else ""
-        kind = "HTML" if body.lstrip()[:1] == b"<" else "no JSON"
-        raise MalformedError(
-            f"{kind} where JSON was promised (HTTP status {response.status}, {_why(error)}){start}"
-        ) from None
-    if _is_deep(found):
-        raise MalformedError("nested too deep")
-    return found
-
-
-class _ConflictError(Exception):
-    """Two members of one object have one name and different values."""
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if (
-        len(found) != len(pairs)
-        and (conflict := next((n for n, value in pairs if found[n] != value), None)) is not None
-    ):
-        raise _ConflictError(f"{conflict!r:.40}")
-    return found
-
-
-def _float(text: str) -> float | str:
-    if len(text) > _LONGEST_NUMBER:
-        return text
-    value = float(text)
-    if not math.isfinite(value) or (value == 0 and text.lower().partition("e")[0].strip("-0.")):
-        return text
-    return value if len(text) <= _SURELY_EXACT or repr(value) == text else text
-
-
-def _constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
-
-
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
-
-
-def _why(error: ValueError) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return error.msg
-    return "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)[:60]
-
-
-def _is_deep(value: Any) -> bool:
-    """Level by level: a value that is nested too deep cannot be walked by recursion."""
-    level = [value] if isinstance(value, dict | list) else []
-    for _ in range(_DEEPEST):
-        if not level:
-            return False
-        inner = (node.values() if type(node) is dict else node for node in level)
-        level = [child for children in inner for child in children if type(child) is dict or type(child) is list]
-    return bool(level)
-
-
-def number(value: object, name: str) -> str | None:
-    """Exact decimal text of a number, of at most 40 digits to either side of the point.
+    :param name: of the field, for the error.
 
     :raises MalformedError: names the field that is none.
     """
     try:
-        found = decimal_text(value if not isinstance(value, str) or len(value) <= _LONGEST_NUMBER else "too long")
+        found = decimal_text(value if not isinstance(value, str) or len(value) <= LONGEST_NUMBER else "too long")
     except ValueError:
         raise MalformedError(f"{name} is no number: {value!r:.40}") from None
     plain = found is None or (len(found) <= _SURELY_BOUNDED and "e" not in found and "E" not in found)
@@ -176,12 +90,22 @@ def number(value: object, name: str) -> str | None:
     return found
 
 
-def standing(rows: Mapping[int, Sequence[str | None]], close: int = 3) -> tuple[list[int], dict[str, int]]:
-    """The times of the bars that have a close, ascending, and what ``meta`` says of those that do not.
+def raise_if_too_many(count: int) -> None:
+    """Refuse more bars inside a window than a batch may hold.
 
-    A bar stands by its close: where another price beside it is null, that cell alone is unknown, and the checks say so.
+    :raises MalformedError: for more than :data:`fintrack_tasks.domain.BATCH_LIMIT`.
+    """
+    if count > BATCH_LIMIT:
+        raise MalformedError(f"{count} bars, more than a window may hold")
 
-    :param close: its place in a row.
+
+def bars_with_close(rows: Mapping[int, Sequence[str | None]], close: int = 3) -> tuple[list[int], dict[str, int]]:
+    """The times of the bars that have a close, ascending, and ``left_out``, the count of the others, for ``meta``.
+
+    A bar without a close is left out. Where another price is null, that cell alone is unknown, as the checks report.
+
+    :param rows: opening, in microseconds, to the bar's values.
+    :param close: index of the close in a row.
     :raises NoPriceError: when there are bars, and none has one.
     """
     order = sorted(opens for opens, row in rows.items() if row[close] is not None)
@@ -191,27 +115,27 @@ def standing(rows: Mapping[int, Sequence[str | None]], close: int = 3) -> tuple[
     return order, {"left_out": left_out} if left_out else {}
 
 
-NOT_TOLD: Final = "null"
-"""What stands for a number that an event does not have: the checks name it, as any other that is none."""
+MISSING_NUMBER: Final = "null"
+"""Stands for a number that an event does not have; the checks reject it as they reject any text that is no number."""
 
 
-def as_told(value: object) -> str | None:
-    """A number of an event as exact text, or as it was told where it is none: the checks of events judge it.
+def decimal_or_label(value: object) -> str | None:
+    """A number of an event as exact text, or the provider's text where it is no number: the checks of events judge it.
 
-    An answer's bars are not worth less because the dividend beside them is nonsense.
+    A broken dividend must not cost the bars of the same answer.
     """
     try:
-        return number(value, "")
+        return exact_decimal(value, "")
     except MalformedError:
         return label(value if isinstance(value, str) else str(value)[:_LONGEST_TEXT]) or "?"
 
 
-def positive(value: object, name: str) -> str | None:
-    """A price beside the main one, as exact decimal text; ``None`` for zero, which says that there is none.
+def positive_decimal(value: object, name: str) -> str | None:
+    """A price beside the main one (bid, open, previous close) as exact decimal text; ``None`` for null, zero or less.
 
     :raises MalformedError: for what is no number.
     """
-    found = number(value, name)
+    found = exact_decimal(value, name)
     return found if found is not None and float(found) > 0 else None
 
 
@@ -245,15 +169,29 @@ def currency(value: object, name: str) -> str | None:
     return code
 
 
-def statement(value: object) -> dict[str, Any]:
-    """What a source says of itself (``{"synthetic": true, "origin": "..."}``): its plain values, cut; else nothing."""
-    said = value.items() if isinstance(value, dict) else ()
-    plain = [(name, each) for name, each in said if name.isidentifier() and len(name) <= _LONGEST_TEXT]
+def source_statement(value: object) -> dict[str, Any]:
+    """The statement of a source about itself (``{"synthetic": true, "origin": "..."}``): at most eight plain values,
+    texts cut to 200 characters; empty for anything else than an object.
+    """
+    members = value.items() if isinstance(value, dict) else ()
+    plain = [(name, each) for name, each in members if name.isidentifier() and len(name) <= _LONGEST_TEXT]
     return {
         name: each[:200] if isinstance(each, str) else each
         for name, each in plain[:8]
         if isinstance(each, bool) or (isinstance(each, str) and each.isprintable())
     }
+
+
+def source_meta(answer: Mapping[str, Any], *, zone: str, exchange: str | None = None) -> dict[str, Any]:
+    """What a batch's ``meta`` says of its source: ``zone``, ``exchange``, and ``statement`` where a sandbox makes one.
+
+    :param zone: the name of the answer's member with the time zone; ``exchange`` likewise.
+    """
+    labels = {"zone": label(answer.get(zone)), "exchange": label(answer.get(exchange)) if exchange else None}
+    meta: dict[str, Any] = {name: value for name, value in labels.items() if value is not None}
+    if isinstance(answer.get("fintrack"), dict):
+        meta["statement"] = source_statement(answer["fintrack"])
+    return meta
 
 
 @cache
@@ -269,10 +207,10 @@ def time_zone(value: object, name: str) -> ZoneInfo:
 
     :raises MalformedError: for anything else.
     """
-    said = text(value, name)
-    found = _zone(said) if said else None
+    zone = text(value, name)
+    found = _zone(zone) if zone else None
     if found is None:
-        raise MalformedError(f"{name} is no zone: {said!r:.40}")
+        raise MalformedError(f"{name} is no zone: {zone!r:.40}")
     return found
 
 

@@ -1,4 +1,4 @@
-"""What every provider is: declared facts and two pure functions, ``request`` and ``parse``.
+"""The contract of a provider: declared facts and two pure functions, ``request`` and ``parse``.
 
 A provider opens nothing, sleeps nowhere, retries nothing and logs nothing. ``request`` says what to ask, ``parse``
 turns the answer into rows or raises the typed error (:mod:`fintrack_tasks.errors`) that says what it means. A status
@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import ClassVar, Final, Protocol, runtime_checkable
 
 from fintrack_tasks.domain import ORIGIN_HEADER, AssetClass, Batch, Instrument, Interval, Kind, TimeRange, to_micros
 from fintrack_tasks.errors import ProviderError
 
 __all__ = [
+    "JSON_HEADERS",
     "KEPT_FROM",
     "Ask",
     "Batching",
@@ -27,8 +29,11 @@ __all__ = [
     "Provider",
     "Quota",
     "first_kept",
-    "kept_from",
+    "kept_from_meta",
 ]
+
+JSON_HEADERS: Final = MappingProxyType({"User-Agent": "fintrack-tasks", "Accept": "application/json"})
+"""The headers of a provider whose API asks for nothing else: the client names itself, and JSON is expected."""
 
 
 def first_kept(now: datetime, days: int) -> datetime:
@@ -125,22 +130,28 @@ class Ask:
     interval: Interval | None = None
     window: TimeRange | None = None
 
+    def covers(self, opens: int) -> bool:
+        """Whether a bar that opens at ``opens``, in microseconds, was asked for; without a window every bar was."""
+        return self.window is None or to_micros(self.window.start) <= opens < to_micros(self.window.end)
+
 
 KEPT_FROM: Final = "kept_from"
-"""The name in a batch's ``meta`` of the time, microseconds, before which its provider may have left out what it does
-not keep: bars that are not there are no absence."""
+"""The name in a batch's ``meta`` of the time, microseconds, before which its provider may have left out bars that
+it does not keep: that they are missing does not confirm that there are none."""
 
 
-def kept_from(ask: Ask, first: int, limit: datetime) -> dict[str, int]:
-    """What an answer says of a range that begins before ``limit``, up to which a provider may keep no short bars and
-    gives the part that it has without a word: it reaches back to its first bar, or to the limit.
+def kept_from_meta(ask: Ask, first: int, limit: datetime) -> dict[str, int]:
+    """:data:`KEPT_FROM` for ``meta``, where a provider may have answered a part of the window without saying so.
+
+    It is the earlier one of the first bar and the limit; empty for daily bars, and where the window begins after it.
 
     :param first: microseconds, the first bar of the answer.
+    :param limit: the moment before which the provider may keep no intraday bars.
     """
     if ask.window is None or ask.interval is Interval.D1:
         return {}
-    told = min(first, to_micros(limit))
-    return {KEPT_FROM: told} if to_micros(ask.window.start) < told else {}
+    reached = min(first, to_micros(limit))
+    return {KEPT_FROM: reached} if to_micros(ask.window.start) < reached else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final
 from urllib.parse import quote as quote_url
 
-from fintrack_tasks.domain import BATCH_LIMIT, AssetClass, Batch, Interval, Kind, to_micros
+from fintrack_tasks.domain import AssetClass, Batch, Interval, Kind, to_micros
 from fintrack_tasks.errors import (
     EmptyError,
     EntitlementError,
@@ -24,15 +24,16 @@ from fintrack_tasks.errors import (
 )
 from fintrack_tasks.fetch.providers.answers import (
     MOST_ROWS,
+    bars_with_close,
     epoch_micros,
-    json_body,
-    number,
-    positive,
+    exact_decimal,
+    positive_decimal,
     price_time,
     raise_for_status,
-    standing,
+    raise_if_too_many,
 )
-from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, KeyUse, Quota
+from fintrack_tasks.fetch.providers.base import JSON_HEADERS, Ask, Facts, HttpRequest, HttpResponse, KeyUse, Quota
+from fintrack_tasks.fetch.providers.json_body import json_body
 
 __all__ = ["PROVIDER", "Coinbase"]
 
@@ -54,7 +55,7 @@ class Coinbase:
         page_size=300,
         quotas=(Quota(10, 1.0),),
         key=KeyUse(variable="API_KEY_COINBASE", signed=True, optional=True),
-        headers={"User-Agent": "fintrack-tasks", "Accept": "application/json"},
+        headers=JSON_HEADERS,
     )
 
     def request(self, ask: Ask) -> HttpRequest:
@@ -127,13 +128,13 @@ def _ticker(ask: Ask, body: object) -> Batch:
             raise MalformedError(f"a trade is no object: {trades[0]!r:.60}")
         body = {**trades[0], "bid": body.get("best_bid"), "ask": body.get("best_ask")}
     _same_product(ask, body)
-    price = number(body.get("price"), "price")
+    price = exact_decimal(body.get("price"), "price")
     if price is None:
         raise MalformedError("a ticker without a price")
     if float(price) <= 0:
         raise NoPriceError(f"a price of {price:.40}: no trade yet")
-    columns = {"volume": number(body.get("volume"), "volume")}
-    columns |= {name: positive(body.get(name), name) for name in ("bid", "ask")}
+    columns = {"volume": exact_decimal(body.get("volume"), "volume")}
+    columns |= {name: positive_decimal(body.get(name), name) for name in ("bid", "ask")}
     return _batch(
         ask,
         {"timestamp": [_iso(body.get("time"))], "price": [price], **{name: [v] for name, v in columns.items()}},
@@ -165,16 +166,14 @@ def _candles(ask: Ask, body: object) -> Batch:
     if not isinstance(body, list) or len(body) > MOST_ROWS:
         raise MalformedError("candles are no list, or far too many")
     interval = ask.interval or Interval.D1
-    low, high = (to_micros(ask.window.start), to_micros(ask.window.end)) if ask.window else (-(2**63), 2**63)
     rows: dict[int, list[str | None]] = {}
     for stamp, values in (_row(candle, interval) for candle in body):
-        if low <= stamp < high and rows.setdefault(stamp, values) != values:
+        if ask.covers(stamp) and rows.setdefault(stamp, values) != values:
             raise MalformedError(f"two candles of {stamp // 1_000_000} that differ")
     if not rows:
         raise EmptyError("no candles in this range")
-    order, left_out = standing(rows)
-    if len(order) > BATCH_LIMIT:
-        raise MalformedError(f"{len(order)} bars, more than a window may hold")
+    order, left_out = bars_with_close(rows)
+    raise_if_too_many(len(order))
     columns = {name: [rows[stamp][i] for stamp in order] for i, name in enumerate(_BAR)}
     batch = _batch(ask, {"timestamp": order, **columns, "adj_close": [None] * len(order)}, interval)
     return replace(batch, meta=left_out)
@@ -187,7 +186,7 @@ def _row(candle: object, interval: Interval) -> tuple[int, list[str | None]]:
     stamp = epoch_micros(candle[0], "time")
     if stamp % (_SECONDS[interval] * 1_000_000):
         raise MalformedError(f"a candle at {candle[0]!r:.20}, where none of {interval.value} opens")
-    values = [number(candle[i], name) for name, i in zip(_BAR, (3, 2, 1, 4, 5), strict=True)]
+    values = [exact_decimal(candle[i], name) for name, i in zip(_BAR, (3, 2, 1, 4, 5), strict=True)]
     return stamp, values
 
 

@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Final, NoReturn
 from zoneinfo import ZoneInfo
 
 from fintrack_tasks.domain import (
-    BATCH_LIMIT,
     AssetClass,
     Batch,
     Instrument,
@@ -33,15 +32,16 @@ from fintrack_tasks.errors import (
 )
 from fintrack_tasks.fetch.providers.answers import (
     MOST_ROWS,
+    bars_with_close,
     column,
     epoch_micros,
-    json_body,
-    number,
+    exact_decimal,
     price_time,
     raise_for_status,
-    standing,
+    raise_if_too_many,
 )
 from fintrack_tasks.fetch.providers.base import (
+    JSON_HEADERS,
     Ask,
     Facts,
     HttpRequest,
@@ -49,8 +49,9 @@ from fintrack_tasks.fetch.providers.base import (
     KeyUse,
     Quota,
     first_kept,
-    kept_from,
+    kept_from_meta,
 )
+from fintrack_tasks.fetch.providers.json_body import json_body
 
 __all__ = ["PROVIDER", "Finnhub"]
 
@@ -87,7 +88,7 @@ class Finnhub:
         page_size=500,  # of intraday candles a month at most comes at once
         quotas=(Quota(60, 60.0), Quota(30, 1.0)),
         key=KeyUse(variable="API_KEY_FINNHUB", header="X-Finnhub-Token"),
-        headers={"User-Agent": "fintrack-tasks", "Accept": "application/json"},
+        headers=JSON_HEADERS,
         without=frozenset({(AssetClass.STOCK, Kind.BARS)}),
     )
 
@@ -234,7 +235,7 @@ def _raise(said: str, status: int) -> NoReturn:
 def _quote(ask: Ask, body: Mapping[str, Any]) -> Batch:
     if "c" not in body or "t" not in body:
         raise MalformedError("a quote without c or t")
-    values = {name: number(body.get(name), name) for name in ("c", "pc", "o", "h", "l")}
+    values = {name: exact_decimal(body.get(name), name) for name in ("c", "pc", "o", "h", "l")}
     price = values["c"]
     if not any(_positive(value) for value in values.values()) and body["t"] == 0:
         # With null d and dp the symbol is unknown. With zeros, or without the two as of old, Finnhub may know it and
@@ -267,18 +268,17 @@ def _candles(ask: Ask, body: Mapping[str, Any]) -> Batch:
     rows: dict[int, list[str | None]] = {}
     for i, stamp in enumerate(stamps):
         opens = _opens(epoch_micros(stamp, "t"), ask)
-        if ask.window is None or to_micros(ask.window.start) <= opens < to_micros(ask.window.end):
-            row = [number(values[i], name) for name, values in columns.items()]
+        if ask.covers(opens):
+            row = [exact_decimal(values[i], name) for name, values in columns.items()]
             if rows.setdefault(opens, row) != row:
                 raise MalformedError(f"two candles of {stamp} that differ")
     if not rows:
         raise _none(ask)
-    if len(rows) > BATCH_LIMIT:
-        raise MalformedError(f"{len(rows)} bars, more than a window may hold")
-    order, left_out = standing(rows)
+    raise_if_too_many(len(rows))
+    order, left_out = bars_with_close(rows)
     table = {name: [rows[opens][i] for opens in order] for i, name in enumerate(columns)}
     batch = _batch(ask, {"timestamp": order, **table, "adj_close": [None] * len(order)}, ask.interval)
-    return replace(batch, meta={**kept_from(ask, min(rows), first_kept(ask.now, _KEPT_DAYS)), **left_out})
+    return replace(batch, meta={**kept_from_meta(ask, min(rows), first_kept(ask.now, _KEPT_DAYS)), **left_out})
 
 
 def _none(ask: Ask) -> EmptyError | UnavailableRangeError:

@@ -26,20 +26,20 @@ from fintrack_tasks.errors import (
 )
 from fintrack_tasks.fetch.providers.answers import (
     MOST_ROWS,
+    bars_with_close,
     currency,
     epoch_micros,
-    json_body,
-    label,
-    number,
-    positive,
+    exact_decimal,
+    positive_decimal,
     price_time,
     raise_for_status,
+    raise_if_too_many,
     retry_after,
-    standing,
-    statement,
+    source_meta,
     time_zone,
 )
 from fintrack_tasks.fetch.providers.base import (
+    JSON_HEADERS,
     Ask,
     Facts,
     HttpRequest,
@@ -47,8 +47,9 @@ from fintrack_tasks.fetch.providers.base import (
     KeyUse,
     Quota,
     first_kept,
-    kept_from,
+    kept_from_meta,
 )
+from fintrack_tasks.fetch.providers.json_body import json_body
 
 __all__ = ["PROVIDER", "TwelveData"]
 
@@ -82,7 +83,7 @@ class TwelveData:
         quotas=(Quota(8, 60.0), Quota(800, 86_400.0)),
         symbols_per_request=8,
         key=KeyUse(variable="API_KEY_TWELVE_DATA", header="Authorization", prefix="apikey "),
-        headers={"User-Agent": "fintrack-tasks", "Accept": "application/json"},
+        headers=JSON_HEADERS,
         # The times of a pair's bars come without a zone.
         without=frozenset((pair, kind) for pair in _PAIRS for kind in (Kind.BARS, Kind.INDEX)),
     )
@@ -279,10 +280,10 @@ def _quote(ask: Ask, entry: Mapping[str, Any]) -> Batch:
         "timestamp": [price_time(epoch_micros(entry.get(time), time), time)],
         "price": [price],
         "volume": [_volume(ask, entry.get("volume"))],
-        **{name: [positive(entry.get(name), name)] for name in _BESIDE},
+        **{name: [positive_decimal(entry.get(name), name)] for name in _BESIDE},
     }
     unit = _pair_currency(ask) or currency(entry.get("currency"), "currency")
-    return _batch(ask, columns, unit, None, _said(entry))
+    return _batch(ask, columns, unit, None, source_meta(entry, zone="exchange_timezone", exchange="exchange"))
 
 
 def _bars(ask: Ask, entry: Mapping[str, Any]) -> Batch:
@@ -299,27 +300,26 @@ def _bars(ask: Ask, entry: Mapping[str, Any]) -> Batch:
         if not isinstance(value, dict):
             raise MalformedError(f"a bar is no object: {value!r:.40}")
         opens = _day(value.get("datetime")) if zone is None else _moment(value.get("datetime"), zone)
-        if ask.window is None or to_micros(ask.window.start) <= opens < to_micros(ask.window.end):
+        if ask.covers(opens):
             if absent := [name for name in _PRICES if name not in value]:
                 raise MalformedError(f"a bar without {', '.join(absent)}")
-            row = [*(number(value[name], name) for name in _PRICES), _volume(ask, value.get("volume"))]
+            row = [*(exact_decimal(value[name], name) for name in _PRICES), _volume(ask, value.get("volume"))]
             if rows.setdefault(opens, row) != row:
                 raise MalformedError(f"two bars of {value['datetime']} that differ")
     if not rows:
         raise _none(ask)
-    if len(rows) > BATCH_LIMIT:
-        raise MalformedError(f"{len(rows)} bars, more than a window may hold")
-    order, left_out = standing(rows)
+    raise_if_too_many(len(rows))
+    order, left_out = bars_with_close(rows)
     columns = {name: [rows[opens][i] for opens in order] for i, name in enumerate((*_PRICES, "volume"))}
     unit = _pair_currency(ask) or currency(meta.get("currency"), "currency")
-    kept = kept_from(ask, min(rows), first_kept(ask.now, _KEPT_DAYS))
+    kept = kept_from_meta(ask, min(rows), first_kept(ask.now, _KEPT_DAYS))
     return _batch(
         ask,
         {"timestamp": order, **columns, "adj_close": [None] * len(order)},
         unit,
         interval,
         {
-            **_said(meta),
+            **source_meta(meta, zone="exchange_timezone", exchange="exchange"),
             **_adjusted(ask, meta),
             **kept,
             **left_out,
@@ -362,7 +362,7 @@ def _pair_currency(ask: Ask) -> str | None:
 
 
 def _price(value: object, name: str) -> str:
-    text = number(value, name)
+    text = exact_decimal(value, name)
     if text is None or float(text) <= 0:
         raise MalformedError(f"{name} is no price: {text!r:.40}")
     return text
@@ -370,7 +370,7 @@ def _price(value: object, name: str) -> str:
 
 def _volume(ask: Ask, value: object) -> str | None:
     """An index is not traded: its usual "0" says that nothing is counted, not that nothing happened."""
-    text = number(value, "volume")
+    text = exact_decimal(value, "volume")
     return None if text and ask.instrument.asset_class is AssetClass.INDEX and not float(text) else text
 
 
@@ -407,11 +407,3 @@ def _adjusted(ask: Ask, meta: Mapping[str, Any]) -> dict[str, str]:
         return {}
     zone = UTC if meta.get("exchange_timezone") is None else time_zone(meta["exchange_timezone"], "exchange_timezone")
     return {"adjusted_to": ask.now.astimezone(zone).date().isoformat()}
-
-
-def _said(meta: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {"zone": label(meta.get("exchange_timezone")), "exchange": label(meta.get("exchange"))}
-    said: dict[str, Any] = {name: value for name, value in kept.items() if value is not None}
-    if isinstance(meta.get("fintrack"), dict):
-        said["statement"] = statement(meta["fintrack"])
-    return said

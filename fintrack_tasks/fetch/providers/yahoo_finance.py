@@ -26,29 +26,29 @@ from fintrack_tasks.errors import (
     UnknownSymbolError,
 )
 from fintrack_tasks.fetch.providers.answers import (
+    MISSING_NUMBER,
     MOST_ROWS,
-    NOT_TOLD,
-    as_told,
     column,
     currency,
+    decimal_or_label,
     epoch_micros,
-    json_body,
-    label,
-    number,
-    positive,
+    exact_decimal,
+    positive_decimal,
     price_time,
     raise_for_status,
-    statement,
+    raise_if_too_many,
+    source_meta,
     text,
     time_zone,
 )
 from fintrack_tasks.fetch.providers.base import Ask, Facts, HttpRequest, HttpResponse, Quota, first_kept
+from fintrack_tasks.fetch.providers.json_body import json_body
 from fintrack_tasks.fetch.providers.live_rows import is_snapshot, merged, newer
 
 __all__ = ["PROVIDER", "YahooFinance"]
 
 _GRANULARITY: Final = {Interval.D1: "1d", Interval.H1: "1h", Interval.M15: "15m"}
-_SAID: Final = {Interval.D1: {"1d"}, Interval.H1: {"1h", "60m"}, Interval.M15: {"15m"}}
+_GRANULARITIES: Final = {Interval.D1: {"1d"}, Interval.H1: {"1h", "60m"}, Interval.M15: {"15m"}}
 _NO_DATA: Final = b"Data doesn't exist for startDate"
 _NOT_KEPT: Final = re.compile(r"data not available for startTime|within the last [0-9]+ days|days worth of", re.ASCII)
 _KEPT_DAYS: Final = re.compile(r"must be within the last ([0-9]{1,5}) days", re.ASCII)
@@ -186,17 +186,17 @@ def _quote(ask: Ask, meta: Mapping[str, Any]) -> Batch:
     _same_symbol(ask, meta)
     if meta.get("quoteType") == "NONE":
         raise UnknownSymbolError("the symbol is delisted: quoteType NONE")
-    price = number(meta.get("regularMarketPrice"), "regularMarketPrice")
+    price = exact_decimal(meta.get("regularMarketPrice"), "regularMarketPrice")
     if price is None:
         raise NoPriceError("no regularMarketPrice")
     stamp = price_time(epoch_micros(meta.get("regularMarketTime"), "regularMarketTime"), "regularMarketTime")
     previous = meta.get("regularMarketPreviousClose", meta.get("previousClose", meta.get("chartPreviousClose")))
     # Futures and yields may be at or below zero; of all else a zero says that there is no price.
     signed = ask.instrument.is_signed
-    beside = number if signed else positive
+    beside = exact_decimal if signed else positive_decimal
     columns = {
         "price": price,
-        "volume": number(meta.get("regularMarketVolume"), "regularMarketVolume"),
+        "volume": exact_decimal(meta.get("regularMarketVolume"), "regularMarketVolume"),
         "previous_close": beside(previous, "previousClose"),
         "open": beside(meta.get("regularMarketOpen"), "regularMarketOpen"),
         "high": beside(meta.get("regularMarketDayHigh"), "regularMarketDayHigh"),
@@ -212,7 +212,7 @@ def _quote(ask: Ask, meta: Mapping[str, Any]) -> Batch:
         source=YahooFinance.facts.name,
         currency=currency(meta.get("currency"), "currency"),
         columns={"timestamp": [stamp], **{name: [value] for name, value in columns.items()}},
-        meta=_said_of_itself(meta),
+        meta=source_meta(meta, zone="exchangeTimezoneName", exchange="exchangeName"),
     )
 
 
@@ -226,7 +226,7 @@ def _bars(ask: Ask, result: Mapping[str, Any]) -> Batch:
     bars, left_out = _kept(ask, _opened(rows, interval, zone, _regular_start(meta)), _traded(meta))
 
     def belongs(stamp: int) -> bool:
-        return _in_window(ask, _session(stamp, zone) if interval is Interval.D1 else stamp)
+        return ask.covers(_session(stamp, zone) if interval is Interval.D1 else stamp)
 
     events = _events(result.get("events"), belongs)
     order = sorted(bars)
@@ -241,7 +241,7 @@ def _bars(ask: Ask, result: Mapping[str, Any]) -> Batch:
             **{name: [bars[opens][i] for opens in order] for i, name in enumerate((*_PRICES, "adj_close", "volume"))},
         },
         meta={
-            **_said_of_itself(meta),
+            **source_meta(meta, zone="exchangeTimezoneName", exchange="exchangeName"),
             **_adjusted(ask, meta, zone, events, order[-1]),
             **events,
             **({"left_out": left_out} if left_out else {}),
@@ -251,7 +251,7 @@ def _bars(ask: Ask, result: Mapping[str, Any]) -> Batch:
 
 def _same_interval(interval: Interval, meta: Mapping[str, Any]) -> None:
     said = text(meta.get("dataGranularity"), "dataGranularity")
-    if said is not None and said not in _SAID[interval]:
+    if said is not None and said not in _GRANULARITIES[interval]:
         raise MalformedError(f"bars of {said!r:.10} where {interval.value} was asked for")
 
 
@@ -264,16 +264,12 @@ def _stamps(result: Mapping[str, Any]) -> list[Any]:
     return stamps
 
 
-def _in_window(ask: Ask, opens: int) -> bool:
-    return ask.window is None or to_micros(ask.window.start) <= opens < to_micros(ask.window.end)
-
-
 def _kept(ask: Ask, opened: Iterable[tuple[int, int, _Values]], traded: int | None) -> tuple[dict[int, _Values], int]:
     """The bars inside the window by their opening, and how many were left out for want of a price of their own.
 
     :param traded: the time of the last trade, at which a snapshot of a closed market is stamped.
     """
-    rows = [each for each in opened if _in_window(ask, each[0])]
+    rows = [each for each in opened if ask.covers(each[0])]
     # A bar stands by its close: of the other prices one that is null is unknown, and the checks say so.
     bars = _joined(ask, (each for each in rows if each[2][_CLOSE] is not None))
     # After the close a row of the last price may stand alone, where its bar was not asked for or is not there.
@@ -283,8 +279,7 @@ def _kept(ask: Ask, opened: Iterable[tuple[int, int, _Values]], traded: int | No
         if left_out:
             raise NoPriceError(f"no complete bars in this range ({left_out} without a price)")
         raise EmptyError("no bars in this range")
-    if len(kept) > BATCH_LIMIT:
-        raise MalformedError(f"{len(kept)} bars, more than a window may hold")
+    raise_if_too_many(len(kept))
     return kept, left_out
 
 
@@ -326,7 +321,7 @@ def _rows(stamps: list[Any], indicators: Mapping[str, Any]) -> list[tuple[int, _
     return [
         (
             epoch_micros(stamp, "timestamp"),
-            [number(values[i], name) for values, (_, name) in zip(columns, names, strict=True)],
+            [exact_decimal(values[i], name) for values, (_, name) in zip(columns, names, strict=True)],
         )
         for i, stamp in enumerate(stamps)
     ]
@@ -417,8 +412,8 @@ def _group(value: object, name: str) -> Mapping[str, Any]:
 def _event(event: object, name: str, fields: Sequence[str]) -> list[Any]:
     if not isinstance(event, dict):
         raise MalformedError(f"one of {name} is no object: {event!r:.40}")
-    own = as_told(event.get("currency")) if fields == _PAID else None
-    numbers = [as_told(event.get(field)) or NOT_TOLD for field in fields]
+    own = decimal_or_label(event.get("currency")) if fields == _PAID else None
+    numbers = [decimal_or_label(event.get(field)) or MISSING_NUMBER for field in fields]
     return [epoch_micros(event.get("date"), f"{name}.date"), *numbers, *([own] if own else [])]
 
 
@@ -445,12 +440,3 @@ def _traded(meta: Mapping[str, Any]) -> int | None:
     """The time of the last trade, microseconds; ``None`` where the answer does not say."""
     said = meta.get("regularMarketTime")
     return None if said is None else epoch_micros(said, "regularMarketTime")
-
-
-def _said_of_itself(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """The zone, the exchange, and a statement of the source about itself, such as a synthetic series makes."""
-    kept = {"zone": label(meta.get("exchangeTimezoneName")), "exchange": label(meta.get("exchangeName"))}
-    said: dict[str, Any] = {name: value for name, value in kept.items() if value is not None}
-    if isinstance(meta.get("fintrack"), dict):
-        said["statement"] = statement(meta["fintrack"])
-    return said

@@ -16,14 +16,14 @@ from fintrack_tasks.errors import MalformedError, NoPriceError
 from fintrack_tasks.fetch import providers
 from fintrack_tasks.fetch.providers.answers import (
     currency,
-    json_body,
+    exact_decimal,
     label,
-    number,
     price_time,
-    statement,
+    source_statement,
     text,
 )
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse, first_kept
+from fintrack_tasks.fetch.providers.json_body import json_body
 from fintrack_tasks.validate import check_batch, split
 
 NOW = datetime(2026, 11, 27, 21, 0, tzinfo=UTC)
@@ -130,7 +130,7 @@ def test_an_error_repeats_the_start_of_a_body_only_where_it_may() -> None:
 def test_a_number_of_any_market_is_read_exactly(digits: int, places: int) -> None:
     written = Decimal(digits).scaleb(places)
     for told in (f"{written}", f"{written:f}"):
-        found = number(told, "price")
+        found = exact_decimal(told, "price")
         assert found is not None
         assert Decimal(found) == written
 
@@ -144,17 +144,17 @@ def test_a_number_of_any_market_is_read_exactly(digits: int, places: int) -> Non
 )
 def test_a_number_beyond_any_market_is_malformed_as_text_and_as_a_number(written: str) -> None:
     with pytest.raises(MalformedError):
-        number(written, "volume")
+        exact_decimal(written, "volume")
     if not written.startswith("0e"):  # the float is zero, as it is written
         with pytest.raises(MalformedError):
-            number(read(f"[{written}]")[0], "volume")
+            exact_decimal(read(f"[{written}]")[0], "volume")
 
 
 @pytest.mark.parametrize(
     "written", ["36893488147419103233", "9007199254740993.123", "1.00000000000000000001", "131.22999572753906", "1e-18"]
 )
 def test_numbers_beyond_the_floats_keep_every_digit(written: str) -> None:
-    assert number(read(f"[{written}]")[0], "volume") == written
+    assert exact_decimal(read(f"[{written}]")[0], "volume") == written
 
 
 @pytest.mark.parametrize("written", ["1e-1000000000", "1e1000000", "1." + "0" * 500, "7" * 500])
@@ -209,8 +209,8 @@ def test_a_currency_is_a_code() -> None:
 
 def test_of_a_sources_statement_its_plain_values_are_kept() -> None:
     said = {"synthetic": True, "origin": "made", "deep": [[[1]]], "a b": "x", "ctl": "\x1b", "long": "y" * 900}
-    assert statement(said) == {"synthetic": True, "origin": "made", "long": "y" * 200}
-    assert statement(["x"]) == {}
+    assert source_statement(said) == {"synthetic": True, "origin": "made", "long": "y" * 200}
+    assert source_statement(["x"]) == {}
 
 
 # --- times
