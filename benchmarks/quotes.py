@@ -107,7 +107,7 @@ def pipeline(count: int) -> tuple[float, float]:
     """Symbols per second through the pipeline, to the acknowledged event and to the committed row."""
     from fintrack_tasks.cli.context import opened
     from fintrack_tasks.cli.run import enqueue_job
-    from fintrack_tasks.store import ledger, outbox
+    from fintrack_tasks.store import outbox, runs
 
     with opened() as connections:
         began = time.perf_counter()
@@ -115,7 +115,7 @@ def pipeline(count: int) -> tuple[float, float]:
         committed = None
         while True:
             with connections.database.connection() as conn:
-                summary = ledger.run_summary(conn, run)
+                summary = runs.run_summary(conn, run)
                 if (
                     summary
                     and summary.items

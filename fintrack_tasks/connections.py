@@ -1,8 +1,8 @@
 """The connections of one process, opened when first used.
 
-A prefork child must not use what its parent opened: it calls :meth:`Connections.forget` right after the fork and
-opens its own. Each server's client is imported with its first connection: a command that only reads PostgreSQL starts
-in half the time.
+A prefork child must not use what its parent opened: the tasks let go of it right after the fork and make their own.
+Each server's client is imported with its first connection: a command that only reads PostgreSQL starts in half the
+time.
 """
 
 from __future__ import annotations
@@ -93,11 +93,6 @@ class Connections:
         if "database" in self.__dict__:
             self._mode = self.database.mode or self._mode
         return self.settings.simulated if self._mode is None else self._mode is Mode.SIMULATED
-
-    def forget(self) -> None:
-        """Drop everything without closing it: after a fork the sockets belong to the parent."""
-        for name in ("database", "http", "producer", "gate", "redis", "signer"):
-            self.__dict__.pop(name, None)
 
     def close(self) -> None:
         """Close what was opened. A later use opens it anew."""

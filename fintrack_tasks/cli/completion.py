@@ -48,9 +48,9 @@ def rule(incomplete: str) -> list[str]:
 
 def run_id(incomplete: str) -> list[tuple[str, str]]:
     """The newest runs, each with its job and when it began."""
-    from fintrack_tasks.store import ledger  # noqa: PLC0415  see the module
+    from fintrack_tasks.store.runs import newest  # noqa: PLC0415  see the module
 
-    found = _asked(lambda conn: ledger.newest(conn, 20))
+    found = _asked(lambda conn: newest(conn, 20))
     return [(str(run), f"{job}, {at:%Y-%m-%d %H:%M}") for run, job, at in found if str(run).startswith(incomplete)]
 
 

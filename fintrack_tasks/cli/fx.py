@@ -93,7 +93,7 @@ def show(
     currencies = [main_unit(given)[0], main_unit(wanted)[0], *BASES]
     with opened(reading=True) as connections, connections.database.connection() as conn:
         require_schema(conn)
-        rates = fx_rates.rates_as_of(conn, currencies, when, oldest)
+        rates = fx_rates.as_of(conn, currencies, when, oldest)
     found = convert(much, given, wanted, when, rates, oldest)
     told: dict[str, Any] = {"pair": f"{given}/{wanted}", "at": when, **_told(found)}
     if as_json:

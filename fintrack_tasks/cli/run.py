@@ -22,7 +22,7 @@ from fintrack_tasks.pipeline.span import check_span
 from fintrack_tasks.queries import runs
 from fintrack_tasks.settings import load_settings
 from fintrack_tasks.store.connection import require_schema
-from fintrack_tasks.store.ledger import RunSummary
+from fintrack_tasks.store.runs import RunSummary
 
 __all__ = ["enqueue_job", "events", "follow_run", "listed", "refusal", "run"]
 

@@ -17,7 +17,7 @@ from fintrack_tasks.cli.watch import counts
 from fintrack_tasks.domain import ItemState
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.queries import runs
-from fintrack_tasks.store import ledger
+from fintrack_tasks.store.runs import run_summary
 
 app = group("Runs and their items.")
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
@@ -69,7 +69,7 @@ def show(
     except ValueError:
         raise UsageError(f"not a run's id: {run!r:.60}; see: fintrack runs list") from None
     with opened(reading=True) as connections, connections.database.connection() as conn:
-        summary = ledger.run_summary(conn, run_id)
+        summary = run_summary(conn, run_id)
         if summary is None:
             raise UsageError(f"no run {run_id}; see: fintrack runs list")
         found = runs.items_of_run(conn, run_id, states=(state.value,) if state else None)

@@ -16,9 +16,8 @@ from fintrack_tasks.connections import Connections
 from fintrack_tasks.errors import FinTrackError, OutageError
 from fintrack_tasks.queries.runs import events_waiting, next_deadline
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import ledger
 from fintrack_tasks.store.connection import Database
-from fintrack_tasks.store.ledger import RunSummary
+from fintrack_tasks.store.runs import RunSummary, run_summary
 
 __all__ = ["Followed", "Patience", "counts", "follow"]
 
@@ -135,7 +134,7 @@ def follow(
 
 def _look(database: Database, runs: Sequence[UUID]) -> Followed:
     with database.connection() as conn:
-        found = {run: summary for run in runs if (summary := ledger.run_summary(conn, run))}
+        found = {run: summary for run in runs if (summary := run_summary(conn, run))}
         waiting, oldest = events_waiting(conn, runs)
         return Followed(len(runs), found, waiting, oldest, next_deadline(conn, runs))
 

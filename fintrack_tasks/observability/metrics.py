@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
 
-__all__ = ["REGISTRY", "item_ended", "message_refused", "rows_loaded", "serve", "task_finished"]
+__all__ = ["REGISTRY", "message_refused", "serve", "task_finished"]
 
 REGISTRY = CollectorRegistry()
 """Ours alone, so that a program that imports FinTrack keeps its own."""
@@ -17,8 +17,6 @@ _SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 240),
     registry=REGISTRY,
 )
-_ITEMS = Counter("fintrack_items_total", "Items that ended, by kind and state", ["kind", "state"], registry=REGISTRY)
-_ROWS = Counter("fintrack_rows_loaded_total", "Rows that were committed, by kind", ["kind"], registry=REGISTRY)
 _REFUSED = Counter(
     "fintrack_messages_refused_total", "Messages that no task could take, by reason", ["reason"], registry=REGISTRY
 )
@@ -30,19 +28,9 @@ def task_finished(task: str, outcome: str, seconds: float) -> None:
     _SECONDS.labels(task).observe(seconds)
 
 
-def item_ended(kind: str, state: str) -> None:
-    """Count an item that ended."""
-    _ITEMS.labels(kind, state).inc()
-
-
 def message_refused(reason: str) -> None:
     """Count a message that no task could take."""
     _REFUSED.labels(reason).inc()
-
-
-def rows_loaded(kind: str, rows: int) -> None:
-    """Count committed rows."""
-    _ROWS.labels(kind).inc(rows)
 
 
 def serve(port: int, address: str = "127.0.0.1") -> int:

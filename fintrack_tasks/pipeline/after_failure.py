@@ -25,7 +25,7 @@ from fintrack_tasks.pipeline.consensus import consensus_of
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.outcome import DEFERRED, LONGEST_COUNTDOWN, Ended, Retry, fail_item
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import ledger
+from fintrack_tasks.store import run_items
 
 __all__ = ["MOST_ATTEMPTS", "PAUSE_BROKEN", "RETRIES", "next_step"]
 
@@ -63,7 +63,7 @@ def next_step(
     earliest = error.earliest if isinstance(error, UnavailableRangeError) else None
     until = context.now + timedelta(seconds=error.retry_after) if error.retry_after is not None else None
     with context.database.connection() as conn:
-        attempts = ledger.attempt(
+        attempts = run_items.note_attempt(
             conn,
             item,
             provider,
@@ -89,16 +89,18 @@ def next_step(
         return fail_item(item, error.reason, error.detail, context=context, provider=provider)
     with context.database.connection() as conn:
         if isinstance(following, Ended):
-            ledger.defer(conn, item, following.until or context.now)
+            run_items.defer(conn, item, following.until or context.now)
         else:
-            ledger.wait(conn, item, context.now, following.countdown + context.settings.fintrack_item_deadline_seconds)
+            run_items.extend_deadline(
+                conn, item, context.now, following.countdown + context.settings.fintrack_item_deadline_seconds
+            )
     return following
 
 
 def _empty(item: Item, asked: Item, provider: str, error: EmptyError, *, context: StageContext) -> Ended:
     with context.database.connection() as conn, conn.transaction():
         record_rest(conn, item, asked.window, [provider], context.now)
-        ledger.finish(conn, asked, ItemState.EMPTY, error.reason, error.detail, provider, context.now)
+        run_items.finish(conn, asked, ItemState.EMPTY, error.reason, error.detail, provider, context.now)
     return Ended(ItemState.EMPTY, error.reason)
 
 

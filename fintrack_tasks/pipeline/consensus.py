@@ -6,7 +6,7 @@ from fintrack_tasks.domain import Batch, Item
 from fintrack_tasks.fetch import route
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.outcome import Ended, Retry
-from fintrack_tasks.store import ledger, provider_quotes
+from fintrack_tasks.store import provider_quotes, run_items
 from fintrack_tasks.transform.consensus import combine
 
 __all__ = ["add_provider_quote", "consensus_of"]
@@ -19,7 +19,7 @@ def add_provider_quote(item: Item, batch: Batch, *, context: StageContext) -> Ba
     following = route.next_provider(item.instrument, item.kind, item.interval, batch.source, context.settings)
     if len(held) < item.consensus and following:
         with context.database.connection() as conn:
-            ledger.wait(conn, item, context.now, context.settings.fintrack_item_deadline_seconds)
+            run_items.extend_deadline(conn, item, context.now, context.settings.fintrack_item_deadline_seconds)
         return Retry(following, 0.0, 0)
     return combine(held, context.settings.fintrack_consensus_deviation_bps, item.consensus)
 

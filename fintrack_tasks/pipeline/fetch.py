@@ -27,7 +27,7 @@ from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.outcome import LONGEST_COUNTDOWN, Ended, Retry
 from fintrack_tasks.publish import messages
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import alerts, database_mode, ledger, outbox
+from fintrack_tasks.store import alerts, database_mode, outbox, run_items
 from fintrack_tasks.store.payloads import Payload
 
 __all__ = ["fetch_item"]
@@ -57,7 +57,7 @@ def fetch_item(
     :param reservation: the item's slot in the provider's quota, whose time has come.
     """
     with context.database.connection() as conn:
-        begin = ledger.begin(conn, item)
+        begin = run_items.begin(conn, item)
     if begin.stale:
         return Ended("stale")
     attempt = _Attempt(item, begin.provider or provider_name, context, http, gate)
@@ -163,7 +163,7 @@ def _keep(item: Item, provider: str, path: str, response: HttpResponse, *, conte
     database_mode.admit(context.database, simulated=response.simulated)
     kept = Payload.of(provider, path, response.status, response.headers, response.body, context.now)
     with context.database.connection() as conn:
-        ledger.fetched(conn, item, kept)
+        run_items.keep_answer(conn, item, kept)
 
 
 def _longest_wait(item: Item, provider: str, settings: Settings) -> float:
@@ -183,7 +183,9 @@ def _wait(
 ) -> Retry:
     """Come back when the reservation is due; the ledger's deadline moves with it, or the item would count as lost."""
     with context.database.connection() as conn:
-        ledger.wait(conn, item, context.now, due.seconds + context.settings.fintrack_item_deadline_seconds)
+        run_items.extend_deadline(
+            conn, item, context.now, due.seconds + context.settings.fintrack_item_deadline_seconds
+        )
     return Retry(provider, due.seconds, retries, due.reservation)
 
 

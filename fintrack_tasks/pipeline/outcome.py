@@ -10,7 +10,7 @@ from fintrack_tasks.domain import Item, ItemState, uuid7
 from fintrack_tasks.fetch.quota.gate import Reservation
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.publish import messages
-from fintrack_tasks.store import database_mode, ledger
+from fintrack_tasks.store import database_mode, run_items
 
 __all__ = ["DEFERRED", "LONGEST_COUNTDOWN", "Ended", "Retry", "fail_item"]
 
@@ -55,5 +55,5 @@ def fail_item(
     simulated = database_mode.is_simulated(context.database)
     event = messages.item_failed(item, reason, detail, topic, context.now, event_id, simulated=simulated)
     with context.database.connection() as conn:
-        ledger.finish(conn, item, ItemState.FAILED, reason, detail, provider, context.now, event)
+        run_items.finish(conn, item, ItemState.FAILED, reason, detail, provider, context.now, event)
     return Ended(ItemState.FAILED, reason)

@@ -35,7 +35,7 @@ from fintrack_tasks.pipeline.span import requested_span
 from fintrack_tasks.pipeline.windows import windows
 from fintrack_tasks.sessions import requestable_bars
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import instruments, ledger
+from fintrack_tasks.store import instruments, run_items, runs
 
 __all__ = ["DEFAULT_INSTRUMENTS", "Plan", "Refused", "plan_run", "record_run"]
 
@@ -196,7 +196,7 @@ def record_run(conn: psycopg.Connection, plan: Plan, settings: Settings, now: da
     """Write a run and its items to the ledger; only then may they be enqueued. Refused ones end here."""
     deadline = now.timestamp() + settings.fintrack_item_deadline_seconds + route.drain_seconds(plan.items, settings)
     with conn.transaction():
-        ledger.create_run(
+        runs.create_run(
             conn,
             plan.run_id,
             plan.job,
@@ -207,4 +207,4 @@ def record_run(conn: psycopg.Connection, plan: Plan, settings: Settings, now: da
             plan.note,
         )
         for refused in plan.refused:
-            ledger.finish(conn, refused.item, ItemState.FAILED, refused.reason, refused.detail, None, now)
+            run_items.finish(conn, refused.item, ItemState.FAILED, refused.reason, refused.detail, None, now)

@@ -6,7 +6,7 @@ from fintrack_tasks.domain import uuid7
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.publish import messages, relay
 from fintrack_tasks.publish.producer import Producer
-from fintrack_tasks.store import database_mode, ledger, outbox
+from fintrack_tasks.store import database_mode, outbox, runs
 
 __all__ = ["publish_events"]
 
@@ -22,7 +22,7 @@ def publish_events(*, context: StageContext, producer: Producer) -> int | None:
         if not held:
             return None
         with conn.transaction():
-            for run in ledger.finish_runs(conn, context.now):
+            for run in runs.finish_runs(conn, context.now):
                 event = messages.run_finished(
                     run_id=run.run_id,
                     job=run.job,

@@ -13,7 +13,7 @@ from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.load import load_released_row
 from fintrack_tasks.pipeline.transform import transform_item
 from fintrack_tasks.publish import messages
-from fintrack_tasks.store import audit, database_mode, flags, ledger, quarantine
+from fintrack_tasks.store import audit, database_mode, flags, quarantine, run_items
 from fintrack_tasks.store.quarantine import DISCARDED, RELEASED, Row
 from fintrack_tasks.validate import ValidationContext, check_batch, split
 from fintrack_tasks.validate.rules import unstorable
@@ -48,7 +48,7 @@ def release_row(number: int, *, actor: str, context: StageContext) -> Decision:
     """
     with context.database.connection() as conn:
         row = _known(quarantine.get(conn, number), number)
-        item = ledger.item(conn, row.item_id)
+        item = run_items.find_item(conn, row.item_id)
     if row.status != quarantine.HELD:
         return _decided_before(row)
     again = _judged_again(row, item) if item else []

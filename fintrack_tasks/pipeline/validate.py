@@ -11,7 +11,7 @@ from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.load import add_actions
 from fintrack_tasks.pipeline.outcome import Ended, fail_item
 from fintrack_tasks.pipeline.validation_context import gather
-from fintrack_tasks.store import flags, ledger, quarantine
+from fintrack_tasks.store import flags, quarantine, run_items
 from fintrack_tasks.transform import clean_batch
 from fintrack_tasks.validate import Limits, check_batch, split
 
@@ -32,7 +32,7 @@ def validate_item(item: Item, batch: Batch, *, context: StageContext) -> Batch |
         return batch
     good, rejected = split(batch, findings)
     with context.database.connection() as conn, conn.transaction():
-        if ledger.has_ended(conn, item):
+        if run_items.has_ended(conn, item):
             return Ended("stale")  # a repeated message: what later items have found since stays
         if rejected:
             quarantine.add(conn, item, batch, findings, context.now)

@@ -1,6 +1,6 @@
 """Runs, their items and their events for the commands that list and watch them: rows, counts and deadlines.
 
-The pipeline's own reads and writes of a run are in :mod:`fintrack_tasks.store.ledger`.
+The pipeline's own reads and writes of a run are in :mod:`fintrack_tasks.store.runs`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from sqlalchemy import ColumnElement, Select, and_, func, select
 
 from fintrack_tasks.queries import relations
 from fintrack_tasks.queries.execute import fetch_all, fetch_one, fetch_tuples
-from fintrack_tasks.store import ledger
-from fintrack_tasks.store.ledger import RunSummary
+from fintrack_tasks.store import runs
+from fintrack_tasks.store.runs import RunSummary
 
 __all__ = [
     "events_of_run",
@@ -39,7 +39,7 @@ def newest_runs(conn: psycopg.Connection, limit: int, budget: str | None = None)
     :param budget: the runs of one budget class alone, by its name.
     """
     chosen = [run_id for (run_id,) in fetch_tuples(conn, select_newest_runs(limit, budget))]
-    return ledger.run_summaries(conn, chosen)
+    return runs.run_summaries(conn, chosen)
 
 
 def select_newest_runs(limit: int, budget: str | None = None) -> Select[Any]:

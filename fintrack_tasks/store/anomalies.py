@@ -36,6 +36,14 @@ WHERE (known.detectors, known.score, known.detail) IS DISTINCT FROM
 """
 
 
+_ADJUSTED_BARS: Final = """
+SELECT (extract(epoch FROM timestamp) * 1000000)::bigint, split_open::float8, split_high::float8,
+split_low::float8, split_close::float8, split_volume::float8 FROM fintrack.historical_market_data_adjusted
+WHERE instrument_id = %s AND interval = %s AND timestamp < %s AND is_final
+ORDER BY timestamp DESC LIMIT %s
+"""
+
+
 def bars(
     conn: psycopg.Connection,
     instrument_id: int,
@@ -48,14 +56,20 @@ def bars(
     They are restated for splits: the day of one is like any other.
     """
     rows = conn.execute(
-        "SELECT (extract(epoch FROM timestamp) * 1000000)::bigint, split_open::float8, split_high::float8,"
-        " split_low::float8, split_close::float8, split_volume::float8 FROM fintrack.historical_market_data_adjusted"
-        " WHERE instrument_id = %s AND interval = %s AND timestamp < %s AND is_final"
-        " ORDER BY timestamp DESC LIMIT %s",
+        _ADJUSTED_BARS,
         (instrument_id, interval.value, before, limit),
     ).fetchall()
     rows.reverse()
     return {name: [row[place] for row in rows] for place, name in enumerate(_COLUMNS)}
+
+
+_ADD_MODEL: Final = """
+INSERT INTO fintrack.anomaly_models (instrument_id, interval, version, model, forest, fingerprint,
+trained_at) SELECT %(instrument)s, %(interval)s, coalesce(max(version), 0) + 1, %(model)s, %(forest)s,
+%(fingerprint)s, %(now)s FROM fintrack.anomaly_models
+WHERE instrument_id = %(instrument)s AND interval = %(interval)s
+ON CONFLICT (instrument_id, interval, fingerprint) DO NOTHING RETURNING version
+"""
 
 
 def save_model(
@@ -71,11 +85,7 @@ def save_model(
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (locks.ANOMALY_MODELS, instrument_id))
         row = conn.execute(
-            "INSERT INTO fintrack.anomaly_models (instrument_id, interval, version, model, forest, fingerprint,"
-            " trained_at) SELECT %(instrument)s, %(interval)s, coalesce(max(version), 0) + 1, %(model)s, %(forest)s,"
-            " %(fingerprint)s, %(now)s FROM fintrack.anomaly_models"
-            " WHERE instrument_id = %(instrument)s AND interval = %(interval)s"
-            " ON CONFLICT (instrument_id, interval, fingerprint) DO NOTHING RETURNING version",
+            _ADD_MODEL,
             {
                 "instrument": instrument_id,
                 "interval": interval.value,

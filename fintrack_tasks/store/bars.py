@@ -13,7 +13,7 @@ from typing import Any, Final
 import psycopg
 
 from fintrack_tasks.domain import Batch, Event, Item, from_micros
-from fintrack_tasks.store import index_indicators, ledger, locks, outbox
+from fintrack_tasks.store import index_indicators, locks, outbox, run_items
 
 __all__ = ["load_bars", "merge_bars", "stands"]
 
@@ -76,7 +76,7 @@ WHERE instrument_id = %(instrument)s AND interval = %(interval)s AND timestamp >
 )
 """  # noqa: S608  built from the constants above
 """Bars that did not replace the stored ones: what was computed with them does not stand."""
-_END: Final = f"WITH told AS ({outbox.INSERT}) {ledger.LOADED} WHERE r.id = %(item)s"
+_END: Final = f"WITH told AS ({outbox.INSERT}) {run_items.LOADED} WHERE r.id = %(item)s"
 
 
 def load_bars(
@@ -145,7 +145,7 @@ def _merge(conn: psycopg.Connection, item: Item, batch: Batch, values: dict[str,
 
 
 def _bars_values(item: Item, batch: Batch, event: Event, now: datetime) -> dict[str, Any]:
-    return ledger.loaded_values(item, batch, event, now) | {
+    return run_items.loaded_values(item, batch, event, now) | {
         "interval": item.interval.value if item.interval else None,
         "first": from_micros(min(batch.columns["timestamp"])),
         "last": from_micros(max(batch.columns["timestamp"])),

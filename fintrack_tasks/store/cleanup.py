@@ -7,7 +7,7 @@ from typing import Final
 
 import psycopg
 
-from fintrack_tasks.store import ledger
+from fintrack_tasks.store import run_items
 
 __all__ = ["clean"]
 
@@ -22,7 +22,7 @@ def clean(conn: psycopg.Connection, now: datetime) -> dict[str, int]:
     """
     events = conn.execute("DELETE FROM fintrack.outbox WHERE published_at < %s", (now - OUTBOX_AGE,)).rowcount
     with conn.transaction():
-        ledger.forget_answers(conn, now - PAYLOAD_AGE)
+        run_items.forget_answers(conn, now - PAYLOAD_AGE)
         answers = conn.execute(
             "DELETE FROM fintrack.payloads p WHERE p.received_at < %s"
             " AND NOT EXISTS (SELECT FROM fintrack.run_items r WHERE r.payload_sha = p.sha256)",

@@ -50,6 +50,15 @@ DO UPDATE SET state = excluded.state, item_id = excluded.item_id, checked_at = e
 """
 
 
+_CONFIRMED_ABSENT: Final = """
+SELECT window_start, window_end FROM fintrack.coverage WHERE instrument_id = %s AND interval = %s
+AND window_end > %s AND window_start <= %s
+AND CASE WHEN providers IS NULL
+THEN checked_at > window_end + %s AND confirmations >= %s OR checked_at > %s
+ELSE providers @> %s::text[] AND checked_at > %s END ORDER BY window_start
+"""
+
+
 def missing(
     conn: psycopg.Connection,
     instrument_id: int,
@@ -75,11 +84,7 @@ def missing(
     )
     final = set(stands_for([to_micros(stamp) for (stamp,) in stored]))
     spans = conn.execute(
-        "SELECT window_start, window_end FROM fintrack.coverage WHERE instrument_id = %s AND interval = %s"
-        " AND window_end > %s AND window_start <= %s"
-        " AND CASE WHEN providers IS NULL"
-        " THEN checked_at > window_end + %s AND confirmations >= %s OR checked_at > %s"
-        " ELSE providers @> %s::text[] AND checked_at > %s END ORDER BY window_start",
+        _CONFIRMED_ABSENT,
         (
             *(instrument_id, interval.value, first, last),
             *(_SETTLED, _CONFIRMATIONS, now - _ASKED_LATELY),

@@ -12,7 +12,7 @@ from psycopg.rows import class_row
 
 from fintrack_tasks.domain import FxRate
 
-__all__ = ["add", "newest", "rates_as_of", "rates_between"]
+__all__ = ["add", "as_of", "newest"]
 
 _COLUMNS: Final = ("base", "quote", "timestamp", "rate", "source")
 _CHUNK: Final = 10_000
@@ -72,7 +72,7 @@ def newest(conn: psycopg.Connection, source: str) -> datetime | None:
     return row[0] if row else None
 
 
-def rates_as_of(conn: psycopg.Connection, currencies: Sequence[str], at: datetime, max_age: timedelta) -> list[FxRate]:
+def as_of(conn: psycopg.Connection, currencies: Sequence[str], at: datetime, max_age: timedelta) -> list[FxRate]:
     """The newest rate of each pair of these currencies at or before a moment, none older than ``max_age``.
 
     One query. With the bases among the currencies it holds all that a conversion between them needs.
@@ -80,18 +80,4 @@ def rates_as_of(conn: psycopg.Connection, currencies: Sequence[str], at: datetim
     with conn.cursor(row_factory=class_row(FxRate)) as cursor:
         return cursor.execute(
             _AS_OF, {"currencies": sorted(set(currencies)), "at": at, "oldest": at - max_age}
-        ).fetchall()
-
-
-def rates_between(conn: psycopg.Connection, currencies: Sequence[str], start: datetime, end: datetime) -> list[FxRate]:
-    """Every rate of each pair of these currencies from ``start`` to ``end``, both included: for converting a series.
-
-    ``start`` should lie before the first amount by as much as a rate may be old.
-    """
-    with conn.cursor(row_factory=class_row(FxRate)) as cursor:
-        return cursor.execute(
-            "SELECT base, quote, timestamp, rate, source FROM fintrack.fx_rates"
-            " WHERE base = ANY(%(c)s) AND quote = ANY(%(c)s) AND timestamp BETWEEN %(start)s AND %(end)s"
-            " ORDER BY timestamp, base, quote, source",
-            {"c": list(currencies), "start": start, "end": end},
         ).fetchall()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import psycopg
 
@@ -26,7 +26,7 @@ __all__ = [
     "set_state",
 ]
 
-_COLUMNS = "id, symbol, asset_class, currency, calendar, name"
+_SELECT: Final = "SELECT id, symbol, asset_class, currency, calendar, name FROM fintrack.instruments"
 
 
 class State(StrEnum):
@@ -48,7 +48,11 @@ class Registered(NamedTuple):
     state: State
 
 
-_STATE = "CASE WHEN is_active THEN 'active' WHEN paused THEN 'paused' ELSE 'known' END"
+_SELECT_STATE: Final = """
+SELECT id, symbol, asset_class, currency, calendar, name,
+       CASE WHEN is_active THEN 'active' WHEN paused THEN 'paused' ELSE 'known' END
+FROM fintrack.instruments
+"""
 
 
 def _row(row: Sequence[object]) -> tuple[int, Instrument]:
@@ -60,19 +64,37 @@ def _row(row: Sequence[object]) -> tuple[int, Instrument]:
     )
 
 
+_REGISTER: Final = """
+INSERT INTO fintrack.instruments AS known (symbol, asset_class, currency, calendar, name)
+VALUES (%s, %s, %s, %s, %s) ON CONFLICT (symbol, asset_class) DO UPDATE SET
+is_active = true, paused = false,
+currency = coalesce(excluded.currency, known.currency),
+calendar = coalesce(excluded.calendar, known.calendar), name = coalesce(excluded.name, known.name)
+"""
+
+
 def add(conn: psycopg.Connection, instruments: Iterable[Instrument]) -> None:
     """Register instruments, all or none; what is known already is activated, also where it was paused, and given facts
     replace older ones."""
     rows = [(i.symbol, i.asset_class.value, i.currency, i.calendar, i.name) for i in instruments]
     with conn.transaction(), conn.cursor() as cursor:
         cursor.executemany(
-            "INSERT INTO fintrack.instruments AS known (symbol, asset_class, currency, calendar, name)"
-            " VALUES (%s, %s, %s, %s, %s) ON CONFLICT (symbol, asset_class) DO UPDATE SET"
-            " is_active = true, paused = false,"
-            " currency = coalesce(excluded.currency, known.currency),"
-            " calendar = coalesce(excluded.calendar, known.calendar), name = coalesce(excluded.name, known.name)",
+            _REGISTER,
             rows,
         )
+
+
+_ENSURE: Final = """
+INSERT INTO fintrack.instruments (symbol, asset_class, is_active)
+SELECT DISTINCT symbol, class, false FROM unnest(%s::text[], %s::text[]) AS given(symbol, class)
+WHERE NOT EXISTS (SELECT FROM fintrack.instruments k WHERE k.symbol = given.symbol AND k.asset_class = class)
+ON CONFLICT DO NOTHING
+"""
+
+
+_NAMED: Final = f"""
+{_SELECT} WHERE (symbol, asset_class) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+"""  # noqa: S608  built from a constant
 
 
 def ensure(conn: psycopg.Connection, instruments: Sequence[Instrument]) -> dict[str, tuple[int, Instrument]]:
@@ -80,25 +102,23 @@ def ensure(conn: psycopg.Connection, instruments: Sequence[Instrument]) -> dict[
     symbols = [i.symbol for i in instruments]
     classes = [i.asset_class.value for i in instruments]
     conn.execute(
-        "INSERT INTO fintrack.instruments (symbol, asset_class, is_active)"
-        " SELECT DISTINCT symbol, class, false FROM unnest(%s::text[], %s::text[]) AS given(symbol, class)"
-        " WHERE NOT EXISTS (SELECT FROM fintrack.instruments k WHERE k.symbol = given.symbol AND k.asset_class = class)"
-        " ON CONFLICT DO NOTHING",
+        _ENSURE,
         (symbols, classes),
     )
     found = conn.execute(
-        f"SELECT {_COLUMNS} FROM fintrack.instruments"  # noqa: S608  a constant
-        " WHERE (symbol, asset_class) IN (SELECT * FROM unnest(%s::text[], %s::text[]))",
+        _NAMED,
         (symbols, classes),
     ).fetchall()
     return {instrument.symbol: (number, instrument) for number, instrument in map(_row, found)}
 
 
+_FIND: Final = f"{_SELECT} WHERE symbol = %s ORDER BY asset_class <> %s, id LIMIT 1"
+
+
 def find(conn: psycopg.Connection, instrument: Instrument) -> tuple[int, Instrument] | None:
     """What is known under a symbol, of the given class before any other; ``None`` when nothing is."""
     row = conn.execute(
-        f"SELECT {_COLUMNS} FROM fintrack.instruments WHERE symbol = %s"  # noqa: S608  a constant
-        " ORDER BY asset_class <> %s, id LIMIT 1",
+        _FIND,
         (instrument.symbol, instrument.asset_class.value),
     ).fetchone()
     return _row(row) if row else None
@@ -114,23 +134,25 @@ def describe(conn: psycopg.Connection, described: Iterable[tuple[int, Instrument
         )
 
 
+_ACTIVE: Final = f"{_SELECT} WHERE is_active AND asset_class = ANY(%s) ORDER BY asset_class, symbol"
+
+
 def active(conn: psycopg.Connection, classes: Sequence[AssetClass] | None = None) -> list[tuple[int, Instrument]]:
     """The registered instruments, by class and symbol."""
     chosen = [c.value for c in (classes or AssetClass)]
     rows = conn.execute(
-        f"SELECT {_COLUMNS} FROM fintrack.instruments WHERE is_active AND asset_class = ANY(%s)"  # noqa: S608  a constant
-        " ORDER BY asset_class, symbol",
+        _ACTIVE,
         (chosen,),
     ).fetchall()
     return [_row(row) for row in rows]
 
 
+_REGISTERED: Final = f"{_SELECT_STATE} WHERE is_active OR paused ORDER BY asset_class, symbol"
+
+
 def registered(conn: psycopg.Connection) -> list[Registered]:
     """The registered instruments, paused ones among them, by class and symbol."""
-    rows = conn.execute(
-        f"SELECT {_COLUMNS}, {_STATE} FROM fintrack.instruments WHERE is_active OR paused"  # noqa: S608  constants
-        " ORDER BY asset_class, symbol"
-    ).fetchall()
+    rows = conn.execute(_REGISTERED).fetchall()
     return [Registered(*_row(row[:-1]), State(row[-1])) for row in rows]
 
 
@@ -139,14 +161,18 @@ def none_known(conn: psycopg.Connection) -> bool:
     return conn.execute("SELECT 1 FROM fintrack.instruments LIMIT 1").fetchone() is None
 
 
+_KNOWN_AS: Final = f"""
+{_SELECT_STATE} WHERE symbol = ANY(%s) AND asset_class = coalesce(%s::text, asset_class)
+ORDER BY array_position(%s::text[], symbol), asset_class FOR UPDATE
+"""
+
+
 def known_as(
     conn: psycopg.Connection, symbols: Sequence[str], asset_class: AssetClass | None = None
 ) -> list[Registered]:
     """Everything that is known under these symbols, of one class or of all; in their order. They are locked."""
     rows = conn.execute(
-        f"SELECT {_COLUMNS}, {_STATE} FROM fintrack.instruments WHERE symbol = ANY(%s)"  # noqa: S608  constants
-        " AND asset_class = coalesce(%s::text, asset_class)"
-        " ORDER BY array_position(%s::text[], symbol), asset_class FOR UPDATE",
+        _KNOWN_AS,
         (list(symbols), asset_class.value if asset_class else None, list(symbols)),
     ).fetchall()
     return [Registered(*_row(row[:-1]), State(row[-1])) for row in rows]
@@ -160,14 +186,17 @@ def set_state(conn: psycopg.Connection, numbers: Sequence[int], state: State) ->
     )
 
 
+_EDIT: Final = {
+    "currency": "UPDATE fintrack.instruments SET currency = %s WHERE id = ANY(%s)",
+    "calendar": "UPDATE fintrack.instruments SET calendar = %s WHERE id = ANY(%s)",
+    "name": "UPDATE fintrack.instruments SET name = %s WHERE id = ANY(%s)",
+}
+
+
 def edit(conn: psycopg.Connection, numbers: Sequence[int], facts: Mapping[str, str | None]) -> None:
     """Replace facts of instruments: ``currency``, ``calendar``, ``name``; ``None`` forgets one."""
     for name, value in facts.items():
-        column = {"currency": "currency", "calendar": "calendar", "name": "name"}[name]
-        conn.execute(
-            f"UPDATE fintrack.instruments SET {column} = %s WHERE id = ANY(%s)",  # noqa: S608  one of three constants
-            (value, list(numbers)),
-        )
+        conn.execute(_EDIT[name], (value, list(numbers)))
 
 
 def beginning_with(conn: psycopg.Connection, prefix: str, limit: int) -> list[str]:

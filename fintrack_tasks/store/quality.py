@@ -14,7 +14,7 @@ from psycopg.rows import class_row, dict_row
 
 from fintrack_tasks.domain import Interval, Item, ItemState, to_micros
 from fintrack_tasks.store import locks
-from fintrack_tasks.store.ledger import item_of
+from fintrack_tasks.store.run_items import item_of
 
 __all__ = [
     "Outcome",
@@ -182,13 +182,18 @@ def newest_quotes(conn: psycopg.Connection, instruments: Sequence[int], received
     return {number: to_micros(stamp) for number, stamp in rows}
 
 
+_AGREEMENT: Final = """
+SELECT s.instrument_id, (SELECT count(*) FROM jsonb_object_keys(s.detail -> 'prices')),
+(SELECT count(*) FROM fintrack.quality_metrics d WHERE d.run_id = s.run_id
+AND d.instrument_id = s.instrument_id AND d.metric = 'provider_deviation_bps')
+FROM fintrack.quality_metrics s WHERE s.run_id = %s AND s.metric = 'provider_spread_bps'
+"""
+
+
 def agreement(conn: psycopg.Connection, run_id: UUID) -> dict[int, float]:
     """The share of the providers compared that agreed on a quote of this run, by the instrument."""
     rows = conn.execute(
-        "SELECT s.instrument_id, (SELECT count(*) FROM jsonb_object_keys(s.detail -> 'prices')),"
-        " (SELECT count(*) FROM fintrack.quality_metrics d WHERE d.run_id = s.run_id"
-        " AND d.instrument_id = s.instrument_id AND d.metric = 'provider_deviation_bps')"
-        " FROM fintrack.quality_metrics s WHERE s.run_id = %s AND s.metric = 'provider_spread_bps'",
+        _AGREEMENT,
         (run_id,),
     ).fetchall()
     return {number: 1 - deviating / compared for number, compared, deviating in rows if compared}

@@ -18,7 +18,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from fintrack_tasks.domain import REJECT, Batch, Finding, Item
-from fintrack_tasks.store import ledger, locks
+from fintrack_tasks.store import locks, run_items
 
 __all__ = ["DISCARDED", "HELD", "RELEASED", "Row", "add", "claim", "decide", "get", "rows"]
 
@@ -141,7 +141,7 @@ def add(conn: psycopg.Connection, item: Item, batch: Batch, findings: Iterable[F
         )
         released = {key for (key,) in told}
         size = sum(keys[content] not in released for content in contents.values())
-        ledger.count_quarantined(conn, item, size)
+        run_items.count_quarantined(conn, item, size)
     return size
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import psycopg
 
 from fintrack_tasks.domain import Batch, Event, Item, from_micros
-from fintrack_tasks.store import ledger, locks, outbox
+from fintrack_tasks.store import locks, outbox, run_items
 
 __all__ = ["load_quote", "merge_quote"]
 
@@ -31,7 +31,7 @@ _QUOTE: Final = f"""
 WITH item AS (
     SELECT id, pg_advisory_xact_lock({locks.LOADS}, instrument_id) FROM fintrack.run_items
     WHERE id = %(item)s AND finished_at IS NULL FOR UPDATE
-), written AS ({_MERGE_QUOTE}), ended AS ({ledger.LOADED} FROM item WHERE r.id = item.id
+), written AS ({_MERGE_QUOTE}), ended AS ({run_items.LOADED} FROM item WHERE r.id = item.id
 ), told AS ({outbox.INSERT} FROM item
 )
 SELECT count(*) FROM item
@@ -44,11 +44,13 @@ def load_quote(conn: psycopg.Connection, item: Item, batch: Batch, event: Event,
     return bool(done and done[0])
 
 
+_MERGE_ALONE: Final = f"WITH item AS (SELECT pg_advisory_xact_lock({locks.LOADS}, %(instrument)s)) {_MERGE_QUOTE}"
+
+
 def merge_quote(conn: psycopg.Connection, item: Item, batch: Batch, event: Event, now: datetime) -> None:
     """Write a quote's row and its event, whatever became of the item, which stays as it ended."""
-    locked = f"WITH item AS (SELECT pg_advisory_xact_lock({locks.LOADS}, %(instrument)s))"
     with conn.transaction():
-        conn.execute(f"{locked} {_MERGE_QUOTE}", _quote_values(item, batch, event, now))
+        conn.execute(_MERGE_ALONE, _quote_values(item, batch, event, now))
         outbox.add(conn, event, now)
 
 
@@ -56,4 +58,4 @@ def _quote_values(item: Item, batch: Batch, event: Event, now: datetime) -> dict
     row = batch.row(0)
     values = {name: row.get(name) for name in _QUOTE_COLUMNS}
     told = {"timestamp": from_micros(row["timestamp"]), "note": batch.meta.get("note"), "rows": 1}
-    return {**ledger.loaded_values(item, batch, event, now), **values, **told}
+    return {**run_items.loaded_values(item, batch, event, now), **values, **told}

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from fintrack_tasks.errors import ConfigurationError
 
-__all__ = ["ADMIN", "AUDIT", "READER", "WRITER", "ensure_groups", "ensure_login", "is_superuser"]
+__all__ = ["ADMIN", "AUDIT", "READER", "WRITER", "ensure_groups", "ensure_login"]
 
 READER: Final = "fintrack_reader"
 WRITER: Final = "fintrack_writer"
@@ -59,11 +59,6 @@ def ensure_login(conn: psycopg.Connection, user: str, password: str, group: str)
             f"DB_OWNER_USER: {conn.info.user} may not make the login {user}; as a superuser run:"
             f' CREATE ROLE "{user}" LOGIN PASSWORD \'...\'; GRANT {group} TO "{user}"'
         ) from None
-
-
-def is_superuser(conn: psycopg.Connection) -> bool:
-    """Whether this connection may do anything at all."""
-    return conn.info.parameter_status("is_superuser") == "on"
 
 
 def _create(conn: psycopg.Connection, user: str) -> None:

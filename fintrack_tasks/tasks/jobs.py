@@ -19,7 +19,7 @@ from fintrack_tasks.errors import UsageError
 from fintrack_tasks.pipeline.plan import plan_run
 from fintrack_tasks.pipeline.run_arguments import Arguments, check_arguments
 from fintrack_tasks.pipeline.span import check_span
-from fintrack_tasks.store import ledger
+from fintrack_tasks.store import lost_items, runs
 from fintrack_tasks.tasks import unattended
 from fintrack_tasks.tasks.base import BaseTask, connections, settings, utc_now
 from fintrack_tasks.tasks.ingest import enqueue
@@ -81,9 +81,9 @@ def _planned(task: JobTask, scheduled: bool, run_id: str | None, **named: Any) -
     run_id = run_id or task.request.id
     chosen = UUID(run_id) if run_id else None
     with connections().database.connection() as conn:
-        known = bool(chosen and ledger.run_summary(conn, chosen))
-        if not known and scheduled and (running := ledger.running_run(conn, job, now)):
-            skipped = ledger.skip_run(conn, job, f"run {running} is still going on", now)
+        known = bool(chosen and runs.run_summary(conn, chosen))
+        if not known and scheduled and (running := runs.running_run(conn, job, now)):
+            skipped = runs.skip_run(conn, job, f"run {running} is still going on", now)
             log.warning("run_skipped", job=job, running=str(running))
             return {"run_id": str(skipped), "items": 0, "skipped": True}
         if known and chosen:
@@ -102,8 +102,8 @@ def _go_on(task: JobTask, conn: psycopg.Connection, run_id: UUID, now: datetime)
     if not (task.request.delivery_info or {}).get("redelivered"):
         return 0
     # What waits already is left alone: a dispatch that comes again and again would bury the queue in stale messages.
-    left = unattended.without_message(app, connections().redis, ledger.not_begun(conn, run_id))
-    return enqueue(ledger.enqueue_again(conn, left, now, settings().fintrack_item_deadline_seconds))
+    left = unattended.without_message(app, connections().redis, lost_items.not_begun(conn, run_id))
+    return enqueue(lost_items.enqueue_again(conn, left, now, settings().fintrack_item_deadline_seconds))
 
 
 @app.task(name="fintrack.fetch_market_data", base=JobTask, bind=True, ignore_result=False)

@@ -23,7 +23,7 @@ from celery import Celery
 from kombu.transport.redis import Channel
 
 from fintrack_tasks.domain import Item
-from fintrack_tasks.store import ledger
+from fintrack_tasks.store import lost_items
 from fintrack_tasks.tasks import unacknowledged
 from fintrack_tasks.tasks.base import connections, utc_now
 
@@ -56,7 +56,7 @@ def seek(app: Celery, client: redis.Redis, grace: float) -> list[Item]:
     if not client.delete(_DEATH):
         return []
     with connections().database.connection() as conn:
-        missed = ledger.open_items(conn, utc_now() - _YOUNG, _MOST_ITEMS + 1)
+        missed = lost_items.open_items(conn, utc_now() - _YOUNG, _MOST_ITEMS + 1)
         if len(missed) > _MOST_ITEMS:
             log.warning("too_many_open_items_to_seek", items=len(missed))
             return []
@@ -67,7 +67,7 @@ def seek(app: Celery, client: redis.Redis, grace: float) -> list[Item]:
             named = set(_named(_messages(app, client)))
             # A dispatch that is on its way enqueues its run's items itself.
             missed = {item: run for item, run in missed.items() if item not in named and run not in named}
-        found = ledger.enqueue_again(conn, list(missed), utc_now(), grace)
+        found = lost_items.enqueue_again(conn, list(missed), utc_now(), grace)
     if found:
         log.warning("items_without_a_message", items=len(found))
     return found

@@ -32,7 +32,7 @@ from fintrack_tasks.pipeline.run_arguments import check_arguments
 from fintrack_tasks.publish.kafka import ensure_topics
 from fintrack_tasks.sandbox import running
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import ledger
+from fintrack_tasks.store import run_items
 from tests.e2e.harness import ROOT, clean_environment, fintrack
 
 backfill = import_module("fintrack_tasks.cli.backfill")  # the package gives its commands that name
@@ -198,9 +198,9 @@ def test_status_shows_backfills_alone_newest_first_and_when_they_go_on(shell: Sh
     older = record(shell, conn, "deep_backfill", NOW)
     record(shell, conn, "gap_repair", NOW + timedelta(minutes=1))
     newer = record(shell, conn, "deep_backfill", NOW + timedelta(minutes=2))
-    ledger.defer(conn, older.items[0], NOW + timedelta(hours=9))
-    ledger.defer(conn, older.items[1], NOW + timedelta(hours=8))
-    ledger.finish(conn, older.items[2], ItemState.EMPTY, "empty", "", "yahoo_finance", NOW)
+    run_items.defer(conn, older.items[0], NOW + timedelta(hours=9))
+    run_items.defer(conn, older.items[1], NOW + timedelta(hours=8))
+    run_items.finish(conn, older.items[2], ItemState.EMPTY, "empty", "", "yahoo_finance", NOW)
     conn.commit()
     told = shell.told("status")["backfills"]
     assert [each["run_id"] for each in told] == [str(newer.run_id), str(older.run_id)]

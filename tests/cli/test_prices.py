@@ -22,7 +22,7 @@ from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.sandbox import Running, running
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import Database, ledger
+from fintrack_tasks.store import Database, run_items
 from fintrack_tasks.store.payloads import Payload
 from fintrack_tasks.transform import clean_batch
 from tests.e2e.harness import fintrack
@@ -74,7 +74,7 @@ def ingest(database: Database, settings: Settings, body: bytes, now: datetime) -
     with database.connection() as conn:
         _, [item] = make_run(conn, ["OCDO.L"], Kind.BARS, days=30, now=now)
         kept = Payload.of("yahoo_finance", "/v8/finance/chart/OCDO.L", 200, {}, body, now)
-        ledger.fetched(conn, item, kept)
+        run_items.keep_answer(conn, item, kept)
     item = replace(item, window=TimeRange(item.window.start, now)) if item.window else item
     ask = Ask(Kind.BARS, item.instrument, now, Interval.D1, item.window)
     batch = provider("yahoo_finance").parse(ask, HttpResponse(200, body))

@@ -9,7 +9,7 @@ import pytest
 
 from fintrack_tasks.cli import run
 from fintrack_tasks.domain import uuid7
-from fintrack_tasks.store.ledger import RunSummary
+from fintrack_tasks.store.runs import RunSummary
 
 NOW = datetime(2024, 5, 6, 15, 0, tzinfo=UTC)
 

@@ -12,7 +12,7 @@ import pytest
 
 from fintrack_tasks.cli.runs import waits_for
 from fintrack_tasks.domain import Kind
-from fintrack_tasks.store import ledger
+from fintrack_tasks.store import run_items
 from tests.e2e.harness import fintrack
 from tests.store.items import make_run
 
@@ -52,8 +52,8 @@ def test_the_command_shows_it_where_the_reason_will_stand(
 ) -> None:
     now = datetime.now(tz=UTC)
     run, [first, _] = make_run(conn, ["AAPL", "MSFT"], Kind.QUOTE, now=now)
-    ledger.attempt(conn, first, "yahoo_finance", "quota", "429", now, until=now + timedelta(hours=1))
-    ledger.defer(conn, first, datetime(2099, 1, 1, tzinfo=UTC))
+    run_items.note_attempt(conn, first, "yahoo_finance", "quota", "429", now, until=now + timedelta(hours=1))
+    run_items.defer(conn, first, datetime(2099, 1, 1, tzinfo=UTC))
     shown = fintrack(tmp_path, "runs", "show", str(run), environment=database_variables).stdout
     assert "waits until 2099-01-01 00:00:00 UTC after yahoo_finance: quota" in " ".join(shown.split())
     told = fintrack(tmp_path, "runs", "show", str(run), "--json", environment=database_variables).stdout

@@ -14,8 +14,8 @@ from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import Event, ItemState, uuid7
 from fintrack_tasks.errors import OutageError
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import ledger, outbox
-from fintrack_tasks.store.ledger import RunSummary
+from fintrack_tasks.store import outbox, run_items, runs
+from fintrack_tasks.store.runs import RunSummary
 from tests.store.items import make_run
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -94,9 +94,9 @@ def write_run(conn: psycopg.Connection, *, closed: bool = True, events: int = 0)
     now = datetime.now(tz=UTC)
     run, items = make_run(conn, ["AAPL", "BTC-USD"], now=now)
     for item in items:
-        ledger.finish(conn, item, ItemState.EMPTY, "empty", "", "yahoo_finance", now)
+        run_items.finish(conn, item, ItemState.EMPTY, "empty", "", "yahoo_finance", now)
     if closed:
-        ledger.finish_runs(conn, now)
+        runs.finish_runs(conn, now)
     for _ in range(events):
         outbox.add(conn, Event(uuid7(time.time()), "market-data", "AAPL", '{"type":"x"}', run), now)
     return run

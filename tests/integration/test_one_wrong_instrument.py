@@ -16,8 +16,9 @@ from fintrack_tasks.pipeline.run_arguments import check_arguments
 from fintrack_tasks.queries import runs
 from fintrack_tasks.sessions import requestable_bars, requested_stamps
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import coverage, instruments, ledger
+from fintrack_tasks.store import coverage, instruments
 from fintrack_tasks.store.bars import load_bars
+from fintrack_tasks.store.runs import finish_runs
 from tests.store.items import bars, event
 
 pytestmark = pytest.mark.integration
@@ -56,7 +57,7 @@ def test_a_run_of_wrong_instruments_alone_ends_as_failed(conn: psycopg.Connectio
     instruments.add(conn, [Instrument("BAD", AssetClass.STOCK, calendar="NOPE")])
     plan = planned(conn, "fetch_historical_market_data")
     pipeline.record_run(conn, plan, SETTINGS, NOW)
-    assert [(run.run_id, run.state) for run in ledger.finish_runs(conn, NOW)] == [(plan.run_id, "failed")]
+    assert [(run.run_id, run.state) for run in finish_runs(conn, NOW)] == [(plan.run_id, "failed")]
 
 
 def test_a_quote_needs_no_calendar(conn: psycopg.Connection) -> None:

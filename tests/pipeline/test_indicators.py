@@ -16,7 +16,7 @@ from fintrack_tasks import pipeline
 from fintrack_tasks.domain import Batch, Finding, Instrument, Interval, Item, Kind, to_micros, uuid7
 from fintrack_tasks.pipeline.indicators import recompute
 from fintrack_tasks.sandbox.prices import Daily, real_daily
-from fintrack_tasks.store import index_indicators, instruments, ledger, quarantine
+from fintrack_tasks.store import index_indicators, instruments, quarantine, runs
 from fintrack_tasks.transform import INDICATORS
 from fintrack_tasks.transform.indicators import STATE, Prices, indicators, state
 from tests.fixtures_stages import Stages
@@ -38,7 +38,7 @@ class Histories:
         [(instrument_id, instrument)] = instruments.ensure(self.conn, [Instrument.of(symbol)]).values()
         run, item_id = uuid7(self.now.timestamp()), uuid7(self.now.timestamp())
         item = Item(item_id, run, kind, instrument, instrument_id, Interval.D1)
-        ledger.create_run(self.conn, run, "fetch_market_index_data", {}, [item], self.now + DAY, self.now)
+        runs.create_run(self.conn, run, "fetch_market_index_data", {}, [item], self.now + DAY, self.now)
         return item
 
     def come(self, symbol: str, places: Sequence[int], factor: float = 1.0, kind: Kind = Kind.INDEX) -> None:

@@ -12,7 +12,7 @@ from fintrack_tasks import pipeline
 from fintrack_tasks.publish.kafka import read_all
 from fintrack_tasks.publish.producer import Producer
 from fintrack_tasks.sandbox import Running
-from fintrack_tasks.store import ledger, outbox
+from fintrack_tasks.store import outbox, runs
 from tests.fixtures_stages import Stages
 
 pytestmark = pytest.mark.integration
@@ -47,6 +47,6 @@ def test_publish_closes_the_run_and_brings_every_event_to_kafka_once(
     told = {e["type"]: e for e in read_all(bootstrap, "notifications") if e["run_id"] == str(run)}
     assert told["item.failed"]["reason"] == "unknown_symbol"
     assert told["run.finished"]["counts"] == {"items": 3, "loaded": 2, "empty": 0, "failed": 1, "quarantined_rows": 0}
-    summary = ledger.run_summary(conn, run)
+    summary = runs.run_summary(conn, run)
     assert summary is not None
     assert summary.state == "partial"

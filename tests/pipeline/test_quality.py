@@ -32,7 +32,7 @@ from fintrack_tasks.pipeline.quality import measure_run, train_model
 from fintrack_tasks.sandbox.prices import Daily, real_daily
 from fintrack_tasks.sessions import are_final
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import Database, corporate_actions, flags, instruments, ledger, quality, quarantine
+from fintrack_tasks.store import Database, corporate_actions, flags, instruments, quality, quarantine, run_items, runs
 from fintrack_tasks.store.bars import load_bars
 from fintrack_tasks.store.quotes import load_quote
 from tests.store.items import event, make_run, quote
@@ -70,7 +70,7 @@ def bars_run(
     run = uuid7(time.time())
     items = [Item(uuid7(time.time()), run, Kind.BARS, known, number, Interval.D1, window) for window in windows]
     deadline = now + timedelta(minutes=1)
-    ledger.create_run(conn, run, "fetch_historical_market_data", {}, items, deadline, now)
+    runs.create_run(conn, run, "fetch_historical_market_data", {}, items, deadline, now)
     return items
 
 
@@ -88,7 +88,7 @@ def measured(
     database: Database, conn: psycopg.Connection, run: UUID, now: datetime = NOW
 ) -> dict[str, dict[str, float]]:
     """Symbol to metric to value, after everything that waits was measured."""
-    ledger.finish_runs(conn, now)
+    runs.finish_runs(conn, now)
     while measure_run(context=StageContext(database, SETTINGS, now)) is not None:
         pass
     found: dict[str, dict[str, float]] = {}
@@ -140,11 +140,11 @@ def test_what_lies_before_the_first_bar_is_no_gap_unless_it_failed(
     days = real_daily()["FB"]
     early, late = TimeRange(datetime(2012, 1, 3, tzinfo=UTC), day(days[0])), whole(days)
     first, second = bars_run(conn, "FB", [early, late])
-    ledger.finish(conn, first, ItemState.EMPTY, "empty", "", "bundled", NOW)
+    run_items.finish(conn, first, ItemState.EMPTY, "empty", "", "bundled", NOW)
     arrive(conn, second, days)
     assert measured(database, conn, second.run_id)["FB"]["requested"] == 1
     failed, loaded = bars_run(conn, "FB", [early, late])
-    ledger.finish(conn, failed, ItemState.FAILED, "transient", "", "bundled", NOW)
+    run_items.finish(conn, failed, ItemState.FAILED, "transient", "", "bundled", NOW)
     arrive(conn, loaded, days)
     # Sessions from 2012-01-03 to 05-17: 20 in January, 20, 22, 20 (Good Friday) and 13 in May make 95.
     got = measured(database, conn, loaded.run_id)["FB"]
@@ -160,7 +160,7 @@ def test_a_request_for_years_that_nobody_has_says_nothing_of_what_is_stored(
     arrive(conn, item, days)
     measured(database, conn, item.run_id)
     [early] = bars_run(conn, "IBM", [TimeRange(datetime(1981, 1, 1, tzinfo=UTC), datetime(1982, 1, 1, tzinfo=UTC))])
-    ledger.finish(conn, early, ItemState.FAILED, "transient", "", "bundled", NOW)
+    run_items.finish(conn, early, ItemState.FAILED, "transient", "", "bundled", NOW)
     got = measured(database, conn, early.run_id)["IBM"]
     assert (got["completeness"], got["requested"]) == (1, 0)
 
@@ -220,14 +220,14 @@ def test_rejected_and_flagged_rows_count_against_what_their_rules_are_about(
 
 def test_a_run_whose_every_item_failed_says_nothing_of_rows(database: Database, conn: psycopg.Connection) -> None:
     [item] = bars_run(conn, "IBM", [whole(last("IBM", 20))])
-    ledger.finish(conn, item, ItemState.FAILED, "transient", "no answer", "bundled", NOW)
+    run_items.finish(conn, item, ItemState.FAILED, "transient", "no answer", "bundled", NOW)
     assert measured(database, conn, item.run_id)["IBM"] == {"completeness": 0, "requested": 0, "timeliness": 0}
 
 
 def test_an_unknown_calendar_expects_nothing_and_stops_nothing(database: Database, conn: psycopg.Connection) -> None:
     days = last("IBM", 5)
     [item] = bars_run(conn, "IBM", [whole(days)], calendar="XMOON")
-    ledger.finish(conn, item, ItemState.EMPTY, "empty", "", "bundled", NOW)
+    run_items.finish(conn, item, ItemState.EMPTY, "empty", "", "bundled", NOW)
     assert measured(database, conn, item.run_id)["IBM"] == {"completeness": 1, "requested": 1}
 
 
@@ -254,8 +254,8 @@ def test_quotes_are_measured_by_the_calendar_at_the_runs_moment_and_not_by_the_t
     run, [fresh, old, failed] = make_run(conn, ["AAPL", "MSFT", "BTC-USD"], now=MONDAY)
     for item, at in ((fresh, MONDAY), (old, MONDAY - timedelta(hours=1))):
         assert load_quote(conn, item, quote(item, at=at), event(item), MONDAY)
-    ledger.finish(conn, failed, ItemState.FAILED, "transient", "", "coinbase", MONDAY)
-    ledger.finish_runs(conn, MONDAY + timedelta(minutes=1))
+    run_items.finish(conn, failed, ItemState.FAILED, "transient", "", "coinbase", MONDAY)
+    runs.finish_runs(conn, MONDAY + timedelta(minutes=1))
     got = measured(database, conn, run, now=MONDAY + timedelta(days=30))
     one = dict.fromkeys(("completeness", "requested", "accuracy", "consistency", "timeliness", "validity"), 1)
     assert got["AAPL"] == one
@@ -290,7 +290,7 @@ def test_a_run_is_measured_once_page_by_page_and_again_without_a_double(
     for item in items:
         load_quote(conn, item, quote(item, at=MONDAY), event(item), MONDAY)
     assert measure_run(context=StageContext(database, SETTINGS, MONDAY)) is None  # it has not ended
-    ledger.finish_runs(conn, MONDAY)
+    runs.finish_runs(conn, MONDAY)
     assert [measure_run(context=StageContext(database, SETTINGS, MONDAY)) for _ in range(4)] == [2, 1, 0, None]
     rows = conn.execute("SELECT instrument_id, metric, value FROM fintrack.quality_metrics ORDER BY 1, 2").fetchall()
     assert len(rows) == 18
@@ -304,7 +304,7 @@ def test_a_run_is_measured_once_page_by_page_and_again_without_a_double(
 def test_two_processes_do_not_measure_at_once(database: Database, conn: psycopg.Connection) -> None:
     run, [item] = make_run(conn, ["AAPL"], now=MONDAY)
     load_quote(conn, item, quote(item, at=MONDAY), event(item), MONDAY)
-    ledger.finish_runs(conn, MONDAY)
+    runs.finish_runs(conn, MONDAY)
     with conn.transaction():
         assert quality.unmeasured(conn, claim=True) is not None
         assert measure_run(context=StageContext(database, SETTINGS, MONDAY)) is None
@@ -321,7 +321,7 @@ def test_measures_of_quotes_are_thinned_to_each_days_lowest_after_two_days(
         if price:
             load_quote(conn, item, quote(item, price, at=at), event(item), at)
         else:
-            ledger.finish(conn, item, ItemState.FAILED, "transient", "", "coinbase", at)
+            run_items.finish(conn, item, ItemState.FAILED, "transient", "", "coinbase", at)
         measured(database, conn, item.run_id, now=at)
     kept = "SELECT count(*), min(value) FROM fintrack.quality_metrics WHERE metric = 'completeness' AND day = %s"
     assert conn.execute(kept, (MONDAY.date(),)).fetchone() == (3, 0)
@@ -343,7 +343,7 @@ def history(conn: psycopg.Connection) -> list[Daily]:
     days = list(real_daily()["IBM"])
     [item] = bars_run(conn, "IBM", [whole(days[:-100])])
     arrive(conn, item, days[:-100])
-    ledger.finish_runs(conn, NOW)
+    runs.finish_runs(conn, NOW)
     return days
 
 

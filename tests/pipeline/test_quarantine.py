@@ -20,7 +20,7 @@ from fintrack_tasks.domain import Batch, CorporateAction, Finding, Item, Kind, f
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.quarantine import Decision
-from fintrack_tasks.store import Database, corporate_actions, ledger, quarantine
+from fintrack_tasks.store import Database, corporate_actions, quarantine, run_items
 from tests.fixtures_stages import Stages
 from tests.store.items import bars, make_run, quote
 
@@ -337,7 +337,7 @@ def test_a_redelivered_batch_keeps_what_a_person_decided(desk: Desk, database: D
     desk.check_and_load(item, batch)
     assert [(each.id, each.status) for each in desk.quarantined(None)] == [(row.id, "discarded")]
     with database.connection() as conn:
-        assert ledger.item(conn, item.id) is not None
+        assert run_items.find_item(conn, item.id) is not None
 
 
 def test_a_released_row_comes_again_as_released_and_is_not_quarantined(desk: Desk, conn: psycopg.Connection) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from fintrack_tasks import pipeline
 from fintrack_tasks.sandbox import Running
-from fintrack_tasks.store import ledger
+from fintrack_tasks.store import lost_items
 from tests.fixtures_stages import Stages
 
 pytestmark = pytest.mark.integration
@@ -36,7 +36,7 @@ def test_a_kept_answer_is_interpreted_without_asking_again(stages: Stages, marke
 def test_an_item_that_never_ends_is_given_up_with_a_reason(stages: Stages) -> None:
     [item] = stages.plan("MSFT")
     now = NOW
-    for _ in range(ledger.MOST_LOSSES + 1):
+    for _ in range(lost_items.MOST_LOSSES + 1):
         now += timedelta(days=30)
         stages.reconcile(now)
     row = stages.row(item)

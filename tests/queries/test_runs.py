@@ -9,7 +9,7 @@ import pytest
 
 from fintrack_tasks.domain import ItemState, Kind
 from fintrack_tasks.queries import runs
-from fintrack_tasks.store import ledger
+from fintrack_tasks.store import run_items
 from tests.store.items import make_run
 
 pytestmark = pytest.mark.integration
@@ -49,7 +49,7 @@ def test_runs_of_one_budget_are_counted_before_the_limit(conn: psycopg.Connectio
 def test_items_come_by_symbol_and_of_the_states_that_are_asked_for(conn: psycopg.Connection) -> None:
     run, items = make_run(conn, ["MSFT", "AAPL", "IBM"], Kind.QUOTE)
     failed = next(item for item in items if item.instrument.symbol == "IBM")
-    ledger.finish(conn, failed, ItemState.FAILED, "unknown_symbol", "nobody knows it", "finnhub", NOW)
+    run_items.finish(conn, failed, ItemState.FAILED, "unknown_symbol", "nobody knows it", "finnhub", NOW)
 
     assert [row["symbol"] for row in runs.items_of_run(conn, run)] == ["AAPL", "IBM", "MSFT"]
     [row] = runs.items_of_run(conn, run, states=("failed", "empty"))
@@ -63,8 +63,8 @@ def test_items_come_by_symbol_and_of_the_states_that_are_asked_for(conn: psycopg
 
 def test_deferred_items_say_when_the_first_goes_on(conn: psycopg.Connection) -> None:
     run, [first, second, _] = make_run(conn, ["A1", "B1", "C1"], Kind.QUOTE)
-    ledger.defer(conn, first, NOW + timedelta(hours=2))
-    ledger.defer(conn, second, NOW + timedelta(hours=1))
+    run_items.defer(conn, first, NOW + timedelta(hours=2))
+    run_items.defer(conn, second, NOW + timedelta(hours=1))
 
     assert runs.waiting_of_run(conn, run) == {"deferred": 2, "next_at": NOW + timedelta(hours=1)}
     assert runs.rows_of_run(conn, run) == {"quotes": 0, "bars": 0, "index_indicators": 0}

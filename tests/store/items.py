@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 
 from fintrack_tasks.domain import Batch, Event, Instrument, Interval, Item, Kind, TimeRange, to_micros, uuid7
-from fintrack_tasks.store import instruments, ledger
+from fintrack_tasks.store import instruments, runs
 
 NOW = datetime(2024, 5, 6, 15, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -24,7 +24,7 @@ def make_run(
     interval = None if kind is Kind.QUOTE else Interval.D1
     known = instruments.ensure(conn, [Instrument.of(symbol) for symbol in symbols])
     items = [Item(uuid7(time.time()), run, kind, known[s][1], known[s][0], interval, window) for s in symbols]
-    ledger.create_run(conn, run, "fetch_market_data", {"symbols": symbols}, items, now + timedelta(seconds=60), now)
+    runs.create_run(conn, run, "fetch_market_data", {"symbols": symbols}, items, now + timedelta(seconds=60), now)
     return run, items
 
 

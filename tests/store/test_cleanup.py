@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from fintrack_tasks.domain import ItemState
-from fintrack_tasks.store import ledger, outbox, payloads
+from fintrack_tasks.store import outbox, payloads, run_items
 from fintrack_tasks.store.cleanup import clean
 from fintrack_tasks.store.payloads import Payload
 from fintrack_tasks.store.quotes import load_quote
@@ -20,10 +20,10 @@ pytestmark = pytest.mark.integration
 def test_published_events_and_old_answers_go_and_those_of_failed_items_stay(conn: psycopg.Connection) -> None:
     _, [loaded, failed] = make_run(conn, ["AAPL", "MSFT"])
     good, bad = (Payload.of("p", "/", 200, {}, body, NOW) for body in (b"good", b"bad"))
-    ledger.fetched(conn, loaded, good)
-    ledger.fetched(conn, failed, bad)
+    run_items.keep_answer(conn, loaded, good)
+    run_items.keep_answer(conn, failed, bad)
     load_quote(conn, loaded, quote(loaded), event(loaded), NOW)
-    ledger.finish(conn, failed, ItemState.FAILED, "malformed", "", None, NOW, event(failed))
+    run_items.finish(conn, failed, ItemState.FAILED, "malformed", "", None, NOW, event(failed))
     [(first, _), _] = outbox.pending(conn, 10)
     outbox.mark_published(conn, [first], NOW)
 

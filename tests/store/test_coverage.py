@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fintrack_tasks.domain import Instrument, Interval, ItemState, Kind, TimeRange, to_micros
-from fintrack_tasks.store import coverage, instruments, ledger
+from fintrack_tasks.store import coverage, instruments, run_items
 from fintrack_tasks.store.bars import load_bars
 from fintrack_tasks.store.coverage import _outside
 from tests.store.items import DAY, NOW, bars, event, make_run
@@ -37,13 +37,15 @@ def test_a_confirmed_empty_window_is_not_asked_for_again_but_a_fresh_one_is_afte
     conn: psycopg.Connection,
 ) -> None:
     _, [item] = make_run(conn, ["AAPL"], Kind.BARS)
-    ledger.finish(conn, item, ItemState.EMPTY, "empty", "", "yahoo_finance", NOW)
+    run_items.finish(conn, item, ItemState.EMPTY, "empty", "", "yahoo_finance", NOW)
     number = item.instrument_id
     assert coverage.missing(conn, number, Interval.D1, stamps(10), NOW) == stamps(1)  # before the window's start
     # Its last days were too fresh when it was seen to be empty.
     assert coverage.missing(conn, number, Interval.D1, stamps(10), NOW + 2 * DAY) == stamps(10)
     later = NOW + 30 * DAY
-    ledger.finish(conn, make_run(conn, ["AAPL"], Kind.BARS, days=10)[1][0], ItemState.EMPTY, "empty", "", None, later)
+    run_items.finish(
+        conn, make_run(conn, ["AAPL"], Kind.BARS, days=10)[1][0], ItemState.EMPTY, "empty", "", None, later
+    )
     assert coverage.missing(conn, number, Interval.D1, stamps(10), later + 300 * DAY) == stamps(1)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from fintrack_tasks.domain import Batch, Finding, Interval, Item, Kind
 from fintrack_tasks.queries.quarantine import newest_rows
-from fintrack_tasks.store import Database, ledger, quality, quarantine
+from fintrack_tasks.store import Database, quality, quarantine, runs
 from tests.store.items import NOW, bars, make_run
 
 pytestmark = pytest.mark.integration
@@ -63,7 +63,7 @@ def test_rejected_rows_are_kept_once_with_their_content(conn: psycopg.Connection
         ("value_ranges", "held", "-2", "close is not positive"),
         ("ohlc", "held", "-2", "low above close"),
     ]
-    summary = ledger.run_summary(conn, run)
+    summary = runs.run_summary(conn, run)
     assert summary is not None
     assert summary.quarantined_rows == 1
 

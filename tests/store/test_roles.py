@@ -338,7 +338,7 @@ def test_a_login_is_made_without_any_right_of_its_own_and_gets_a_new_password(
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         connected(settings)
     again = {**settings.model_dump(), "db_password": "another-one"}
-    assert not roles.is_superuser(connected(Settings.model_validate(again)))
+    assert connected(Settings.model_validate(again)).info.parameter_status("is_superuser") == "off"
 
 
 def test_who_may_not_make_logins_is_told_what_a_superuser_has_to_run(make_login: MakeLogin, connected: Open) -> None:

@@ -104,6 +104,16 @@ def readers() -> Iterator[tuple[str, Any]]:
                     yield f"{module.__name__}.{name}", function
 
 
+def statements_in_calls(module: Any) -> Iterator[tuple[str, ast.expr]]:
+    """The literals that are handed to ``execute``, ``executemany`` and ``copy``, with their place."""
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+            called, text = node.func.attr, node.args[0]
+            if called in ("execute", "executemany", "copy") and isinstance(text, ast.Constant | ast.JoinedStr):
+                yield f"{module.__name__}:{node.lineno}", text
+
+
 def core_statements() -> Iterator[tuple[str, str]]:
     """What those functions run, compiled: with every filter, and for each adjustment of prices."""
     for name, function in readers():
@@ -156,3 +166,25 @@ def test_every_statement_is_accepted_over_the_migrated_schema(owner: psycopg.Con
     assert not refused, "\n".join(f"{k}: {v}" for k, v in refused.items())
     assert len(found) > 80
     assert len(core) > 20
+
+
+MADE_OF_CONSTANTS = {
+    "fintrack_tasks.store.bars",  # COPY, with the columns of the table
+    "fintrack_tasks.store.outbox",  # current_setting and set_config, as often as there are time-outs
+    "fintrack_tasks.store.roles",  # identifiers, quoted by psycopg.sql
+    "fintrack_tasks.embedded.postgres",  # CREATE DATABASE, before there is a schema
+    "fintrack_tasks.cli.completion",  # a time-out of the session
+}
+"""Where a statement is put together in the call: each of them for the reason beside it."""
+
+
+def test_a_long_statement_has_a_name_and_none_is_put_together_in_a_call() -> None:
+    long, built = [], []
+    for module in modules():
+        for place, text in statements_in_calls(module):
+            if text.end_lineno is not None and text.end_lineno - text.lineno + 1 > 3:
+                long.append(place)
+            if isinstance(text, ast.JoinedStr) and module.__name__ not in MADE_OF_CONSTANTS:
+                built.append(place)
+
+    assert (long, built) == ([], [])

@@ -15,8 +15,9 @@ from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import Instrument
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.queries import runs
-from fintrack_tasks.store import Database, instruments, ledger
+from fintrack_tasks.store import Database, instruments, run_items
 from fintrack_tasks.store.database_mode import admit
+from fintrack_tasks.store.runs import finish_runs
 from fintrack_tasks.tasks import jobs, unattended
 
 
@@ -90,8 +91,8 @@ def test_a_dispatch_that_was_cut_off_enqueues_what_nobody_has_begun(
     assert tasks.fetch_market_data(["AAPL", "MSFT"], run_id=run)["items"] == 1
     assert [(item.instrument.symbol, item.generation) for item in sent[2:]] == [("MSFT", sent[1].generation + 1)]
     with database.connection() as conn:
-        assert ledger.begin(conn, sent[1]).stale
-        assert not ledger.begin(conn, sent[2]).stale
+        assert run_items.begin(conn, sent[1]).stale
+        assert not run_items.begin(conn, sent[2]).stale
 
 
 @pytest.mark.integration
@@ -141,5 +142,5 @@ def test_a_tick_that_finds_its_job_still_running_is_recorded_as_skipped(sent: li
 def test_a_run_with_nothing_to_do_ends_at_once(sent: list[Any], database: Database) -> None:
     assert tasks.fetch_market_data()["items"] == 0  # nothing is registered
     with database.connection() as conn:
-        [closed] = ledger.finish_runs(conn, datetime.now(tz=UTC))
+        [closed] = finish_runs(conn, datetime.now(tz=UTC))
     assert (closed.state, closed.items) == ("finished", 0)

@@ -13,7 +13,7 @@ import redis
 
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.pipeline import quality as assurance
-from fintrack_tasks.store import ledger
+from fintrack_tasks.store import runs
 from fintrack_tasks.store.quotes import load_quote
 from fintrack_tasks.tasks import quality
 from fintrack_tasks.tasks.quality import measure_quality, measure_soon, train_anomaly_models
@@ -37,7 +37,7 @@ def ended_run(conn: psycopg.Connection, symbols: list[str]) -> None:
     _, items = make_run(conn, symbols)
     for item in items:
         load_quote(conn, item, quote(item), event(item), NOW)
-    ledger.finish_runs(conn, NOW)
+    runs.finish_runs(conn, NOW)
 
 
 def test_a_run_that_has_ended_enqueues_one_measuring_and_none_without_one(

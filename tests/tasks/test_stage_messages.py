@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import Item, Kind
-from fintrack_tasks.store import ledger
+from fintrack_tasks.store import lost_items
 from fintrack_tasks.tasks import base, ingest, stage_messages
 from tests.store import items as made
 
@@ -201,7 +201,7 @@ def test_an_item_whose_message_was_refused_goes_on_by_reconcile(
 ) -> None:
     """A rolling upgrade: what an older version had sent is refused, and comes again as this version sends it."""
     ingest.fetch_tasks["coinbase"].apply(args=(item.to_message(),))
-    again, given_up = ledger.overdue(conn, base.utc_now() + 10 * made.DAY, 120, 10)
+    again, given_up = lost_items.overdue(conn, base.utc_now() + 10 * made.DAY, 120, 10)
     assert [each.id for each in again] == [item.id]
     assert given_up == []
     assert item.kind is Kind.QUOTE

@@ -1,4 +1,4 @@
-"""Loading: all of an item or nothing, exact decimals, twice is once, and what a bar was before is kept."""
+"""Bars are loaded exactly, a second load changes nothing, and the former version of a bar that changes is kept."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from itertools import product
 import psycopg
 import pytest
 
-from fintrack_tasks.domain import Batch, Event, Interval, Item, Kind, uuid7
+from fintrack_tasks.domain import Batch, Interval, Item, Kind, uuid7
 from fintrack_tasks.store import Database, outbox
 from fintrack_tasks.store.bars import load_bars
-from fintrack_tasks.store.quotes import load_quote
-from tests.store.items import DAY, NOW, bars, event, make_run, quote
+from tests.store.items import DAY, NOW, bars, event, make_run
 
 pytestmark = pytest.mark.integration
 
@@ -27,73 +26,8 @@ def rows(conn: psycopg.Connection, table: str) -> int:
     return int(conn.execute(f"SELECT count(*) FROM fintrack.{table}").fetchone()[0])  # type: ignore[index, arg-type]
 
 
-@pytest.mark.parametrize("price", EXACT)
-def test_a_quotes_decimals_arrive_unchanged(conn: psycopg.Connection, price: str) -> None:
-    _, [item] = make_run(conn, ["BTC-USD"])
-    assert load_quote(conn, item, quote(item, price, volume=price, bid=price), event(item), NOW)
-    found = conn.execute("SELECT price, volume, bid, timestamp, currency, source FROM market_data").fetchone()
-    assert found == (Decimal(price), Decimal(price), Decimal(price), NOW, "USD", "coinbase")
-
-
-def test_microseconds_arrive_unchanged(conn: psycopg.Connection) -> None:
-    _, [item] = make_run(conn, ["BTC-USD"])
-    at = NOW.replace(microsecond=506_997)
-    load_quote(conn, item, quote(item, at=at), event(item), NOW)
-    assert conn.execute("SELECT timestamp FROM market_data").fetchone() == (at,)
-
-
-def test_loading_a_quote_twice_is_loading_it_once(conn: psycopg.Connection) -> None:
-    _, [item] = make_run(conn, ["BTC-USD"])
-    assert load_quote(conn, item, quote(item), event(item), NOW) is True
-    assert load_quote(conn, item, quote(item, "1"), event(item), NOW) is False
-    assert conn.execute("SELECT price FROM market_data").fetchall() == [(Decimal("246.28"),)]
-    assert (rows(conn, "outbox"), rows(conn, "quotes")) == (1, 1)
-
-
-def test_two_items_with_one_price_time_leave_one_row_and_two_events(conn: psycopg.Connection) -> None:
-    _, [first] = make_run(conn, ["AAPL"])
-    _, [second] = make_run(conn, ["AAPL"])
-    assert load_quote(conn, first, quote(first), event(first), NOW)
-    assert load_quote(conn, second, quote(second), event(second), NOW)
-    assert (rows(conn, "quotes"), rows(conn, "outbox")) == (1, 2)
-
-
-def test_nothing_of_a_load_stays_when_its_event_is_refused(conn: psycopg.Connection) -> None:
-    _, [first, second] = make_run(conn, ["AAPL", "MSFT"])
-    told = event(first)
-    load_quote(conn, first, quote(first), told, NOW)
-    with pytest.raises(psycopg.errors.UniqueViolation):
-        load_quote(conn, second, quote(second), Event(told.id, "t", "k", "{}"), NOW)
-    assert rows(conn, "quotes") == 1
-    states = conn.execute("SELECT state FROM fintrack.run_items ORDER BY state").fetchall()
-    assert states == [("loaded",), ("queued",)]
-
-
-def test_a_price_that_is_none_is_refused_by_the_database_itself(conn: psycopg.Connection) -> None:
-    _, [item] = make_run(conn, ["AAPL"])
-    for price in ("NaN", "Infinity", "-Infinity"):
-        with pytest.raises((psycopg.errors.CheckViolation, psycopg.errors.DataError)):
-            load_quote(conn, item, quote(item, price), event(item), NOW)
-    with pytest.raises(psycopg.errors.DataError):
-        load_quote(conn, item, quote(item, "1'); DROP TABLE fintrack.quotes; --"), event(item), NOW)
-    assert rows(conn, "quotes") == 0
-
-
-def test_one_item_loaded_by_many_at_once_is_loaded_once(database: Database) -> None:
-    with database.connection() as conn:
-        _, [item] = make_run(conn, ["AAPL"])
-    done: list[bool] = []
-
-    def work() -> None:
-        with database.connection() as mine:
-            done.append(load_quote(mine, item, quote(item), event(item), NOW))
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(done) == [False, False, False, True]
+def flat(item: Item, close: str, volume: str | None, source: str = "yahoo_finance") -> Batch:
+    return bars(item, [close], source=source).with_columns(volume=[volume])
 
 
 @pytest.mark.parametrize("kind", [Kind.BARS, Kind.INDEX])
@@ -135,10 +69,6 @@ def test_a_final_bar_is_not_replaced_by_a_provisional_one_and_the_other_way_roun
         assert load_bars(conn, item, bars(item, [close]), event(item), NOW, [final])
     assert conn.execute("SELECT close, is_final FROM historical_market_data").fetchall() == [(Decimal(11), True)]
     assert conn.execute("SELECT close, is_final FROM fintrack.bar_versions").fetchall() == [(Decimal(10), False)]
-
-
-def flat(item: Item, close: str, volume: str | None, source: str = "yahoo_finance") -> Batch:
-    return bars(item, [close], source=source).with_columns(volume=[volume])
 
 
 def test_a_snapshot_never_takes_the_place_of_a_bar_in_which_something_was_traded(conn: psycopg.Connection) -> None:
