@@ -24,7 +24,7 @@ down: venv ## stop what `fintrack up --detach` left running
 	@$(BIN)/fintrack down
 
 test: venv ## run the whole suite against real local servers (PYTEST_ARGS='-k name' narrows it)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not docker and not kafka and not chaos and not soak and not browser" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not docker and not kafka and not chaos and not soak and not browser" $(PYTEST_ARGS)
 
 check: venv ## lint, formatting, types, import rules
 	@$(BIN)/ruff check .

@@ -46,6 +46,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(module, path.stem)
 
 
+LONGEST_FIRST = ("e2e", "embedded", "integration", "cli", "publish", "test_installed.py", "pipeline", "tasks", "store")
+"""Files are handed to the workers of a parallel run one by one: a long one at the end would leave the others idle."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path.relative_to(HERE).parts[0], len(ranks)))
+
+
 @pytest.fixture(autouse=True)
 def learnt_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test learns its own secrets: a password of another's, such as ``one``, would mask a word of this one's."""
