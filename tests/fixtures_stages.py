@@ -13,7 +13,8 @@ import requests
 from fintrack_tasks import pipeline
 from fintrack_tasks.domain import Batch, Item
 from fintrack_tasks.fetch.http.client import HttpClient
-from fintrack_tasks.fetch.quota.gate import Gate, Reservation
+from fintrack_tasks.fetch.quota.gate import Gate
+from fintrack_tasks.fetch.quota.permits import Reservation
 from fintrack_tasks.pipeline import Ended, Retry, StageContext
 from fintrack_tasks.pipeline.plan import Plan, plan_run
 from fintrack_tasks.pipeline.quarantine import Decision, discard_row, release_row

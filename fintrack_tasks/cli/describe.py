@@ -92,7 +92,7 @@ def _profiles(
 def _profile(connections: Connections, provider: Any, instrument: Instrument) -> Instrument:
     """One profile, after as long a wait for the quota as one window of it takes."""
     from fintrack_tasks.fetch.interpret import interpret  # noqa: PLC0415  see above
-    from fintrack_tasks.fetch.quota.gate import Wait  # noqa: PLC0415  see above
+    from fintrack_tasks.fetch.quota.permits import Wait  # noqa: PLC0415  see above
     from fintrack_tasks.fetch.request import ask_provider  # noqa: PLC0415  the HTTP client, for this command alone
 
     request, reservation = provider.request_profile(instrument), None

@@ -54,7 +54,7 @@ def update(as_json: AsJson = False) -> None:
 
 def _updated(connections: Connections) -> Updated:
     """After as long a wait for the quota as one window of it takes."""
-    from fintrack_tasks.fetch.quota.gate import Wait  # noqa: PLC0415  the HTTP client, for this command alone
+    from fintrack_tasks.fetch.quota.permits import Wait  # noqa: PLC0415  the HTTP client, for this command alone
     from fintrack_tasks.pipeline.fx_rates import update_fx_rates  # noqa: PLC0415  see above
 
     reservation = None

@@ -16,9 +16,10 @@ from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.http.client import HttpClient
 from fintrack_tasks.fetch.interpret import interpret
 from fintrack_tasks.fetch.providers.base import Ask, Batching, HttpRequest, HttpResponse
-from fintrack_tasks.fetch.quota.gate import Gate, Wait
+from fintrack_tasks.fetch.quota.gate import Gate
 from fintrack_tasks.fetch.quota.keys import KeyRing
 from fintrack_tasks.fetch.quota.local_gate import LocalGate
+from fintrack_tasks.fetch.quota.permits import Wait
 from fintrack_tasks.fetch.request import ask_provider
 from fintrack_tasks.settings import Settings, load_settings, redact_url
 

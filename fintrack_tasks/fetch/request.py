@@ -10,8 +10,9 @@ from fintrack_tasks.domain import Budget
 from fintrack_tasks.errors import ConfigurationError, MalformedError, OutageError
 from fintrack_tasks.fetch.http.client import HttpClient
 from fintrack_tasks.fetch.providers.base import Facts, HttpRequest, HttpResponse
-from fintrack_tasks.fetch.quota.gate import Gate, Permit, Reservation, Wait
+from fintrack_tasks.fetch.quota.gate import Gate
 from fintrack_tasks.fetch.quota.local_gate import LocalGate
+from fintrack_tasks.fetch.quota.permits import Permit, Reservation, Wait
 
 __all__ = ["Answer", "ask_provider"]
 

@@ -18,7 +18,8 @@ from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.http.client import HttpClient
 from fintrack_tasks.fetch.interpret import interpret
 from fintrack_tasks.fetch.providers.base import Ask, HttpRequest, HttpResponse, Provider
-from fintrack_tasks.fetch.quota.gate import Gate, Permit, Reservation, Wait
+from fintrack_tasks.fetch.quota.gate import Gate
+from fintrack_tasks.fetch.quota.permits import Permit, Reservation, Wait
 from fintrack_tasks.fetch.request import ask_provider
 from fintrack_tasks.pipeline.after_failure import next_step
 from fintrack_tasks.pipeline.availability import kept_part, marked

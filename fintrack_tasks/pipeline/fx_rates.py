@@ -12,7 +12,8 @@ from fintrack_tasks.fetch.http.client import HttpClient
 from fintrack_tasks.fetch.interpret import interpret
 from fintrack_tasks.fetch.providers import ecb
 from fintrack_tasks.fetch.providers.base import Ask
-from fintrack_tasks.fetch.quota.gate import Gate, Reservation, Wait
+from fintrack_tasks.fetch.quota.gate import Gate
+from fintrack_tasks.fetch.quota.permits import Reservation, Wait
 from fintrack_tasks.fetch.request import ask_provider
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.store import database_mode, fx_rates, payloads

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from fintrack_tasks.domain import Item, ItemState, uuid7
-from fintrack_tasks.fetch.quota.gate import Reservation
+from fintrack_tasks.fetch.quota.permits import Reservation
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.publish import messages
 from fintrack_tasks.store import database_mode, run_items

@@ -8,7 +8,7 @@ import structlog
 
 from fintrack_tasks.app import app
 from fintrack_tasks.errors import ProviderError
-from fintrack_tasks.fetch.quota.gate import Reservation, Wait
+from fintrack_tasks.fetch.quota.permits import Reservation, Wait
 from fintrack_tasks.pipeline import fx_rates
 from fintrack_tasks.tasks.base import BaseTask, connections, stage_context
 

@@ -16,7 +16,7 @@ from fintrack_tasks.app import app
 from fintrack_tasks.domain import Batch, Item
 from fintrack_tasks.errors import ConfigurationError, ForgedMessageError, MissingKeyError, StoreError, UsageError
 from fintrack_tasks.fetch import providers, route
-from fintrack_tasks.fetch.quota.gate import Reservation
+from fintrack_tasks.fetch.quota.permits import Reservation
 from fintrack_tasks.tasks import forged_messages, stage_messages
 from fintrack_tasks.tasks.base import BaseTask, connections, is_outage, settings, stage_context
 from fintrack_tasks.tasks.publish import publish_soon

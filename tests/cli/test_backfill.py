@@ -25,8 +25,9 @@ from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.fetch import providers
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import HttpRequest
-from fintrack_tasks.fetch.quota.gate import Gate, Permit
+from fintrack_tasks.fetch.quota.gate import Gate
 from fintrack_tasks.fetch.quota.keys import KeyRing
+from fintrack_tasks.fetch.quota.permits import Permit
 from fintrack_tasks.pipeline import plan
 from fintrack_tasks.pipeline.run_arguments import check_arguments
 from fintrack_tasks.publish.kafka import ensure_topics

@@ -16,8 +16,9 @@ from fintrack_tasks.cli.health import _with_standing
 from fintrack_tasks.domain import Budget
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import HttpRequest
-from fintrack_tasks.fetch.quota.gate import Gate, Permit
+from fintrack_tasks.fetch.quota.gate import Gate
 from fintrack_tasks.fetch.quota.keys import KeyRing
+from fintrack_tasks.fetch.quota.permits import Permit
 from fintrack_tasks.settings import Settings
 from tests.e2e.harness import fintrack
 

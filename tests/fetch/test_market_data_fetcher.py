@@ -26,9 +26,10 @@ from fintrack_tasks.errors import (
 from fintrack_tasks.fetch import providers
 from fintrack_tasks.fetch.market_data_fetcher import MarketDataFetcher, RoutedClient
 from fintrack_tasks.fetch.providers.base import HttpRequest
-from fintrack_tasks.fetch.quota.gate import Gate, Permit
+from fintrack_tasks.fetch.quota.gate import Gate
 from fintrack_tasks.fetch.quota.keys import KeyRing
 from fintrack_tasks.fetch.quota.local_gate import LocalGate
+from fintrack_tasks.fetch.quota.permits import Permit
 from fintrack_tasks.settings import Settings
 
 

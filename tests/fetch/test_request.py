@@ -10,8 +10,8 @@ from fintrack_tasks.domain import Budget
 from fintrack_tasks.errors import ConfigurationError, MalformedError, OutageError, QuotaError, TransientError
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import HttpRequest, HttpResponse
-from fintrack_tasks.fetch.quota.gate import Permit, Reservation, Wait
 from fintrack_tasks.fetch.quota.keys import PUBLIC
+from fintrack_tasks.fetch.quota.permits import Permit, Reservation, Wait
 from fintrack_tasks.fetch.request import Answer, ask_provider
 
 FACTS: Final = provider("yahoo_finance").facts

@@ -15,7 +15,8 @@ from fintrack_tasks import tasks
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.errors import MalformedError, ProviderError
 from fintrack_tasks.fetch.http.client import HttpClient
-from fintrack_tasks.fetch.quota.gate import Gate, Wait
+from fintrack_tasks.fetch.quota.gate import Gate
+from fintrack_tasks.fetch.quota.permits import Wait
 from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.fx_rates import Updated, update_fx_rates
 from fintrack_tasks.sandbox import Running, running

@@ -14,9 +14,9 @@ from uuid import uuid4
 from fintrack_tasks.domain import Budget
 from fintrack_tasks.errors import ProviderError, QuotaError
 from fintrack_tasks.fetch.providers.base import Facts, HttpRequest
-from fintrack_tasks.fetch.quota.gate import PATIENCE, Permit, Reservation
 from fintrack_tasks.fetch.quota.keys import Key, KeyRing
 from fintrack_tasks.fetch.quota.limits import longest_window, quotas_of, windows
+from fintrack_tasks.fetch.quota.permits import PATIENCE, Permit, Reservation
 from fintrack_tasks.settings import Settings
 
 __all__ = ["LocalGate"]

@@ -33,8 +33,9 @@ from fintrack_tasks.errors import (
 )
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import Facts, HttpRequest, KeyUse, Quota
-from fintrack_tasks.fetch.quota.gate import PATIENCE, Gate, Permit, Reservation, Wait
+from fintrack_tasks.fetch.quota.gate import Gate
 from fintrack_tasks.fetch.quota.keys import PUBLIC, KeyRing
+from fintrack_tasks.fetch.quota.permits import PATIENCE, Permit, Reservation, Wait
 from fintrack_tasks.settings import Settings
 
 pytestmark = pytest.mark.integration

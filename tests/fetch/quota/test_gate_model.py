@@ -28,7 +28,8 @@ from fintrack_tasks.domain import Budget
 from fintrack_tasks.errors import QuotaError
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import Facts, HttpRequest, KeyUse, Quota
-from fintrack_tasks.fetch.quota.gate import PATIENCE, Gate, Permit, Reservation, Wait
+from fintrack_tasks.fetch.quota.gate import Gate
+from fintrack_tasks.fetch.quota.permits import PATIENCE, Permit, Reservation, Wait
 
 pytestmark = pytest.mark.integration
 

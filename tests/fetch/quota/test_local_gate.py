@@ -20,9 +20,9 @@ from fintrack_tasks.errors import (
 )
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import Facts, HttpRequest, KeyUse, Quota
-from fintrack_tasks.fetch.quota.gate import PATIENCE, Permit
 from fintrack_tasks.fetch.quota.keys import KeyRing
 from fintrack_tasks.fetch.quota.local_gate import LocalGate
+from fintrack_tasks.fetch.quota.permits import PATIENCE, Permit
 from fintrack_tasks.settings import Settings
 
 ASK: Final = HttpRequest("/price")

@@ -1,7 +1,7 @@
 -- One provider's quotas, held for the whole fleet. All times are microseconds on Redis' own clock.
 --
 -- KEYS[1]  the provider's base name, in braces so that all of its names share a slot of a cluster
--- ARGV[1]  JSON: op, and what the op needs (see fetch/gate.py)
+-- ARGV[1]  JSON: op, and what the op needs (see fetch/quota/gate_script.py)
 --
 -- For each key of the provider and each window w (a quota, or the spacing that a burst limit asks for):
 --   c<w>:<b>   granted requests of class b and lower ones, scored by the time at which they leave the window
