@@ -3,6 +3,6 @@
 from fintrack_tasks.sandbox.control import Control
 from fintrack_tasks.sandbox.prices import real_daily_bars
 from fintrack_tasks.sandbox.running import Running, running
-from fintrack_tasks.sandbox.server import VENUES, base_urls, serve
+from fintrack_tasks.sandbox.server import FAKE_APIS, base_urls, serve
 
-__all__ = ["VENUES", "Control", "Running", "base_urls", "real_daily_bars", "running", "serve"]
+__all__ = ["FAKE_APIS", "Control", "Running", "base_urls", "real_daily_bars", "running", "serve"]

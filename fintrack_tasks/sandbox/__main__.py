@@ -9,7 +9,7 @@ from pathlib import Path
 from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.fetch.providers.base import Quota
 from fintrack_tasks.fetch.quota.limits import parse_quotas
-from fintrack_tasks.sandbox.server import VENUES, serve
+from fintrack_tasks.sandbox.server import FAKE_APIS, serve
 
 
 def main() -> None:
@@ -46,11 +46,11 @@ def _port(text: str) -> int:
 
 
 def _quotas(plan: str, given: list[str]) -> dict[str, tuple[Quota, ...]]:
-    made = {name: parse_quotas(venue.real_quotas) for name, venue in VENUES.items()} if plan == "real" else {}
+    made = {name: parse_quotas(api.real_quotas) for name, api in FAKE_APIS.items()} if plan == "real" else {}
     for text in given:
         name, _, limits = text.partition("=")
-        if name not in VENUES:
-            raise ConfigurationError(f"--quota {text!r:.60}: the sandbox plays {', '.join(VENUES)}")
+        if name not in FAKE_APIS:
+            raise ConfigurationError(f"--quota {text!r:.60}: the sandbox plays {', '.join(FAKE_APIS)}")
         made[name] = parse_quotas(limits, f"--quota {name}")
     return made
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from fintrack_tasks.sandbox.fake_apis.base import Reply, Venue
+from fintrack_tasks.sandbox.fake_apis.base import FakeApi, Reply
 
 __all__ = ["KINDS", "Fault", "Faults"]
 
@@ -117,14 +117,14 @@ class Faults:
             return fault
         return None
 
-    def spoil(self, fault: Fault, reply: Reply, venue: Venue) -> Reply:
+    def spoil(self, fault: Fault, reply: Reply, api: FakeApi) -> Reply:
         """The reply with its body spoilt, for the kinds that spoil bodies; only JSON can have nulls."""
         if fault.kind == "malformed":
             return replace(reply, body=reply.body[: len(reply.body) // 2] + b'"}{')
         if fault.kind == "html":
             return Reply(200, _HTML, "text/html; charset=utf-8")
         if fault.kind == "nulls" and reply.status == 200 and reply.content_type.startswith(_JSON):
-            return replace(reply, body=orjson.dumps(venue.with_nulls(orjson.loads(reply.body), self._random)))
+            return replace(reply, body=orjson.dumps(api.with_nulls(orjson.loads(reply.body), self._random)))
         return reply
 
     def report(self) -> list[Mapping[str, Any]]:

@@ -1,6 +1,7 @@
-"""What the local market lists beside its bundled prices: well-known names, and made-up ones of one form.
+"""Which symbols the local market has, and each one's prices, zone, currency and origin.
 
-All of them get a synthetic series and say so. Anything else is unknown there, as a mistyped symbol is to a provider.
+Beside its bundled prices it lists well-known names, and made-up ones of one form; all of these get a synthetic series
+and say so. Anything else is unknown there, as a mistyped symbol is to a provider.
 
 - stocks: those of :data:`STOCKS`, in New York and, with their suffix, elsewhere;
 - indices: those of which a calendar is known (:data:`fintrack_tasks.calendars.INDICES`);
@@ -13,13 +14,22 @@ All of them get a synthetic series and say so. Anything else is unknown there, a
 from __future__ import annotations
 
 import re
-from typing import Final
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from fintrack_tasks.calendars import INDICES, SUFFIXES
-from fintrack_tasks.domain import AssetClass
+from fintrack_tasks.domain import AssetClass, Instrument
+from fintrack_tasks.sandbox.exchanges import Exchange, exchange_of
+from fintrack_tasks.sandbox.prices import RATES_ORIGIN, Daily, fx_pair, rate_decimals, real_daily, real_origin
+from fintrack_tasks.sandbox.synthetic import Series, series_of
 from fintrack_tasks.symbols import CURRENCIES, PRICED_IN
 
-__all__ = ["COINS", "FUTURES", "STOCKS", "are_currencies", "is_listed"]
+__all__ = ["COINS", "FUTURES", "STOCKS", "Listing", "UnknownError", "are_currencies", "find_listing", "is_listed"]
+
+NEW_YORK: Final = ZoneInfo("America/New_York")
+LONDON: Final = ZoneInfo("Europe/London")
 
 STOCKS: Final = frozenset(
     """
@@ -45,6 +55,113 @@ _ROOTS: Final = """
 """
 FUTURES: Final = frozenset(f"{root}=F" for root in _ROOTS.split())
 _MADE_UP: Final = re.compile(r"(?!UNKNOWN)[A-Z]{1,8}[0-9]{1,8}(?:[A-Z][0-9]{1,8})?")
+
+
+class UnknownError(Exception):
+    """The market does not list the symbol."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Listing:
+    """A symbol as the market knows it: either bundled days or a synthetic series. Equal to itself alone.
+
+    :ivar currency: that of the prices as a provider names it: ``GBp`` for pence.
+    :ivar exchange: where a stock or an index is traded, unless it is New York.
+    """
+
+    symbol: str
+    asset_class: AssetClass
+    zone: ZoneInfo
+    currency: str
+    decimals: int
+    days: tuple[Daily, ...] | Series
+    origin: str
+    exchange: Exchange | None = None
+
+    @property
+    def synthetic(self) -> Series | None:
+        """The series, where the days are not bundled."""
+        return self.days if isinstance(self.days, Series) else None
+
+    @property
+    def first_day(self) -> date:
+        """The first day that there may be a price for."""
+        return self.days.first if isinstance(self.days, Series) else self.days[0].day
+
+    @property
+    def statement(self) -> dict[str, Any]:
+        """What the days say of themselves in their metadata."""
+        return _statement(self.origin)
+
+    @property
+    def path_statement(self) -> dict[str, Any]:
+        """What shorter bars say of themselves: a bundled day has no hours."""
+        return _statement(self.path_origin)
+
+    @property
+    def quote_statement(self) -> dict[str, Any]:
+        """What a price of now says of itself."""
+        return _statement(self.quote_origin)
+
+    @property
+    def path_origin(self) -> str:
+        """Where shorter bars come from."""
+        return self.origin if self.synthetic else f"synthetic: a path within each day of: {self.origin}"
+
+    @property
+    def quote_origin(self) -> str:
+        """Where a price of now comes from."""
+        return self.origin if self.synthetic else f"synthetic: about the last close of: {self.origin}"
+
+
+def _statement(origin: str) -> dict[str, Any]:
+    return {"synthetic": origin.startswith("synthetic"), "origin": origin}
+
+
+def find_listing(seed: int, symbol: str) -> Listing:
+    """A symbol with its bundled days, or with its synthetic series under the seed.
+
+    :raises UnknownError: for what is neither bundled nor listed.
+    """
+    try:
+        known = Instrument.of(symbol)
+    except ValueError:
+        raise UnknownError(symbol) from None
+    kind = known.asset_class
+    if symbol in real_daily():
+        return Listing(symbol, kind, NEW_YORK, "USD", 6, real_daily()[symbol], real_origin(symbol))
+    if kind is AssetClass.FOREX:
+        return _forex(seed, symbol)
+    if not is_listed(known.symbol, kind):
+        raise UnknownError(symbol)
+    # Whichever spelling of BRK-B a provider has, its series is one.
+    series, origin = series_of(seed, known.symbol, kind), _synthetic_origin(seed)
+    if found := exchange_of(symbol, kind):
+        there, unit = found
+        series = replace(series, first=max(series.first, there.first), trading=there.trades)
+        return Listing(symbol, kind, there.zone, unit, series.decimals, series, origin, there)
+    zone, currency = (ZoneInfo("UTC"), symbol.partition("-")[2]) if kind is AssetClass.CRYPTO else (NEW_YORK, "USD")
+    return Listing(symbol, kind, zone, currency, series.decimals, series, origin)
+
+
+def _synthetic_origin(seed: int) -> str:
+    return f"synthetic: a series of seed {seed}"
+
+
+def _forex(seed: int, symbol: str) -> Listing:
+    # "EURUSD=X"; Yahoo's short form "INR=X" counts from the dollar
+    pair = symbol.removesuffix("=X").replace("/", "")
+    base, quote = (pair[:3], pair[3:]) if len(pair) == 6 else ("USD", pair)
+    if not are_currencies(base, quote) or base == quote:
+        raise UnknownError(symbol)
+    real = fx_pair(base, quote)
+    if real:
+        how = "is" if base == "EUR" else "is computed from"
+        origin = f"synthetic: one price a day, which {how} {RATES_ORIGIN}"
+        return Listing(symbol, AssetClass.FOREX, LONDON, quote, rate_decimals(real[-1].close), real, origin)
+    series = series_of(seed, symbol, AssetClass.FOREX)
+    origin = _synthetic_origin(seed)
+    return Listing(symbol, AssetClass.FOREX, LONDON, quote, series.decimals, series, origin)
 
 
 def is_listed(symbol: str, asset_class: AssetClass) -> bool:

@@ -1,35 +1,30 @@
-"""The local market: real prices where they are bundled, a deterministic synthetic series of what else it lists."""
+"""The local market's bars and quotes at a moment, for all fake APIs: bundled real prices, or a synthetic series.
+
+Which symbols there are is in ``listings``, the series in ``synthetic``, the bars within a day in ``paths``.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from functools import lru_cache
-from typing import Any, Final
-from zoneinfo import ZoneInfo
+from functools import lru_cache, partial
+from typing import Final
 
-from fintrack_tasks.domain import AssetClass, Instrument
-from fintrack_tasks.sandbox.exchanges import Exchange, SessionParts, exchange_of
-from fintrack_tasks.sandbox.listings import are_currencies, is_listed
+from fintrack_tasks.domain import AssetClass
+from fintrack_tasks.sandbox.exchanges import SessionParts
+from fintrack_tasks.sandbox.listings import NEW_YORK, Listing, find_listing
 from fintrack_tasks.sandbox.paths import Piece, joined, pieces
 from fintrack_tasks.sandbox.prices import (
-    RATES_ORIGIN,
     Daily,
-    fx_pair,
-    rate_decimals,
-    real_daily,
-    real_origin,
     slice_days,
 )
-from fintrack_tasks.sandbox.synthetic import Series, draw, series_of
+from fintrack_tasks.sandbox.synthetic import Series, draw
 from fintrack_tasks.sandbox.trading_days import closes_early
 
-__all__ = ["Bar", "Listing", "Market", "Tick", "UnknownError"]
+__all__ = ["Bar", "Market", "Tick"]
 
-NEW_YORK: Final = ZoneInfo("America/New_York")
-LONDON: Final = ZoneInfo("Europe/London")
 _DAY: Final = timedelta(days=1)
 _EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
 _FOREX_CLOSE: Final = time(17)  # in New York: there a trading day of currencies ends, and the next one begins
@@ -39,10 +34,6 @@ _QUARTER: Final = 900
 _MINUTE: Final = 60
 _REAL_SWING: Final = 0.005  # a quote of a real series stays within half a percent of its last close
 _LIVE_SWING: Final = 0.001  # that of a synthetic one, of its path
-
-
-class UnknownError(Exception):
-    """The market does not list the symbol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,63 +60,6 @@ class Tick:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Listing:
-    """A symbol as the market knows it: either bundled days or a synthetic series. Equal to itself alone.
-
-    :ivar currency: that of the prices as a provider names it: ``GBp`` for pence.
-    :ivar exchange: where a stock or an index is traded, unless it is New York.
-    """
-
-    symbol: str
-    asset_class: AssetClass
-    zone: ZoneInfo
-    currency: str
-    decimals: int
-    days: tuple[Daily, ...] | Series
-    origin: str
-    exchange: Exchange | None = None
-
-    @property
-    def synthetic(self) -> Series | None:
-        """The series, where the days are not bundled."""
-        return self.days if isinstance(self.days, Series) else None
-
-    @property
-    def first_day(self) -> date:
-        """The first day that there may be a price for."""
-        return self.days.first if isinstance(self.days, Series) else self.days[0].day
-
-    @property
-    def statement(self) -> dict[str, Any]:
-        """What the days say of themselves in their metadata."""
-        return _statement(self.origin)
-
-    @property
-    def path_statement(self) -> dict[str, Any]:
-        """What shorter bars say of themselves: a bundled day has no hours."""
-        return _statement(self.path_origin)
-
-    @property
-    def quote_statement(self) -> dict[str, Any]:
-        """What a price of now says of itself."""
-        return _statement(self.quote_origin)
-
-    @property
-    def path_origin(self) -> str:
-        """Where shorter bars come from."""
-        return self.origin if self.synthetic else f"synthetic: a path within each day of: {self.origin}"
-
-    @property
-    def quote_origin(self) -> str:
-        """Where a price of now comes from."""
-        return self.origin if self.synthetic else f"synthetic: about the last close of: {self.origin}"
-
-
-def _statement(origin: str) -> dict[str, Any]:
-    return {"synthetic": origin.startswith("synthetic"), "origin": origin}
-
-
 @dataclass(frozen=True, slots=True)
 class _Stretch:
     """A piece with its times; ``live`` while it is in progress."""
@@ -147,7 +81,7 @@ class Market:
         self._clock = clock or (lambda: datetime.now(tz=UTC))
         self._bars_from: set[str] = set()
         self._ticks_from: set[str] = set()
-        self._listing = lru_cache(maxsize=5_000)(self._find)
+        self._listing = lru_cache(maxsize=5_000)(partial(find_listing, seed))
         # What one request asks for more than once; each depends on its arguments and the seed alone.
         self._day = lru_cache(maxsize=1_000)(Series.day)
         self._quarters = lru_cache(maxsize=500)(self._find_quarters)
@@ -171,45 +105,6 @@ class Market:
         :raises UnknownError: for what is neither bundled nor listed (:mod:`fintrack_tasks.sandbox.listings`).
         """
         return self._listing(symbol)
-
-    def _find(self, symbol: str) -> Listing:
-        try:
-            known = Instrument.of(symbol)
-        except ValueError:
-            raise UnknownError(symbol) from None
-        kind = known.asset_class
-        if symbol in real_daily():
-            return Listing(symbol, kind, NEW_YORK, "USD", 6, real_daily()[symbol], real_origin(symbol))
-        if kind is AssetClass.FOREX:
-            return self._forex(symbol)
-        if not is_listed(known.symbol, kind):
-            raise UnknownError(symbol)
-        # Whichever spelling of BRK-B a provider has, its course is one.
-        series, origin = series_of(self.seed, known.symbol, kind), self._synthetic_origin()
-        if found := exchange_of(symbol, kind):
-            there, unit = found
-            series = replace(series, first=max(series.first, there.first), trading=there.trades)
-            return Listing(symbol, kind, there.zone, unit, series.decimals, series, origin, there)
-        zone, currency = (ZoneInfo("UTC"), symbol.partition("-")[2]) if kind is AssetClass.CRYPTO else (NEW_YORK, "USD")
-        return Listing(symbol, kind, zone, currency, series.decimals, series, origin)
-
-    def _synthetic_origin(self) -> str:
-        return f"synthetic: a series of seed {self.seed}"
-
-    def _forex(self, symbol: str) -> Listing:
-        # "EURUSD=X"; Yahoo's short form "INR=X" counts from the dollar
-        pair = symbol.removesuffix("=X").replace("/", "")
-        base, quote = (pair[:3], pair[3:]) if len(pair) == 6 else ("USD", pair)
-        if not are_currencies(base, quote) or base == quote:
-            raise UnknownError(symbol)
-        real = fx_pair(base, quote)
-        if real:
-            how = "is" if base == "EUR" else "is computed from"
-            origin = f"synthetic: one price a day, which {how} {RATES_ORIGIN}"
-            return Listing(symbol, AssetClass.FOREX, LONDON, quote, rate_decimals(real[-1].close), real, origin)
-        series = series_of(self.seed, symbol, AssetClass.FOREX)
-        origin = self._synthetic_origin()
-        return Listing(symbol, AssetClass.FOREX, LONDON, quote, series.decimals, series, origin)
 
     # --- Bars ----------------------------------------------------------------------------------------------------
 

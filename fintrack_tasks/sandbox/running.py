@@ -13,7 +13,7 @@ from datetime import datetime
 from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.fetch.quota.limits import parse_quotas
 from fintrack_tasks.sandbox.control import Control
-from fintrack_tasks.sandbox.server import VENUES, Sandbox, base_urls, listen
+from fintrack_tasks.sandbox.server import FAKE_APIS, Sandbox, base_urls, listen
 
 __all__ = ["Running", "running"]
 
@@ -40,7 +40,7 @@ class Running:
     @property
     def provider_base_urls(self) -> dict[str, str]:
         """Provider name to address, as the settings hold them."""
-        return {name: f"{self.url}/{name}" for name in VENUES}
+        return {name: f"{self.url}/{name}" for name in FAKE_APIS}
 
     @property
     def control(self) -> Control:

@@ -1,4 +1,4 @@
-"""The HTTP server: venues below their names, and the control endpoint below ``/_control``."""
+"""The local market's HTTP server: each fake API below its provider's name, the control endpoint below ``/_control``."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from fintrack_tasks import hosts
 from fintrack_tasks.domain import ORIGIN_HEADER
 from fintrack_tasks.fetch.providers.base import Quota
 from fintrack_tasks.sandbox.control import Desk
-from fintrack_tasks.sandbox.fake_apis import venues
-from fintrack_tasks.sandbox.fake_apis.base import Keyed, Priced, Reply, Venue, json_reply
+from fintrack_tasks.sandbox.fake_apis import all_apis
+from fintrack_tasks.sandbox.fake_apis.base import FakeApi, Keyed, Priced, Reply, json_reply
 from fintrack_tasks.sandbox.faults import Faults
 from fintrack_tasks.sandbox.market import Market
 from fintrack_tasks.sandbox.quotas import Ledger, Request, named
 
-__all__ = ["VENUES", "Sandbox", "base_urls", "listen", "serve"]
+__all__ = ["FAKE_APIS", "Sandbox", "base_urls", "listen", "serve"]
 
-VENUES: Final[Mapping[str, Venue]] = MappingProxyType(venues())
+FAKE_APIS: Final[Mapping[str, FakeApi]] = MappingProxyType(all_apis())
 
 _MOST_FIELDS: Final = 100
 _PATH_KEPT: Final = 200
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 
 class Sandbox:
-    """The market, its venues, what is counted and what goes wrong; the state of one server.
+    """The state of one server: the market, the count of requests with their quotas, the faults that are on.
 
     :param quotas: provider name to its quotas; a provider that is absent has none.
     :param clock: the market's time, aware UTC; the machine's where none is given.
@@ -60,7 +60,7 @@ class Sandbox:
         self.market = Market(seed, clock)
         self.ledger = Ledger(quotas)
         self.faults = Faults(seed)
-        self._desk = Desk(self.market, self.ledger, self.faults, VENUES)
+        self._desk = Desk(self.market, self.ledger, self.faults, FAKE_APIS)
         self._timer = timer
 
     def __call__(self, request: HTTPServerRequest) -> None:
@@ -69,37 +69,37 @@ class Sandbox:
         params = _params(request)
         if name == "_control" and not _is_page(request):
             _send(request, self._desk.answer(request.method or "", path, request.body, params or {}))
-        elif name in VENUES:
-            self._play(request, VENUES[name], path, params)
+        elif name in FAKE_APIS:
+            self._play(request, FAKE_APIS[name], path, params)
         elif name == "_control":
             _send(request, json_reply({"message": "no web page steers the local market"}, 403))
         else:
-            _send(request, json_reply({"message": f"the sandbox plays {', '.join(VENUES)}"}, 404))
+            _send(request, json_reply({"message": f"the sandbox plays {', '.join(FAKE_APIS)}"}, 404))
 
-    def _play(self, request: HTTPServerRequest, venue: Venue, path: str, params: Mapping[str, str] | None) -> None:
+    def _play(self, request: HTTPServerRequest, api: FakeApi, path: str, params: Mapping[str, str] | None) -> None:
         at = self._timer()
-        key = venue.key_of(params or {}, request.headers)
+        key = api.key_of(params or {}, request.headers)
         caller = named(key) if key else str(request.remote_ip)
-        cost = venue.credits_of(path, params or {}) if isinstance(venue, Priced) else 1
-        keyless = venue.without_key() if isinstance(venue, Keyed) and not key else None
-        refusal = None if keyless else self.ledger.admit(venue.name, caller, at, cost)
-        fault = self.faults.take(venue.name, venue.symbol_of(path, params or {})) if refusal is None else None
+        cost = api.credits_of(path, params or {}) if isinstance(api, Priced) else 1
+        keyless = api.without_key() if isinstance(api, Keyed) and not key else None
+        refusal = None if keyless else self.ledger.admit(api.name, caller, at, cost)
+        fault = self.faults.take(api.name, api.symbol_of(path, params or {})) if refusal is None else None
         if refusal:
-            reply = venue.too_many(key, refusal.window)
+            reply = api.too_many(key, refusal.window)
         elif fault and fault.kind == "storm429":
             after = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-            reply = replace(venue.too_many(key, _STORM_WINDOW), headers=after)
+            reply = replace(api.too_many(key, _STORM_WINDOW), headers=after)
         elif fault and fault.kind == "status":
-            reply = venue.failed(fault.status)
+            reply = api.failed(fault.status)
         else:
-            reply = keyless or self._answer(request, venue, path, params)
+            reply = keyless or self._answer(request, api, path, params)
         if fault:
-            reply = self.faults.spoil(fault, reply, venue)
+            reply = self.faults.spoil(fault, reply, api)
         # Every answer bears it, errors too: nothing that is learnt here may count for the real providers.
         origin = reply.origin or self.market.origin() or _NO_PRICES
         reply = replace(reply, headers={**reply.headers, ORIGIN_HEADER: origin})
         refused = bool(refusal or reply.status == 429 or (fault and fault.kind == "storm429"))
-        self.ledger.note(Request(at, venue.name, caller, path[:_PATH_KEPT], reply.status, refused))
+        self.ledger.note(Request(at, api.name, caller, path[:_PATH_KEPT], reply.status, refused))
         if fault and fault.kind == "cut":
             _send_cut(request, reply)
         elif fault and fault.kind == "latency":
@@ -109,17 +109,17 @@ class Sandbox:
         else:
             _send(request, reply)
 
-    def _answer(self, request: HTTPServerRequest, venue: Venue, path: str, params: Mapping[str, str] | None) -> Reply:
+    def _answer(self, request: HTTPServerRequest, api: FakeApi, path: str, params: Mapping[str, str] | None) -> Reply:
         if request.method not in ("GET", "HEAD"):
-            return venue.failed(405)
+            return api.failed(405)
         if params is None:
-            return venue.failed(400)
+            return api.failed(400)
         try:
-            return venue.answer(self.market, path, params)
+            return api.answer(self.market, path, params)
         except Exception:
             # The server's outer edge: a fault of ours must not look like a cut connection, and stays to be read.
-            logger.exception("sandbox_request_failed", extra={"provider": venue.name})
-            return venue.failed(500)
+            logger.exception("sandbox_request_failed", extra={"provider": api.name})
+            return api.failed(500)
 
 
 def _is_page(request: HTTPServerRequest) -> bool:
@@ -172,7 +172,7 @@ def _hang_up(request: HTTPServerRequest) -> None:
 
 def base_urls(port: int, host: str = "127.0.0.1") -> dict[str, str]:
     """The variables that point each provider at the sandbox, such as ``COINBASE_BASE_URL``."""
-    return {f"{name.upper()}_BASE_URL": f"http://{host}:{port}/{name}" for name in VENUES}
+    return {f"{name.upper()}_BASE_URL": f"http://{host}:{port}/{name}" for name in FAKE_APIS}
 
 
 def serve(

@@ -7,7 +7,7 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fintrack_tasks.sandbox import VENUES, Running
+from fintrack_tasks.sandbox import FAKE_APIS, Running
 from fintrack_tasks.sandbox.fake_apis.base import Reply
 from fintrack_tasks.sandbox.faults import KINDS, Fault, Faults
 
@@ -102,7 +102,7 @@ def test_nulls_leave_an_answer_alone_that_is_no_json(fresh: Running, path: str, 
 
 
 def test_nulls_come_with_the_headers_of_the_answer_and_befall_no_error() -> None:
-    faults, nulls, yahoo = Faults(7), Fault("nulls"), VENUES["yahoo_finance"]
+    faults, nulls, yahoo = Faults(7), Fault("nulls"), FAKE_APIS["yahoo_finance"]
     said = b'{"chart":{"result":[{"meta":{"regularMarketPrice":1.5},"indicators":{"quote":[{}]}}],"error":null}}'
     spoilt = faults.spoil(nulls, Reply(200, said, headers={"Date": "today"}), yahoo)
     assert spoilt == Reply(200, said.replace(b"1.5", b"null"), headers={"Date": "today"})

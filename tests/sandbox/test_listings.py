@@ -8,7 +8,8 @@ from bs4 import BeautifulSoup
 
 from fintrack_tasks.pipeline.plan import DEFAULT_INSTRUMENTS
 from fintrack_tasks.sandbox import Running
-from fintrack_tasks.sandbox.market import Market, UnknownError
+from fintrack_tasks.sandbox.listings import UnknownError
+from fintrack_tasks.sandbox.market import Market
 
 NOBODY = ("NOPE", "XYZXYZ", "ZZZZ", "AAPLE", "NOPE-USD", "XYZXYZ-USD", "BTC-NOPE", "BTC-BTC", "^NOPE", "NOPE.L",
           "AAPL.L", "S1.NOPE", "ABCDEF=X", "EURNOP=X", "EUREUR=X", "NOPE=F", "UNKNOWN1", "UNKNOWN1-USD")  # fmt: skip

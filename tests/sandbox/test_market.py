@@ -10,7 +10,8 @@ import pytest
 
 from fintrack_tasks import calendars
 from fintrack_tasks.domain import Instrument, Interval, TimeRange, to_micros
-from fintrack_tasks.sandbox.market import Bar, Market, UnknownError
+from fintrack_tasks.sandbox.listings import UnknownError
+from fintrack_tasks.sandbox.market import Bar, Market
 from fintrack_tasks.sessions import expected_bars
 
 DAY = timedelta(days=1)

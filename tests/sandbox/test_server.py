@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from fintrack_tasks.fetch import constituents, providers
-from fintrack_tasks.sandbox import VENUES, Running, running
+from fintrack_tasks.sandbox import FAKE_APIS, Running, running
 from fintrack_tasks.sandbox.fake_apis.base import Keyed
 from fintrack_tasks.settings import PLAYED
 
@@ -324,10 +324,10 @@ def test_bytes_that_are_no_request_close_their_connection_and_no_other(market: R
     assert requests.get(f"{market.url}/_control/health", timeout=5).json()["healthy"] is True
 
 
-@pytest.mark.parametrize("venue", ["yahoo_finance", "coinbase"])
-def test_more_parameters_than_anyone_means_are_refused_in_the_providers_form(market: Running, venue: str) -> None:
-    path = {"yahoo_finance": "v8/finance/chart/AAPL", "coinbase": "products"}[venue]
-    answer = requests.get(f"{market.url}/{venue}/{path}?" + "&".join(f"a{i}=1" for i in range(200)), timeout=5)
+@pytest.mark.parametrize("api", ["yahoo_finance", "coinbase"])
+def test_more_parameters_than_anyone_means_are_refused_in_the_providers_form(market: Running, api: str) -> None:
+    path = {"yahoo_finance": "v8/finance/chart/AAPL", "coinbase": "products"}[api]
+    answer = requests.get(f"{market.url}/{api}/{path}?" + "&".join(f"a{i}=1" for i in range(200)), timeout=5)
     assert answer.status_code == 400
     assert answer.json().keys() <= {"finance", "message"}
 
@@ -367,12 +367,12 @@ def test_a_fault_of_our_own_is_a_500_in_the_providers_form_and_is_logged(
 
 
 def test_the_environment_names_every_provider(market: Running) -> None:
-    assert market.environment == {f"{name.upper()}_BASE_URL": f"{market.url}/{name}" for name in VENUES}
+    assert market.environment == {f"{name.upper()}_BASE_URL": f"{market.url}/{name}" for name in FAKE_APIS}
     assert market.environment["COINBASE_BASE_URL"] == f"http://127.0.0.1:{market.port}/coinbase"
-    for name, venue in VENUES.items():
+    for name, api in FAKE_APIS.items():
         nothing_there = requests.get(f"{market.provider_base_urls[name]}/", timeout=5)
         # Some ask for the key before they look at the path.
-        assert nothing_there.status_code == (401 if isinstance(venue, Keyed) else 404)
+        assert nothing_there.status_code == (401 if isinstance(api, Keyed) else 404)
 
 
 @pytest.mark.parametrize(
@@ -399,4 +399,4 @@ def test_no_web_page_steers_the_market(market: Running, headers: dict[str, str])
 
 def test_the_settings_know_everybody_whom_the_market_plays() -> None:
     """One that they did not know would be asked at its real address in the middle of a simulation."""
-    assert set(PLAYED) == set(VENUES) == {*providers.names(), constituents.FACTS.name}
+    assert set(PLAYED) == set(FAKE_APIS) == {*providers.names(), constituents.FACTS.name}

@@ -1,4 +1,4 @@
-"""The providers as the sandbox plays them, found by their files: one file each, with an object named ``VENUE``."""
+"""The fake APIs of the providers, found by their files: one file each, with an object named ``FAKE_API``."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from functools import cache
 from importlib import import_module
 from typing import Final
 
-from fintrack_tasks.sandbox.fake_apis.base import Venue
+from fintrack_tasks.sandbox.fake_apis.base import FakeApi
 
-__all__ = ["venues"]
+__all__ = ["all_apis"]
 
-_NOT_A_VENUE: Final = frozenset({"base"})
+_NOT_AN_API: Final = frozenset({"base"})
 
 
 @cache
-def venues() -> dict[str, Venue]:
-    """Name to venue, sorted."""
-    found = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _NOT_A_VENUE)
-    return {name: import_module(f"{__name__}.{name}").VENUE for name in found}
+def all_apis() -> dict[str, FakeApi]:
+    """A provider's name to its fake API, sorted."""
+    found = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _NOT_AN_API)
+    return {name: import_module(f"{__name__}.{name}").FAKE_API for name in found}

@@ -1,4 +1,4 @@
-"""Alpha Vantage as it answers: ``query?function=``, in JSON; limits and errors are texts at status 200.
+"""Fake API of Alpha Vantage: ``query?function=``, in JSON; limits and errors are texts at status 200.
 
 Every function is in the plan that is played, the premium ones too. Hours are counted from the session's open, as
 everywhere in this market, and there are no extended hours.
@@ -15,12 +15,13 @@ from typing import Any, ClassVar, Final
 
 from fintrack_tasks.domain import AssetClass
 from fintrack_tasks.sandbox.fake_apis.base import Reply, json_reply
-from fintrack_tasks.sandbox.market import NEW_YORK, Bar, Listing, Market, UnknownError
+from fintrack_tasks.sandbox.listings import NEW_YORK, Listing, UnknownError
+from fintrack_tasks.sandbox.market import Bar, Market
 from fintrack_tasks.sandbox.prices import fx_rates, real_splits
 from fintrack_tasks.sandbox.synthetic import Series
 from fintrack_tasks.sandbox.trading_days import is_trading_day
 
-__all__ = ["VENUE"]
+__all__ = ["FAKE_API"]
 
 _LINK: Final = "https://www.alphavantage.co"
 _BAD_KEY: Final = (
@@ -47,7 +48,7 @@ class _InvalidError(Exception):
 
 
 class AlphaVantage:
-    """See :class:`fintrack_tasks.sandbox.fake_apis.base.Venue`."""
+    """See :class:`fintrack_tasks.sandbox.fake_apis.base.FakeApi`."""
 
     name: ClassVar[str] = "alpha_vantage"
     real_quotas: ClassVar[str] = "5/m,25/d"
@@ -90,7 +91,7 @@ class AlphaVantage:
         return params.get("apikey", "")
 
 
-VENUE: Final = AlphaVantage()
+FAKE_API: Final = AlphaVantage()
 
 
 def _text(name: str, text: str, status: int = 200) -> Reply:

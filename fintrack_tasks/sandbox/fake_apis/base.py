@@ -1,4 +1,4 @@
-"""What every venue is: a name, the real provider's public limits, and a function from request to reply."""
+"""The contract of a fake API: a name, the real provider's public limits, and a function from request to reply."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import orjson
 
 from fintrack_tasks.sandbox.market import Market
 
-__all__ = ["Keyed", "Priced", "Reply", "Venue", "json_reply"]
+__all__ = ["FakeApi", "Keyed", "Priced", "Reply", "json_reply"]
 
 JSON = "application/json; charset=utf-8"
 
@@ -33,15 +33,15 @@ def json_reply(value: Any, status: int = 200) -> Reply:
     return Reply(status, orjson.dumps(value))
 
 
-class Venue(Protocol):
-    """A provider as the sandbox plays it."""
+class FakeApi(Protocol):
+    """A provider's API, answered over the local market."""
 
     name: ClassVar[str]
     real_quotas: ClassVar[str]
     """The public plan's quotas, such as ``10/s``."""
 
     def answer(self, market: Market, path: str, params: Mapping[str, str]) -> Reply:
-        """The reply to a GET of ``path`` (without the venue's prefix, percent-decoded); never raises for rubbish."""
+        """The reply to a GET of ``path`` (without the provider's prefix, percent-decoded); never raises for rubbish."""
         ...
 
     def too_many(self, key: str, window: float) -> Reply:
@@ -71,7 +71,7 @@ class Venue(Protocol):
 
 @runtime_checkable
 class Keyed(Protocol):
-    """A venue that answers nobody without a key."""
+    """An API that answers nobody without a key."""
 
     def without_key(self) -> Reply:
         """The reply to a request that has none."""
@@ -80,7 +80,7 @@ class Keyed(Protocol):
 
 @runtime_checkable
 class Priced(Protocol):
-    """A venue at which a request may cost more than one of its quota."""
+    """An API at which a request may cost more than one of its quota."""
 
     def credits_of(self, path: str, params: Mapping[str, str]) -> int:
         """What the request costs, at least one."""

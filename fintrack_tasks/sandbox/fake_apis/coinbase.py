@@ -1,4 +1,4 @@
-"""Coinbase Exchange as it answers: ``products``, ``products/ID``, ``.../ticker`` and ``.../candles``."""
+"""Fake API of Coinbase Exchange: ``products``, ``products/ID``, ``.../ticker`` and ``.../candles``."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import Any, ClassVar, Final
 
 from fintrack_tasks.domain import AssetClass
 from fintrack_tasks.sandbox.fake_apis.base import Reply, json_reply
-from fintrack_tasks.sandbox.market import Listing, Market, UnknownError
+from fintrack_tasks.sandbox.listings import Listing, UnknownError
+from fintrack_tasks.sandbox.market import Market
 
-__all__ = ["VENUE"]
+__all__ = ["FAKE_API"]
 
 _PATH: Final = re.compile(r"products(?:/([A-Z0-9-]{3,24})(?:/(ticker|candles))?)?/?")
 _EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
@@ -26,7 +27,7 @@ _PRODUCTS: Final = ("BTC-USD", "ETH-USD", "SOL-USD", "LTC-USD", "BTC-EUR", "ETH-
 
 
 class Coinbase:
-    """See :class:`fintrack_tasks.sandbox.fake_apis.base.Venue`."""
+    """See :class:`fintrack_tasks.sandbox.fake_apis.base.FakeApi`."""
 
     name: ClassVar[str] = "coinbase"
     real_quotas: ClassVar[str] = "10/s"
@@ -73,7 +74,7 @@ class Coinbase:
         return ""
 
 
-VENUE: Final = Coinbase()
+FAKE_API: Final = Coinbase()
 
 
 def _message(text: str, status: int) -> Reply:

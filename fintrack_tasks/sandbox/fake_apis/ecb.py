@@ -1,4 +1,4 @@
-"""The European Central Bank as it answers: ``stats/eurofxref/`` with the newest day, 90 days, and all days of rates."""
+"""Fake API of the European Central Bank: ``stats/eurofxref/`` with the newest day, 90 days, and all days of rates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fintrack_tasks.sandbox.fake_apis.base import Reply
 from fintrack_tasks.sandbox.market import Market
 from fintrack_tasks.sandbox.prices import RATES_ORIGIN, fx_rates
 
-__all__ = ["VENUE"]
+__all__ = ["FAKE_API"]
 
 _FRANKFURT: Final = ZoneInfo("Europe/Berlin")
 _PUBLISHED_AT: Final = 16
@@ -33,7 +33,7 @@ _FOOT: Final = "\t</Cube>\n</gesmes:Envelope>"
 
 
 class Ecb:
-    """See :class:`fintrack_tasks.sandbox.fake_apis.base.Venue`."""
+    """See :class:`fintrack_tasks.sandbox.fake_apis.base.FakeApi`."""
 
     name: ClassVar[str] = "ecb"
     real_quotas: ClassVar[str] = "1/s"
@@ -63,7 +63,7 @@ class Ecb:
         return ""
 
 
-VENUE: Final = Ecb()
+FAKE_API: Final = Ecb()
 
 
 def _newest(now: datetime) -> date:

@@ -1,4 +1,4 @@
-"""Finnhub on its free plan: ``quote``, ``stock/profile2``, candles of currencies and crypto.
+"""Fake API of Finnhub, on its free plan: ``quote``, ``stock/profile2``, candles of currencies and crypto.
 
 Refused are the candles of stocks, indices and other exchanges than those of the US. Its answers have no metadata in
 which a synthetic series could say that it is one.
@@ -16,9 +16,10 @@ from zoneinfo import ZoneInfo
 
 from fintrack_tasks.domain import AssetClass
 from fintrack_tasks.sandbox.fake_apis.base import Reply, json_reply
-from fintrack_tasks.sandbox.market import Bar, Listing, Market, UnknownError
+from fintrack_tasks.sandbox.listings import Listing, UnknownError
+from fintrack_tasks.sandbox.market import Bar, Market
 
-__all__ = ["VENUE"]
+__all__ = ["FAKE_API"]
 
 _ROOT: Final = "api/v1/"
 _SECONDS: Final = {"1": 60, "5": 300, "15": 900, "30": 1_800, "60": 3_600, "D": 86_400}
@@ -33,7 +34,7 @@ _UNKNOWN: Final = {"c": 0, "d": None, "dp": None, "h": 0, "l": 0, "o": 0, "pc": 
 
 
 class Finnhub:
-    """See :class:`fintrack_tasks.sandbox.fake_apis.base.Venue`."""
+    """See :class:`fintrack_tasks.sandbox.fake_apis.base.FakeApi`."""
 
     name: ClassVar[str] = "finnhub"
     real_quotas: ClassVar[str] = "60/m,30/s"
@@ -72,7 +73,7 @@ class Finnhub:
         return headers.get("X-Finnhub-Token") or params.get("token", "")
 
 
-VENUE: Final = Finnhub()
+FAKE_API: Final = Finnhub()
 
 _CANDLES: Final = {"forex/candle": AssetClass.FOREX, "crypto/candle": AssetClass.CRYPTO}
 

@@ -1,4 +1,4 @@
-"""Twelve Data: ``quote``, ``time_series`` and ``exchange_rate``, for one symbol or several separated by commas.
+"""Fake API of Twelve Data: ``quote``, ``time_series`` and ``exchange_rate``, for one symbol or several after commas.
 
 Prices are text, local times have no zone of their own, and limits come with status 200.
 """
@@ -15,10 +15,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fintrack_tasks.domain import AssetClass
 from fintrack_tasks.sandbox.fake_apis.base import Reply, json_reply
-from fintrack_tasks.sandbox.market import Bar, Listing, Market, UnknownError
+from fintrack_tasks.sandbox.listings import Listing, UnknownError
+from fintrack_tasks.sandbox.market import Bar, Market
 from fintrack_tasks.sandbox.prices import fx_rates
 
-__all__ = ["VENUE"]
+__all__ = ["FAKE_API"]
 
 _SECONDS: Final = {"1min": 60, "5min": 300, "15min": 900, "30min": 1_800, "1h": 3_600, "1day": 86_400}
 _INDICES: Final = {"SPX": "^GSPC", "DJI": "^DJI", "IXIC": "^IXIC", "NDX": "^NDX", "RUT": "^RUT", "VIX": "^VIX"}
@@ -54,7 +55,7 @@ class _RefusedError(Exception):
 
 
 class TwelveData:
-    """See :class:`fintrack_tasks.sandbox.fake_apis.base.Venue`."""
+    """See :class:`fintrack_tasks.sandbox.fake_apis.base.FakeApi`."""
 
     name: ClassVar[str] = "twelve_data"
     real_quotas: ClassVar[str] = "8/m,800/d"
@@ -108,7 +109,7 @@ class TwelveData:
         return headers.get("Authorization", "").removeprefix("apikey ") or params.get("apikey", "")
 
 
-VENUE: Final = TwelveData()
+FAKE_API: Final = TwelveData()
 
 
 def _error(code: int, text: str) -> Reply:

@@ -1,4 +1,4 @@
-"""Wikipedia as it answers for one page: the list of S&P 500 companies, in the real page's table shape.
+"""Fake API of Wikipedia, of one page: the list of S&P 500 companies, in the real page's table shape.
 
 The first rows are well-known companies, written down from general knowledge. The others are made up and say so in their
 names: they bring the table to its real length, below which a list counts as cut, and are a load of as many symbols.
@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final
 from fintrack_tasks.sandbox.fake_apis.base import Reply
 from fintrack_tasks.sandbox.market import Market
 
-__all__ = ["MADE_UP", "VENUE"]
+__all__ = ["FAKE_API", "MADE_UP"]
 
 _PAGE: Final = "wiki/List_of_S&P_500_companies"
 _HTML: Final = "text/html; charset=UTF-8"
@@ -87,7 +87,7 @@ class _Company:
 
 
 class Wikipedia:
-    """See :class:`fintrack_tasks.sandbox.fake_apis.base.Venue`."""
+    """See :class:`fintrack_tasks.sandbox.fake_apis.base.FakeApi`."""
 
     name: ClassVar[str] = "wikipedia"
     real_quotas: ClassVar[str] = "1/s"
@@ -114,7 +114,7 @@ class Wikipedia:
         return ""
 
 
-VENUE: Final = Wikipedia()
+FAKE_API: Final = Wikipedia()
 
 
 def _companies() -> list[_Company]:

@@ -1,4 +1,4 @@
-"""Yahoo Finance as it answers: ``v8/finance/chart/SYMBOL`` and ``v7/finance/quote?symbols=``."""
+"""Fake API of Yahoo Finance: ``v8/finance/chart/SYMBOL`` and ``v7/finance/quote?symbols=``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import Any, ClassVar, Final
 
 from fintrack_tasks.domain import AssetClass
 from fintrack_tasks.sandbox.fake_apis.base import Reply, json_reply
-from fintrack_tasks.sandbox.market import Bar, Listing, Market, Tick, UnknownError
+from fintrack_tasks.sandbox.listings import Listing, UnknownError
+from fintrack_tasks.sandbox.market import Bar, Market, Tick
 from fintrack_tasks.sandbox.prices import real_splits
 
-__all__ = ["VENUE"]
+__all__ = ["FAKE_API"]
 
 _CHART: Final = "v8/finance/chart/"
 _MARKETS: Final = {
@@ -46,7 +47,7 @@ class _BadRequestError(Exception):
 
 
 class YahooFinance:
-    """See :class:`fintrack_tasks.sandbox.fake_apis.base.Venue`."""
+    """See :class:`fintrack_tasks.sandbox.fake_apis.base.FakeApi`."""
 
     name: ClassVar[str] = "yahoo_finance"
     real_quotas: ClassVar[str] = "5/s,100/m"
@@ -88,7 +89,7 @@ class YahooFinance:
         return ""
 
 
-VENUE: Final = YahooFinance()
+FAKE_API: Final = YahooFinance()
 
 
 def _error(root: str, code: str, text: str, status: int) -> Reply:
@@ -215,23 +216,32 @@ def _first_trade(market: Market, listing: Listing) -> int:
     return int(market.stamp(listing, listing.first_day).timestamp())
 
 
-def _meta(market: Market, listing: Listing, tick: Tick, interval: str, wanted: str) -> dict[str, Any]:
-    kind, exchange, full = _type(listing)
+def _is_extended(listing: Listing) -> bool:
+    """Whether there is trade before and after the session: for New York's stocks alone."""
+    return listing.asset_class is AssetClass.STOCK and listing.exchange is None
+
+
+def _trading_periods(market: Market, listing: Listing) -> dict[str, Any]:
+    """The parts of today's session, ``pre``, ``regular`` and ``post``; without extended trade two of them are empty."""
     now = market.now()
     offset, short = _offset(listing, now)
     today = now.astimezone(listing.zone).date()
     opens, closes = market.session(listing, today)
     if listing.asset_class is AssetClass.FOREX:  # its days are London's, by the stamps
         opens, closes = (market.stamp(listing, day) for day in (today, today + timedelta(days=1)))
-    hours = [opens, opens, closes, closes]  # pre-market and post-market, for New York's stocks alone
-    extended = listing.asset_class is AssetClass.STOCK and listing.exchange is None
-    if extended:
-        hours = [opens - timedelta(hours=5, minutes=30), opens, closes, closes + timedelta(hours=4)]
-    marks = [int(moment.timestamp()) for moment in hours]
-    periods = {
+    ends = [opens, opens, closes, closes]
+    if _is_extended(listing):
+        ends = [opens - timedelta(hours=5, minutes=30), opens, closes, closes + timedelta(hours=4)]
+    marks = [int(moment.timestamp()) for moment in ends]
+    return {
         name: {"timezone": short, "start": marks[i], "end": marks[i + 1], "gmtoffset": offset}
         for i, name in enumerate(("pre", "regular", "post"))
     }
+
+
+def _meta(market: Market, listing: Listing, tick: Tick, interval: str, wanted: str) -> dict[str, Any]:
+    kind, exchange, full = _type(listing)
+    offset, short = _offset(listing, market.now())
     return {
         "currency": listing.currency,
         "symbol": listing.symbol,
@@ -240,7 +250,7 @@ def _meta(market: Market, listing: Listing, tick: Tick, interval: str, wanted: s
         "instrumentType": kind,
         "firstTradeDate": _first_trade(market, listing),
         "regularMarketTime": int(tick.at.timestamp()),
-        "hasPrePostMarketData": extended,
+        "hasPrePostMarketData": _is_extended(listing),
         "gmtoffset": offset,
         "timezone": short,
         "exchangeTimezoneName": str(listing.zone),
@@ -252,7 +262,7 @@ def _meta(market: Market, listing: Listing, tick: Tick, interval: str, wanted: s
         "shortName": listing.symbol,
         "chartPreviousClose": tick.previous_close,
         "priceHint": 4 if listing.asset_class is AssetClass.FOREX else 2,
-        "currentTradingPeriod": periods,
+        "currentTradingPeriod": _trading_periods(market, listing),
         "dataGranularity": interval,
         "range": wanted,
         "validRanges": _VALID,

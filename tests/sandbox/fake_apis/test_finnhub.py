@@ -18,7 +18,7 @@ from fintrack_tasks.errors import EmptyError, EntitlementError, QuotaError, Unkn
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.fetch.providers.finnhub import PROVIDER
 from fintrack_tasks.sandbox import Running
-from fintrack_tasks.sandbox.fake_apis.finnhub import VENUE
+from fintrack_tasks.sandbox.fake_apis.finnhub import FAKE_API
 
 Get = Callable[..., requests.Response]
 Understand = Callable[..., Batch]
@@ -172,14 +172,14 @@ def test_a_used_up_quota_is_told_as_recorded_key_by_key(fresh: Running, session:
 
 
 def test_the_reply_to_a_request_without_a_key() -> None:
-    reply = VENUE.without_key()
+    reply = FAKE_API.without_key()
     assert (reply.status, json.loads(reply.body)) == (401, NO_KEY)
 
 
 def test_nulls_befall_the_changes_of_a_quote_alone() -> None:
-    spoilt = VENUE.with_nulls({"c": 1, "d": 2, "dp": 3}, Random(1))
+    spoilt = FAKE_API.with_nulls({"c": 1, "d": 2, "dp": 3}, Random(1))
     assert spoilt == {"c": 1, "d": None, "dp": None}
-    assert VENUE.with_nulls({"s": "no_data"}, Random(1)) == NO_DATA
+    assert FAKE_API.with_nulls({"s": "no_data"}, Random(1)) == NO_DATA
 
 
 # --- as the provider understands it

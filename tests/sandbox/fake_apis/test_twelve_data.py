@@ -18,7 +18,7 @@ from fintrack_tasks.errors import EmptyError, KeyRejectedError, MalformedError, 
 from fintrack_tasks.fetch.providers.base import Ask, HttpRequest, HttpResponse
 from fintrack_tasks.fetch.providers.twelve_data import PROVIDER
 from fintrack_tasks.sandbox import Running
-from fintrack_tasks.sandbox.fake_apis.twelve_data import VENUE
+from fintrack_tasks.sandbox.fake_apis.twelve_data import FAKE_API
 
 Get = Callable[..., requests.Response]
 Understand = Callable[..., Batch]
@@ -177,7 +177,7 @@ def test_a_batch_mixes_good_and_bad_entries_keyed_by_symbol(get: Get, samples: P
 
 def test_a_batch_costs_a_credit_a_symbol() -> None:
     for symbols, cost in (("AAPL", 1), ("AAPL,MSFT,EUR/USD", 3), ("", 1), ("AAPL,AAPL", 1)):
-        assert VENUE.credits_of("quote", {"symbol": symbols}) == cost
+        assert FAKE_API.credits_of("quote", {"symbol": symbols}) == cost
 
 
 @pytest.mark.parametrize(
@@ -220,11 +220,11 @@ def test_used_up_credits_are_told_with_status_200_key_by_key(fresh: Running, ses
             PROVIDER.parse(ask, HttpResponse(200, second.content))
         assert "close" in session.get(f"{url}&apikey=another", timeout=10).json()
         assert fresh.control.requests()["refused"] == 1
-    assert json.loads(VENUE.too_many("", 60.0).body)["message"] == MINUTE.format(9)
+    assert json.loads(FAKE_API.too_many("", 60.0).body)["message"] == MINUTE.format(9)
 
 
 def test_the_reply_to_a_request_without_a_key(now: datetime) -> None:
-    reply = VENUE.without_key()
+    reply = FAKE_API.without_key()
     assert (reply.status, json.loads(reply.body)) == (401, NO_KEY)
     with pytest.raises(KeyRejectedError):
         PROVIDER.parse(Ask(Kind.QUOTE, Instrument.of("AAPL"), now), HttpResponse(reply.status, reply.body))
@@ -235,7 +235,7 @@ def test_nulls_befall_volumes_and_what_is_beside_a_price() -> None:
         "A": {"values": [{"close": "1", "volume": "2"}]},
         "B": {"close": "1", "volume": "2", "previous_close": "3"},
     }
-    assert VENUE.with_nulls(batch, Random(1)) == {
+    assert FAKE_API.with_nulls(batch, Random(1)) == {
         "A": {"values": [{"close": "1", "volume": None}]},
         "B": {"close": "1", "volume": None, "previous_close": None},
     }
@@ -301,7 +301,7 @@ def test_a_batch_is_understood_entry_by_entry(fetch: Fetch, now: datetime) -> No
     asks = [Ask(Kind.QUOTE, Instrument.of(symbol), now) for symbol in symbols]
     request = PROVIDER.request_many(asks)
     assert request.weight == 6
-    assert VENUE.credits_of("quote", request.params) == request.weight
+    assert FAKE_API.credits_of("quote", request.params) == request.weight
     found = PROVIDER.parse_many(asks, fetch(request))
     assert [type(each) for each in found] == [
         Batch, UnknownSymbolError, Batch, UnknownSymbolError, Batch, Batch, Batch,
