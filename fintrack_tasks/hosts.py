@@ -1,7 +1,4 @@
-"""Which hosts a provider may be asked at: none that answers for the machine itself, none in clear with a key.
-
-This module imports nothing of the project.
-"""
+"""Which addresses a provider may have: no link-local or cloud-metadata host, and no key over plain HTTP."""
 
 from __future__ import annotations
 
@@ -35,9 +32,9 @@ _TRANSLATED: Final = ipaddress.ip_network("64:ff9b::/96")
 
 
 def problem(url: str, *, keyed: bool) -> str | None:
-    """What is wrong with the address of a provider, ``None`` where nothing is. Never repeats more than its host.
+    """What is wrong with the address of a provider; ``None`` where it is allowed. Repeats no more of it than its host.
 
-    :param keyed: a secret is sent along.
+    :param keyed: whether a key is sent along.
     """
     if "\\" in url or not url.isprintable() or " " in url:
         return "is no http(s) address"  # parsers take different hosts out of it
@@ -56,7 +53,7 @@ def problem(url: str, *, keyed: bool) -> str | None:
 
 
 def is_barred(host: str) -> bool:
-    """Whether a host, in whatever spelling, is link-local or tells a machine's own secrets (cloud metadata)."""
+    """Whether a host, in whatever spelling, is link-local or serves a machine's own secrets (cloud metadata)."""
     address = address_of(host)
     if address is None:
         name = _plain(host)
@@ -71,23 +68,23 @@ def is_loopback(host: str) -> bool:
 
 
 def is_named_loopback(host: str) -> bool:
-    """Whether a host is this machine by a name, which a resolver should not, but could, take elsewhere."""
+    """Whether a host is a name for this machine, which a resolver should not, but could, resolve to another."""
     name = _plain(host)
     return name == "localhost" or name.endswith(".localhost")
 
 
 def address_of(host: str) -> Address | None:
-    """The address that a host stands for without being looked up; ``None`` for a name.
+    """The address that a host is without a look-up; ``None`` for a name.
 
-    Resolvers take ``2852039166``, ``0xa9fea9fe`` and ``0251.0376.43518`` for IPv4 addresses. IPv6 addresses that carry
-    an IPv4 one are taken for that one.
+    Resolvers read ``2852039166``, ``0xa9fea9fe`` and ``0251.0376.43518`` as IPv4 addresses. For an IPv6 address that
+    embeds an IPv4 one it is the latter.
     """
     text = _plain(host)
     try:
         found = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return _by_parts(text)
-    return _carried(found) if isinstance(found, ipaddress.IPv6Address) else found
+    return _embedded(found) if isinstance(found, ipaddress.IPv6Address) else found
 
 
 def _by_parts(text: str) -> ipaddress.IPv4Address | None:
@@ -100,7 +97,7 @@ def _by_parts(text: str) -> ipaddress.IPv4Address | None:
         return None
 
 
-def _carried(address: ipaddress.IPv6Address) -> Address:
+def _embedded(address: ipaddress.IPv6Address) -> Address:
     carried = address.ipv4_mapped or address.sixtofour
     if carried is None and (address in _TRANSLATED or 1 < int(address) <= 0xFFFFFFFF):
         carried = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
@@ -108,6 +105,5 @@ def _carried(address: ipaddress.IPv6Address) -> Address:
 
 
 def _plain(host: str) -> str:
-    """As the libraries will ask for it: full-width digits and every dot of IDNA become plain, brackets and the root dot
-    go."""
+    """As HTTP libraries resolve a host: full-width digits and all dots of IDNA in ASCII, no brackets, no root dot."""
     return unicodedata.normalize("NFKC", host).replace("\u3002", ".").strip("[]").rstrip(".").lower()

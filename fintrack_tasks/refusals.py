@@ -1,6 +1,6 @@
-"""What a Redis server that answers will not do for now, and what a person can do about it.
+"""Temporary refusals of a running Redis (memory full, read-only, loading), and what an operator can do about each.
 
-Such a refusal passes like an outage: what was to be done is delayed, and goes on by itself when there is room.
+A refusal is handled like an outage: the work is delayed and continues by itself once the cause is gone.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _REMEDIES: Final = {
 
 
 def remedy_of(error: BaseException) -> str | None:
-    """What helps where Redis refused for now; ``None`` for any other error, such as a wrong command.
+    """The remedy where Redis refused for now; ``None`` for any other error, such as a wrong command.
 
-    Also for an error that another library made of it.
+    The causes of an error are searched as well: another library may have wrapped it.
     """
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, redis.exceptions.OutOfMemoryError):
-            return _REMEDIES["OOM"]  # the library cuts the word off
+            return _REMEDIES["OOM"]  # redis-py removes the word from the text
         if isinstance(seen, redis.exceptions.ReadOnlyError):
             return _REMEDIES["READONLY"]
         if isinstance(seen, redis.exceptions.BusyLoadingError):

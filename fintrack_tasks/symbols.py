@@ -10,7 +10,16 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["CURRENCIES", "FORM", "PRICED_IN", "RATE_INDICES", "kind_of", "spelled"]
+__all__ = [
+    "CURRENCIES",
+    "FORM",
+    "PRICED_IN",
+    "RATE_INDICES",
+    "currency_pair",
+    "kind_of",
+    "spelled",
+    "with_dotted_class",
+]
 
 FORM: Final = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^/&]{0,31}")
 """A symbol in capitals. ``&`` occurs in those of Bombay: ``M&M.NS``."""
@@ -43,6 +52,9 @@ _CONTRACT: Final = re.compile(r"[A-Z0-9]{1,4}[FGHJKMNQUVXZ][0-9]{2}\.(CBT|CME|CM
 _SHARE_CLASS: Final = re.compile(r"([A-Z]{1,5})[./]([A-EG-KM-SUW-Z])")
 """A share class after a point. F, L, T and V are left out: they are exchanges (``SAP.F``, ``VOD.L``)."""
 
+_CURRENCY_PAIR: Final = re.compile(r"([A-Z]{3})?([A-Z]{3})=X")
+_DASHED_CLASS: Final = re.compile(r"([A-Z0-9]+)-([A-Z])")
+
 
 def kind_of(symbol: str) -> str:
     """The asset class by a symbol's form: ``index``, ``forex``, ``commodity``, ``crypto``, else ``stock``."""
@@ -71,3 +83,15 @@ def spelled(symbol: str, kind: str) -> str:
     if pair and (kind == "forex" or {pair[1], pair[2]} <= CURRENCIES):
         return f"{pair[1]}{pair[2]}=X"
     return symbol
+
+
+def currency_pair(symbol: str) -> tuple[str, str] | None:
+    """Base and quote of a canonical currency pair; ``INR=X`` is short for ``USDINR=X``. ``None`` for other forms."""
+    match = _CURRENCY_PAIR.fullmatch(symbol)
+    return (match[1] or "USD", match[2]) if match else None
+
+
+def with_dotted_class(symbol: str) -> str:
+    """A stock's canonical symbol with its share class after a point, as several providers spell it: ``BRK.B``."""
+    share = _DASHED_CLASS.fullmatch(symbol)
+    return f"{share[1]}.{share[2]}" if share else symbol

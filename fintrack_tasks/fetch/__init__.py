@@ -1,4 +1,4 @@
-"""Asking providers: the routes, the client, the quotas, and one file per provider."""
+"""Asking providers: routes, HTTP, quotas, one file per provider, and the fetcher for programs without Celery."""
 
 from __future__ import annotations
 

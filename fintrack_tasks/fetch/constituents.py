@@ -1,7 +1,7 @@
 """The members of an index, from a public HTML table: Wikipedia's list of S&P 500 companies.
 
-Like a provider: declared facts, :func:`request` and :func:`parse`, which open nothing. It is none, because it has no
-prices. Columns are found by their headers, for editors move them about; a list that may be a part is refused whole.
+Like a provider it is declared facts with pure :func:`request` and :func:`parse`; it is not one, since it has no prices.
+Columns are found by their headers, because editors move them; a list that may be incomplete is refused as a whole.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def request(index: str) -> HttpRequest:
 
     :raises UsageError: names the indices that there are.
     """
-    return HttpRequest(_known(index).path, endpoint="wiki")
+    return HttpRequest(_find_index(index).path, endpoint="wiki")
 
 
 def parse(index: str, response: HttpResponse, now: datetime) -> list[Constituent]:
@@ -97,15 +97,15 @@ def parse(index: str, response: HttpResponse, now: datetime) -> list[Constituent
     :raises fintrack_tasks.errors.ProviderError: the subclass says what the answer means.
     :raises UsageError: names the indices that there are.
     """
-    known = _known(index)
+    known = _find_index(index)
     raise_for_status(response, now)
     if response.status == 403:
         raise EntitlementError("the page is refused to this client (HTTP status 403)")
     if response.status != 200:
         raise MalformedError(f"HTTP status {response.status}")
     names, rows = _table(response.body, known.table)
-    places = {field: _place(field, names) for field in _HEADERS}
-    found = [_member(number, row, len(names), places) for number, row in enumerate(rows, start=1)]
+    columns = {field: _column(field, names) for field in _HEADERS}
+    found = [_member(position, row, len(names), columns) for position, row in enumerate(rows, start=1)]
     if len(found) < known.fewest:
         raise MalformedError(f"{len(found)} members, where {index} has {known.fewest} at the least")
     symbol, times = Counter(member.symbol for member in found).most_common(1)[0]
@@ -114,7 +114,7 @@ def parse(index: str, response: HttpResponse, now: datetime) -> list[Constituent
     return found
 
 
-def _known(index: str) -> _Index:
+def _find_index(index: str) -> _Index:
     try:
         return INDICES[index]
     except KeyError:
@@ -165,7 +165,7 @@ def _raise_if_beyond(page: bytes) -> None:
 
 
 class _Nesting:
-    """What lxml tells its target, counted."""
+    """A target of lxml's parser that counts how deep the tags are nested."""
 
     def __init__(self) -> None:
         self._depth = 0
@@ -188,28 +188,28 @@ def _cells(row: Tag) -> list[str]:
     return [" ".join(_FOOTNOTE.sub("", cell.get_text()).split()) for cell in cells]
 
 
-def _place(field: str, names: Sequence[str]) -> int | None:
-    places = [place for place, name in enumerate(names) if name.lower() in _HEADERS[field]]
-    if len(places) > 1 or (not places and field != "date_added"):
-        raise MalformedError(f"{len(places)} columns for the {field} of a member")
-    return places[0] if places else None
+def _column(field: str, names: Sequence[str]) -> int | None:
+    columns = [i for i, name in enumerate(names) if name.lower() in _HEADERS[field]]
+    if len(columns) > 1 or (not columns and field != "date_added"):
+        raise MalformedError(f"{len(columns)} columns for the {field} of a member")
+    return columns[0] if columns else None
 
 
-def _member(number: int, row: Sequence[str], width: int, places: dict[str, int | None]) -> Constituent:
+def _member(position: int, row: Sequence[str], width: int, columns: dict[str, int | None]) -> Constituent:
     if len(row) != width:
-        raise MalformedError(f"row {number} has {len(row)} cells, the headers are {width}")
-    cells = {field: "" if place is None else row[place] for field, place in places.items()}
+        raise MalformedError(f"row {position} has {len(row)} cells, the headers are {width}")
+    cells = {field: "" if i is None else row[i] for field, i in columns.items()}
     if not _SYMBOL.fullmatch(cells["symbol"]):
-        raise MalformedError(f"row {number}: no symbol: {cells['symbol']!r:.40}")
+        raise MalformedError(f"row {position}: no symbol: {cells['symbol']!r:.40}")
     if not cells["name"] or len(cells["name"]) > _LONGEST or len(cells["sector"]) > _LONGEST:
-        raise MalformedError(f"row {number}: no name or sector of a company")
+        raise MalformedError(f"row {position}: no name or sector of a company")
     symbol = cells["symbol"].replace(".", "-")
-    return Constituent(symbol, cells["name"], cells["sector"] or None, _date(number, cells["date_added"]))
+    return Constituent(symbol, cells["name"], cells["sector"] or None, _date(position, cells["date_added"]))
 
 
-def _date(number: int, text: str) -> date | None:
+def _date(position: int, text: str) -> date | None:
     match = _DATE.search(text)
     try:
         return date.fromisoformat(match[1]) if match else None
     except ValueError:
-        raise MalformedError(f"row {number}: no date: {text!r:.40}") from None
+        raise MalformedError(f"row {position}: no date: {text!r:.40}") from None

@@ -1,8 +1,8 @@
-"""The one seam between an answer and what a parser makes of it: nothing but typed errors comes out.
+"""Every call of a provider's ``parse``: an unforeseen exception becomes a ``MalformedError``, so that all are typed.
 
-A parser may meet what nobody thought of: nesting that ends in a ``RecursionError``, a number that ``decimal`` refuses,
-a body that fills the memory. To the item all of them say one thing, that this answer cannot be read; asking the parser
-again would only say it again.
+A parser may meet what was not foreseen: nesting that ends in a ``RecursionError``, a number that ``decimal`` refuses, a
+body that fills the memory. For the item they all mean that this answer cannot be read; parsing it again would fail
+again.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ T = TypeVar("T")
 
 
 def interpret(provider: str, parse: Callable[[], T]) -> T:
-    """What ``parse`` makes of an answer of that provider.
+    """The result of ``parse`` for an answer of that provider.
 
-    What it raises beyond the errors of :mod:`fintrack_tasks.errors` is told once in the log, by its type and place, and
-    becomes a :class:`MalformedError`. Its text is not told: it may repeat the answer.
+    An exception that is not of :mod:`fintrack_tasks.errors` is logged once, by its type and place, and becomes a
+    :class:`MalformedError`. Its text is not logged: it may repeat the answer.
 
     :raises fintrack_tasks.errors.ProviderError: the subclass says what the answer means.
     """
@@ -34,7 +34,7 @@ def interpret(provider: str, parse: Callable[[], T]) -> T:
         return parse()
     except FinTrackError:
         raise
-    except Exception as error:  # noqa: BLE001  whatever it is, it is told here and ends the reading of this answer
+    except Exception as error:  # noqa: BLE001  whatever it is, it is logged here and ends the reading of this answer
         kind, place = type(error).__name__, _place(error)
     # Outside of the handler: the error's frames, which hold the answer, are let go.
     log.error("parser_failed", provider=provider, error=kind, place=place)

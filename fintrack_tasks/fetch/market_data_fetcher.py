@@ -1,4 +1,4 @@
-"""One symbol, now, without Celery."""
+"""``MarketDataFetcher``: quotes of symbols now, in this process and without Celery, over the same routes and quotas."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class ApiClient(Protocol):
-    """What the fetcher asks; give another one to :attr:`MarketDataFetcher.api_client`."""
+    """The interface of :attr:`MarketDataFetcher.api_client`, for a replacement."""
 
     def get_stock_price(self, symbol: str) -> Data: ...
 
@@ -46,9 +46,10 @@ class ApiClient(Protocol):
 class RoutedClient:
     """Asks the providers of a symbol's route in turn until one answers, within the quotas of the whole fleet.
 
-    Where Redis does not answer, the quotas are held in this process alone, and a warning says so once.
+    Where Redis does not answer, the quotas are kept in this process alone, and a warning is logged once.
 
-    :param gate: what holds the quotas; by default Redis, as the settings name it.
+    :param http: by default a client of its own, with the settings' addresses and time-out.
+    :param gate: the rate limiter; by default the one in the settings' Redis.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class RoutedClient:
         for name in names:
             ask = Ask(Kind.QUOTE, instrument, datetime.now(tz=UTC))
             try:
-                return _plain(self._asked(name, ask))
+                return _as_data(self._asked(name, ask))
             except ProviderError:
                 # Whatever it means for this provider, an answer without a price too: the next one may have a price.
                 if name == names[-1]:
@@ -109,7 +110,7 @@ class RoutedClient:
         for symbol in symbols:
             try:
                 instrument = Instrument.of(symbol)
-            except (ValueError, AttributeError):  # no text at all, too
+            except (ValueError, AttributeError):  # also for what is no text
                 found[symbol] = UsageError(f"not a symbol: {symbol!r:.60}")
             else:
                 chosen.setdefault(instrument.asset_class, {})[symbol] = instrument
@@ -118,9 +119,9 @@ class RoutedClient:
         return {symbol: found[symbol] for symbol in symbols}
 
     def _prices(self, instruments: Mapping[str, Instrument], found: dict[str, Data | FinTrackError]) -> None:
-        """Of one asset class: what one provider does not answer is asked of the route's next one.
+        """Quotes of instruments of one asset class: what one provider does not answer is asked of the route's next one.
 
-        An error that is none of a provider's (no key, Redis away) ends the class, and stands for what it has not found.
+        An error that is no provider's (no key, Redis away) ends the class and becomes the result of what is not found.
         """
         try:
             self._along_the_route(instruments, found)
@@ -132,7 +133,7 @@ class RoutedClient:
             left = {s: i for s, i in instruments.items() if not isinstance(found.get(s), dict)}
             asks = [Ask(Kind.QUOTE, instrument, datetime.now(tz=UTC)) for instrument in left.values()]
             for symbol, outcome in zip(left, self._outcomes(name, asks), strict=True):
-                found[symbol] = _plain(outcome) if isinstance(outcome, Batch) else outcome
+                found[symbol] = _as_data(outcome) if isinstance(outcome, Batch) else outcome
 
     def _outcomes(self, name: str, asks: Sequence[Ask]) -> list[Batch | ProviderError]:
         provider, found = providers.provider(name), list[Batch | ProviderError]()
@@ -147,18 +148,18 @@ class RoutedClient:
 
     def _asked_many(self, name: str, provider: Any, asks: Sequence[Ask]) -> list[Batch | ProviderError]:
         parsed: list[Batch | ProviderError] = self._ask(
-            name, provider.request_many(asks), lambda response: _said_of(provider.parse_many(asks, response), response)
+            name, provider.request_many(asks), lambda response: _marked(provider.parse_many(asks, response), response)
         )
         return parsed
 
     def _asked(self, name: str, ask: Ask) -> Batch:
         provider = providers.provider(name)
         return self._ask(
-            name, provider.request(ask), lambda response: _said_of([provider.parse(ask, response)], response)
+            name, provider.request(ask), lambda response: _marked([provider.parse(ask, response)], response)
         )[0]
 
     def _ask(self, name: str, request: HttpRequest, parse: Callable[[HttpResponse], T]) -> T:
-        """Ask and interpret; what the answer teaches is told to the gate."""
+        """Ask and interpret; an error that concerns quota, plan or key is recorded at the gate."""
         facts = providers.provider(name).facts
         answer = ask_provider(facts, request, gate=self._gate, http=self._http)
         if isinstance(answer, Wait):
@@ -177,19 +178,19 @@ class RoutedClient:
             self._redis.close()
 
 
-def _said_of(outcomes: Sequence[T], response: HttpResponse) -> list[T]:
-    """The batches among them, which say now whether the local market told them."""
+def _marked(outcomes: Sequence[T], response: HttpResponse) -> list[T]:
+    """The batches among them, marked as ``simulated`` where the local market answered."""
     if not response.simulated:
         return list(outcomes)
-    said = {"simulated": True}
-    return [replace(each, meta={**each.meta, **said}) if isinstance(each, Batch) else each for each in outcomes]
+    return [
+        replace(each, meta={**each.meta, "simulated": True}) if isinstance(each, Batch) else each for each in outcomes
+    ]
 
 
-def _plain(batch: Batch) -> Data:
+def _as_data(batch: Batch) -> Data:
     row = batch.row(0)
-    said = {"simulated": True} if batch.meta.get("simulated") else {}
     return {
-        **said,
+        **({"simulated": True} if batch.meta.get("simulated") else {}),
         "symbol": batch.symbol,
         "price": float(row["price"]),
         "volume": float(row["volume"]) if row.get("volume") is not None else None,
@@ -200,9 +201,9 @@ def _plain(batch: Batch) -> Data:
 
 
 class MarketDataFetcher:
-    """Fetch one symbol now, in this process, over the same routes as the tasks.
+    """Fetch symbols now, in this process, over the same routes as the tasks.
 
-    :param api_client: what is asked; by default the routes' providers with the environment's settings.
+    :param api_client: the client to ask; by default a :class:`RoutedClient` with the environment's settings.
     :param save: what :meth:`save_to_database` calls; by default the pipeline's own checks and load.
     """
 
@@ -212,7 +213,7 @@ class MarketDataFetcher:
 
     @property
     def api_client(self) -> ApiClient:
-        """What is asked; made from the environment's settings on first use."""
+        """The client to ask; made from the environment's settings on first use."""
         if self._api_client is None:
             self._api_client = RoutedClient(load_settings())
         return self._api_client
@@ -223,7 +224,7 @@ class MarketDataFetcher:
 
     def fetch_stock_data(self, symbol: str) -> Data:
         """The quote of a stock or index: ``symbol price volume timestamp currency source``, the time aware UTC; with
-        ``simulated`` where the local market told it.
+        ``simulated`` where the local market answered.
 
         :raises fintrack_tasks.errors.ProviderError: when no provider of the route answers.
         """

@@ -1,4 +1,4 @@
-"""One request to one provider: a permit from the gate, the HTTP exchange, the permit given back."""
+"""One request to one provider: a permit from the gate, the HTTP request, the permit given back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Who is asked for what, and who is asked next."""
+"""The order of the providers for each asset class and kind: who is asked first, and who stands behind whom.
+
+Whether a failure moves an item on along its route is decided in :mod:`fintrack_tasks.pipeline.after_failure`.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +38,10 @@ _ROUTES: Final[dict[AssetClass, tuple[str, ...]]] = {
 }
 """First choice first: what needs no key, then the larger free plans. ``FINTRACK_ROUTE_<CLASS>[_<KIND>]`` replaces one.
 
-Who does not serve a kind is left out of that kind's route; so is who needs a key and has none."""
+A provider that does not serve a kind is left out of that kind's route, as is one that needs a key and has none."""
 
 _UNLIMITED_SECONDS: Final = 0.02
-"""What an item of a provider without a quota is taken to cost, when a run's time is estimated."""
+"""Assumed for an item of a provider without a quota, when a run's time is estimated."""
 
 
 def has_key(facts: Facts, settings: Settings) -> bool:
@@ -72,8 +75,8 @@ def _serving(asset_class: AssetClass, kind: Kind, interval: Interval | None, set
 def route(instrument: Instrument, kind: Kind, interval: Interval | None, settings: Settings) -> tuple[str, ...]:
     """The providers that can answer, first choice first.
 
-    :raises UsageError: when nobody can.
-    :raises MissingKeyError: when somebody could, had it a key.
+    :raises UsageError: no provider serves such a question.
+    :raises MissingKeyError: every provider that serves it needs a key, and none is set.
     """
     found = available(instrument, kind, interval, settings)
     if found:
@@ -85,7 +88,7 @@ def route(instrument: Instrument, kind: Kind, interval: Interval | None, setting
 
 
 def available(instrument: Instrument, kind: Kind, interval: Interval | None, settings: Settings) -> tuple[str, ...]:
-    """The same, but empty when nobody can."""
+    """As :func:`route`, but empty where no provider can answer."""
     serving = _serving(instrument.asset_class, kind, interval, settings)
     return tuple(name for name in serving if has_key(providers.provider(name).facts, settings))
 
@@ -102,15 +105,15 @@ def next_provider(
 def before(
     instrument: Instrument, kind: Kind, interval: Interval | None, source: str, settings: Settings
 ) -> tuple[str, ...]:
-    """The providers that are asked before ``source``; none where it does not stand on the route."""
+    """The providers that are asked before ``source``; empty where it is not on the route."""
     names = available(instrument, kind, interval, settings)
     return names[: names.index(source)] if source in names else ()
 
 
 def kept_from(name: str, interval: Interval | None, settings: Settings, now: datetime) -> datetime | None:
-    """From when on a provider says that it keeps bars of an interval; ``None`` where it keeps all.
+    """The first moment for which a provider keeps bars of an interval; ``None`` where it keeps all.
 
-    What stands in for a provider under another address (the local market, a proxy) answers for itself.
+    A replacement under another address (the local market, a proxy) has no declared limit: its answers tell.
     """
     if name in settings.provider_base_urls:
         return None
@@ -118,12 +121,12 @@ def kept_from(name: str, interval: Interval | None, settings: Settings, now: dat
 
 
 def page_size(names: Iterable[str]) -> int:
-    """How many bars a window may expect, so that every provider of a route can answer it with one request."""
+    """The most bars of a window that every one of these providers can answer with one request."""
     return min((providers.provider(name).facts.page_size for name in names), default=BATCH_LIMIT)
 
 
 def drain_seconds(items: Iterable[Item], settings: Settings) -> float:
-    """How long the items will wait for their first providers' quotas, at least."""
+    """Seconds that the items need at least, given the quotas of their first providers."""
     ways = (available(item.instrument, item.kind, item.interval, settings) for item in items)
     counts = Counter(way[0] for way in ways if way)
     waits = [0.0]
@@ -134,7 +137,7 @@ def drain_seconds(items: Iterable[Item], settings: Settings) -> float:
 
 
 def table(settings: Settings) -> list[dict[str, Any]]:
-    """All routes, for people; ``without_key`` are those who would be asked if a key were set."""
+    """All routes, for display; ``without_key`` are the providers that would be asked if a key were set."""
     rows = []
     for asset_class in AssetClass:
         for kind in Kind:

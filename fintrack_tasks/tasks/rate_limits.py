@@ -1,5 +1,7 @@
-"""Celery's rate limits, kept exactly and without one provider holding back another. ``celeryconfig.worker_consumer``
-names the class of this file.
+"""How a worker keeps Celery's rate limits: exactly, and without one provider holding back another.
+
+``celeryconfig.worker_consumer`` names the class of this file. The limits' numbers come from
+:mod:`fintrack_tasks.fetch.quota.limits`, a worker's share of them from :mod:`fintrack_tasks.tasks.heartbeats`.
 
 Celery 5.7 arms one timer for every prefetched message of a rate-limited task, and its event loop fires at most ten
 timers before it sleeps for a whole second. With ten or more messages prefetched, a limit of 40 a second was measured

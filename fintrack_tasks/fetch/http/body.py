@@ -1,4 +1,4 @@
-"""An answer's body, unpacked within bounds: a small one may unpack to gigabytes, drip for hours, or never end."""
+"""Reading and decompressing a body within bounds of size and time: a small one may unpack to gigabytes or never end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fintrack_tasks.fetch.providers.base import Facts
 __all__ = ["ACCEPTED", "read_body", "unpacked"]
 
 ACCEPTED: Final = "gzip, deflate"
-"""What is asked for, whatever other codings the libraries of this machine could unpack."""
+"""The codings to ask for, whatever others the installed libraries could unpack."""
 
 _CHUNK: Final = 64 * 1024
 _GZIP: Final = b"\x1f\x8b"
@@ -25,9 +25,9 @@ def read_body(
 ) -> bytes:
     """The whole body, of at most ``facts.largest_body`` bytes both as sent and unpacked.
 
-    :param parts: holds afterwards what came, also of a body that broke off.
-    :param late: whether the time is over; asked at every piece.
-    :raises MalformedError: it is larger, or its compression is broken or none that was asked for.
+    :param late: whether the time is over; called for every piece.
+    :param parts: receives the pieces, also those of a body that broke off.
+    :raises MalformedError: it is larger, or compressed in a way that was not asked for.
     :raises TransientError: it took too long, or ends in its middle.
     :raises zlib.error: its compression is broken.
     """

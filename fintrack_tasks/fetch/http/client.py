@@ -1,6 +1,7 @@
-"""The only HTTP to providers: time-outs, bounds, and what a failure of the network means.
+"""The HTTP client of all requests to providers: addresses, keys, time-outs, redirects, and network errors as ours.
 
 Answers are not interpreted here: every status comes back as it is, and the provider's ``parse`` says what it means.
+Sockets and connection pools are in ``transport``, bodies in ``body``.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class HttpClient:
     :param session: the transport; anything with the interface of :class:`requests.Session` (curl_cffi's has it).
     :param clock: seconds that never go back, for time-outs.
     :param now: the time of day, for signatures.
-    :param nonce: a text that was never given before, for signatures.
+    :param nonce: makes a text that is used once, for signatures.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class HttpClient:
     def get(self, facts: Facts, request: HttpRequest, key: SecretStr | None = None) -> HttpResponse:
         """Ask once, and give the answer as it came, with ``[masked]`` wherever it repeats the key.
 
-        Tried again at once (twice, with jitter) is only what was never sent: the name was not found, the connection
+        Only what was never sent is tried again at once (twice, with jitter): the name was not found, the connection
         refused, the handshake broken. Whatever fails later may have been counted by the provider and is left to the
         caller; that holds also where a pooled connection breaks, since its server may have closed it after reading.
         Redirects within the provider's host are followed, three at most; each asks for another address.
@@ -105,7 +106,8 @@ class HttpClient:
         :raises TransientError: the network failed.
         :raises MalformedError: no HTTP, too large, broken compression, or a redirect that leads away.
         :raises MissingKeyError: the provider needs a key and none is set.
-        :raises ConfigurationError: the base URL or the key is none, or leads where no key, or nothing, may be sent.
+        :raises ConfigurationError: the base URL or the key is not valid, or the address is one to which no key, or no
+            request at all, may be sent.
         """
         key = self._key(facts, key)
         url, headers = _address(facts, self._base_url(facts, key), request, key)
@@ -119,14 +121,14 @@ class HttpClient:
         raise MalformedError(f"{facts.name}: too many redirects")
 
     def reach(self, name: str, url: str) -> int:
-        """The status that an address answers with, whatever it means; nothing of the body is read, no key is sent.
+        """The status that an address answers with; the body is not read, and no key is sent.
 
-        :param name: how errors call it.
+        :param name: names the address in errors.
         :raises TransientError: the network failed.
         :raises MalformedError: no HTTP.
         :raises ConfigurationError: the URL is none; names its variable.
         """
-        facts, deadline = _stranger(name, url), self._clock() + self._timeout
+        facts, deadline = _undeclared(name, url), self._clock() + self._timeout
         headers = {**facts.headers, "Accept-Encoding": ACCEPTED}
         with self._ask(facts, f"{self._base_url(facts, None)}/", headers, deadline) as response:
             return response.status_code
@@ -208,7 +210,7 @@ class HttpClient:
         raise failure  # outside of the handler: the library's error, which knows the URL, is let go
 
 
-def _stranger(name: str, url: str) -> Facts:
+def _undeclared(name: str, url: str) -> Facts:
     """An address of which nothing is known but its name."""
     nothing: frozenset[Any] = frozenset()
     headers = {"User-Agent": "fintrack-tasks", "Accept": "*/*"}

@@ -1,4 +1,7 @@
-"""The key out of an answer: providers repeat it in error texts, and answers are kept and shown."""
+"""Masking of the key in an answer: providers repeat it in error texts, and answers are stored and shown.
+
+Logs are masked by :mod:`fintrack_tasks.observability.masking`.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,9 @@ from fintrack_tasks.observability.masking import MASK, spellings
 __all__ = ["Redaction"]
 
 _SHORTEST: Final = 8
-"""Shorter ones are no secrets that a provider gives out (``demo``), and would be found in the data by chance."""
-
-
+"""Characters: shorter keys are no secrets that a provider gives out (``demo``), and occur in data by chance."""
 _BEGINNING: Final = 4
-"""So many first characters of a secret at the end of a body that broke off are taken for its beginning."""
+"""Characters of a secret that are masked as its beginning at the end of a body that broke off."""
 
 
 class Redaction:
@@ -42,7 +43,7 @@ class Redaction:
         return body
 
     def broken_off(self, body: bytes) -> bytes:
-        """The same of a body that broke off, perhaps inside a secret."""
+        """As :meth:`body`, for a body that broke off, perhaps inside a secret."""
         body = self.body(body)
         for key in self._keys:
             for length in range(len(key) - 1, _BEGINNING - 1, -1):

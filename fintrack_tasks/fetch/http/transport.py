@@ -1,10 +1,10 @@
-"""The session below the client, with the gaps closed that requests and urllib3 leave open.
+"""The session and sockets below the client, which close gaps that requests and urllib3 leave open.
 
-* A read time-out of theirs begins anew with every byte, and heads, chunk sizes and trailers are read inside the
+* Their read time-out begins anew with every byte, and heads, chunk sizes and trailers are read inside the
   library: a peer that drips could hold a thread for hours. Here it bounds the whole answer.
-* They say alike that a connection broke in its TLS handshake and after the request. Here ``NewConnectionError`` (and
-  ``ConnectTimeoutError``) means that nothing was sent, and nothing else does.
-* A pooled connection is used again however long it idled, just when its server may be closing it. Here it is not.
+* They report a connection that broke in its TLS handshake like one that broke after the request. Here
+  ``NewConnectionError`` and ``ConnectTimeoutError`` alone mean that nothing was sent.
+* They reuse a pooled connection however long it idled, when its server may just be closing it. Here it is not reused.
 * They connect wherever a name leads. Here no link-local or metadata address is sent anything.
 * They take a head that was cut for a whole one, and log a broken header line together with the URL, where a key may
   stand. Here such an answer is an error.

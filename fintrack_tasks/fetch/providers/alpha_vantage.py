@@ -1,5 +1,7 @@
 """Alpha Vantage: quotes and bars of stocks, currencies and crypto, with a key.
 
+Docs: https://www.alphavantage.co/documentation/.
+
 One path answers everything; ``function`` says what is asked. The fields of an answer carry numbers that differ from
 function to function, so that they are found by the words behind the number. Limits and errors are texts at status 200.
 
@@ -51,12 +53,12 @@ from fintrack_tasks.fetch.providers.answers import (
 )
 from fintrack_tasks.fetch.providers.base import JSON_HEADERS, Ask, Facts, HttpRequest, HttpResponse, KeyUse, Quota
 from fintrack_tasks.fetch.providers.json_body import json_body
+from fintrack_tasks.symbols import with_dotted_class
 
 __all__ = ["PROVIDER", "AlphaVantage"]
 
 _NEW_YORK: Final = ZoneInfo("America/New_York")
 _PAIRS: Final = frozenset({AssetClass.FOREX, AssetClass.CRYPTO})
-_SHARE_CLASS: Final = re.compile(r"([A-Z0-9]+)-([A-Z])")
 _SERIES: Final = {
     AssetClass.STOCK: ("TIME_SERIES_DAILY", "TIME_SERIES_INTRADAY"),
     AssetClass.FOREX: ("FX_DAILY", "FX_INTRADAY"),
@@ -66,13 +68,13 @@ _INTERVALS: Final = {"Daily": Interval.D1, "60min": Interval.H1, "15min": Interv
 _LENGTHS: Final = {interval: length for length, interval in _INTERVALS.items()}
 _DAYS_A_WEEK: Final = {AssetClass.STOCK: 5, AssetClass.FOREX: 6, AssetClass.CRYPTO: 7}
 _COMPACT: Final = 100
-"""So many of the newest rows are an answer to ``outputsize=compact``."""
+"""Rows, the newest ones, of an answer to ``outputsize=compact``."""
 _OPEN: Final = time(9, 30)
 _CLOSE: Final = time(16)
 
 
 _EVENTS: Final = {"splits": ("split coefficient", 1, ("1",)), "dividends": ("dividend amount", 0, ())}
-"""The fields that adjusted days of stocks have more, what they hold on all other days, and what is not said."""
+"""Events that adjusted days of stocks carry: the field, its value on days without an event, and what completes it."""
 
 
 class AlphaVantage:
@@ -134,8 +136,7 @@ def _query(function: str, **params: str) -> HttpRequest:
 def _named(instrument: Instrument) -> dict[str, str]:
     """The instrument as the functions of series call it."""
     if instrument.asset_class not in _PAIRS:
-        share = _SHARE_CLASS.fullmatch(instrument.symbol)
-        return {"symbol": f"{share[1]}.{share[2]}" if share else instrument.symbol}
+        return {"symbol": with_dotted_class(instrument.symbol)}
     names = ("from_symbol", "to_symbol") if instrument.asset_class is AssetClass.FOREX else ("symbol", "market")
     return dict(zip(names, _pair(instrument), strict=True))
 

@@ -1,5 +1,7 @@
 """Coinbase: tickers and candles of crypto pairs, public; where a key is given, requests are signed with it.
 
+Docs: https://docs.cdp.coinbase.com/exchange/reference.
+
 The Exchange API is what is asked; answers of Advanced Trade, where everything is text, are understood as well.
 """
 

@@ -5,7 +5,6 @@ Candles of stocks are premium, as is every exchange outside the US: the plan beh
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
@@ -52,14 +51,13 @@ from fintrack_tasks.fetch.providers.base import (
     kept_from_meta,
 )
 from fintrack_tasks.fetch.providers.json_body import json_body
+from fintrack_tasks.symbols import currency_pair, with_dotted_class
 
 __all__ = ["PROVIDER", "Finnhub"]
 
 _RESOLUTION: Final = {Interval.D1: "D", Interval.H1: "60", Interval.M15: "15"}
 _CANDLES: Final = {AssetClass.STOCK: "stock", AssetClass.FOREX: "forex", AssetClass.CRYPTO: "crypto"}
 _PRICES: Final = {"open": "o", "high": "h", "low": "l", "close": "c"}
-_PAIR: Final = re.compile(r"([A-Z]{3})?([A-Z]{3})=X")  # Yahoo's short form INR=X counts from the dollar
-_SHARE_CLASS: Final = re.compile(r"([A-Z0-9]+)-([A-Z])")
 _NEW_YORK: Final = ZoneInfo("America/New_York")
 _MIDNIGHT: Final = time(0)
 _EVENING: Final = time(17)  # the hour, in New York, at which a day of the currency market ends and the next begins
@@ -158,15 +156,14 @@ def _symbol(instrument: Instrument) -> str:
     if instrument.asset_class is AssetClass.FOREX:
         base, quote = _pair(symbol)
         return f"OANDA:{base}_{quote}"
-    share = _SHARE_CLASS.fullmatch(symbol)
-    return f"{share[1]}.{share[2]}" if share else symbol
+    return with_dotted_class(symbol)
 
 
 def _pair(symbol: str) -> tuple[str, str]:
-    match = _PAIR.fullmatch(symbol)
-    if match is None:
+    pair = currency_pair(symbol)
+    if pair is None:
         raise UnknownSymbolError(f"{symbol!r:.40} is no pair of currencies")
-    return match[1] or "USD", match[2]
+    return pair
 
 
 def _endpoint(name: str, instrument: Instrument) -> str:
@@ -195,8 +192,8 @@ def _currency(instrument: Instrument) -> str | None:
 def _body(response: HttpResponse, now: datetime) -> Mapping[str, Any]:
     """The object of an answer; errors are found here, whatever their status."""
     raise_for_status(response, now)
-    if said := _plain_text(response):
-        _raise(said, response.status)
+    if message := _plain_text(response):
+        _raise(message, response.status)
     body = json_body(response)
     if isinstance(body, str):
         _raise(body[:_LONGEST_TEXT].lower(), response.status)
@@ -217,19 +214,19 @@ def _plain_text(response: HttpResponse) -> str | None:
     return start if start[:1].isalpha() and any(words in start for words in _PLAIN) else None
 
 
-def _raise(said: str, status: int) -> NoReturn:
-    if _LIMIT in said:
+def _raise(message: str, status: int) -> NoReturn:
+    if _LIMIT in message:
         raise QuotaError("API limit reached")
-    if _NOT_SUPPORTED in said:
+    if _NOT_SUPPORTED in message:
         raise UnknownSymbolError("symbol not supported")
     # Formerly a plan's limits came with 401 as well: the text tells them from a bad key, whatever the status.
-    if _NO_ACCESS in said:
+    if _NO_ACCESS in message:
         raise EntitlementError("no access to this resource in the plan behind the key")
-    if status == 401 or _API_KEY in said:
+    if status == 401 or _API_KEY in message:
         raise KeyRejectedError("the API key is missing or not accepted")
     if status == 403:
         raise EntitlementError("no access to this resource in the plan behind the key")
-    raise MalformedError(f"an error that is not known (HTTP status {status}): {said!r:.80}")
+    raise MalformedError(f"an error that is not known (HTTP status {status}): {message!r:.80}")
 
 
 def _quote(ask: Ask, body: Mapping[str, Any]) -> Batch:

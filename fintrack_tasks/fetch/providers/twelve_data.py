@@ -50,6 +50,7 @@ from fintrack_tasks.fetch.providers.base import (
     kept_from_meta,
 )
 from fintrack_tasks.fetch.providers.json_body import json_body
+from fintrack_tasks.symbols import currency_pair, with_dotted_class
 
 __all__ = ["PROVIDER", "TwelveData"]
 
@@ -57,9 +58,8 @@ _INTERVAL: Final = {Interval.D1: "1day", Interval.H1: "1h", Interval.M15: "15min
 _PRICES: Final = ("open", "high", "low", "close")
 _BESIDE: Final = ("previous_close", "open", "high", "low")
 _INDICES: Final = {"^GSPC": "SPX", "^DJI": "DJI", "^IXIC": "IXIC", "^NDX": "NDX", "^RUT": "RUT", "^VIX": "VIX"}
-_STOCK: Final = re.compile(r"([A-Z0-9]+)(?:-([A-Z]))?")
-_FOREX: Final = re.compile(r"([A-Z]{3})?([A-Z]{3})=X")  # Yahoo's short form INR=X counts from the dollar
-_CRYPTO: Final = re.compile(r"([A-Z0-9]+)-([A-Z0-9]+)")
+_STOCK: Final = re.compile(r"[A-Z0-9]+(-[A-Z])?")
+_CRYPTO: Final = re.compile(r"[A-Z0-9]+-[A-Z0-9]+")
 _PAIRS: Final = frozenset({AssetClass.FOREX, AssetClass.CRYPTO})
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _QUARTER: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:(00|15|30|45):00", re.ASCII)
@@ -147,11 +147,11 @@ def _symbol(instrument: Instrument) -> str:
     if asset_class is AssetClass.INDEX:
         found = _INDICES.get(symbol)
     elif asset_class is AssetClass.FOREX:
-        found = f"{pair[1] or 'USD'}/{pair[2]}" if (pair := _FOREX.fullmatch(symbol)) else None
+        found = "/".join(pair) if (pair := currency_pair(symbol)) else None
     elif asset_class is AssetClass.CRYPTO:
-        found = f"{pair[1]}/{pair[2]}" if (pair := _CRYPTO.fullmatch(symbol)) else None
-    elif share := _STOCK.fullmatch(symbol):
-        found = f"{share[1]}.{share[2]}" if share[2] else symbol
+        found = symbol.replace("-", "/") if _CRYPTO.fullmatch(symbol) else None
+    elif _STOCK.fullmatch(symbol):
+        found = with_dotted_class(symbol)
     if found is None:
         raise UnknownSymbolError(f"no sure name there for {symbol!r:.40}")
     return found
@@ -295,17 +295,7 @@ def _bars(ask: Ask, entry: Mapping[str, Any]) -> Batch:
     if meta.get("interval") != _INTERVAL[interval]:
         raise MalformedError(f"bars of {meta.get('interval')!r:.10} where {interval.value} was asked for")
     zone = None if interval is Interval.D1 else time_zone(meta.get("exchange_timezone"), "exchange_timezone")
-    rows: dict[int, list[str | None]] = {}
-    for value in values:
-        if not isinstance(value, dict):
-            raise MalformedError(f"a bar is no object: {value!r:.40}")
-        opens = _day(value.get("datetime")) if zone is None else _moment(value.get("datetime"), zone)
-        if ask.covers(opens):
-            if absent := [name for name in _PRICES if name not in value]:
-                raise MalformedError(f"a bar without {', '.join(absent)}")
-            row = [*(exact_decimal(value[name], name) for name in _PRICES), _volume(ask, value.get("volume"))]
-            if rows.setdefault(opens, row) != row:
-                raise MalformedError(f"two bars of {value['datetime']} that differ")
+    rows = _bars_by_opening(ask, values, zone)
     if not rows:
         raise _none(ask)
     raise_if_too_many(len(rows))
@@ -325,6 +315,24 @@ def _bars(ask: Ask, entry: Mapping[str, Any]) -> Batch:
             **left_out,
         },
     )
+
+
+def _bars_by_opening(ask: Ask, values: Sequence[Any], zone: ZoneInfo | None) -> dict[int, list[str | None]]:
+    """The bars inside the window: open, high, low, close and volume by the opening, microseconds; ``zone`` of intraday
+    bars.
+    """
+    rows: dict[int, list[str | None]] = {}
+    for value in values:
+        if not isinstance(value, dict):
+            raise MalformedError(f"a bar is no object: {value!r:.40}")
+        opens = _day(value.get("datetime")) if zone is None else _moment(value.get("datetime"), zone)
+        if ask.covers(opens):
+            if absent := [name for name in _PRICES if name not in value]:
+                raise MalformedError(f"a bar without {', '.join(absent)}")
+            row = [*(exact_decimal(value[name], name) for name in _PRICES), _volume(ask, value.get("volume"))]
+            if rows.setdefault(opens, row) != row:
+                raise MalformedError(f"two bars of {value['datetime']} that differ")
+    return rows
 
 
 def _batch(

@@ -1,4 +1,4 @@
-"""The providers' API keys: read anew while the process runs, shown to nobody."""
+"""The providers' API keys by variable: reloaded while the process runs, named without being shown."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from fintrack_tasks.observability import masking
 __all__ = ["PUBLIC", "Key", "KeyRing", "KeySource"]
 
 _EVERY: Final = 5.0
+"""Seconds between two reloads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key and its name, which tells keys apart in Redis and in tables and gives none of it away."""
+    """A key, and the name by which Redis and tables tell keys apart: a short hash that does not reveal it."""
 
     name: str
     secret: SecretStr | None
@@ -33,7 +34,7 @@ PUBLIC: Final = Key("public", None)
 
 
 class KeySource(Protocol):
-    """Whatever knows the keys of a variable; the settings do."""
+    """Where the keys of a variable come from: the settings."""
 
     def api_keys(self, variable: str) -> tuple[SecretStr, ...]: ...
 

@@ -1,4 +1,7 @@
-"""Quotas as text, as the windows that the gate holds, and as Celery's per-worker rate limit."""
+"""A provider's quotas: parsed from text, as the windows that the gate counts, and as the number of Celery's rate limit.
+
+The share of a worker among several follows in :mod:`fintrack_tasks.tasks.heartbeats`.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ __all__ = [
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _PART: Final = re.compile(r"([1-9][0-9]{0,8})/(s|m|min|h|hour|d|day)(?::([1-9][0-9]{0,8}))?")
 _FEW: Final = 10
-"""So few requests may go out at once; of more, a tenth, so that a window's use is spread over the window."""
+"""A quota of at most so many requests may be used at once; of a larger one a tenth, to spread it over the window."""
 
 
 def parse_quotas(text: str, variable: str = "quota") -> tuple[Quota, ...]:
@@ -35,7 +38,7 @@ def parse_quotas(text: str, variable: str = "quota") -> tuple[Quota, ...]:
 
     ``20/s:1`` lets one out at a time.
 
-    :raises ConfigurationError: names the variable when the text is none.
+    :raises ConfigurationError: the text is no quota; names the variable.
     """
     if text.strip().lower() == "unlimited":
         return ()
@@ -59,7 +62,7 @@ def quotas_of(facts: Facts, settings: Settings) -> tuple[Quota, ...]:
 
 
 def longest_window(quotas: Sequence[Quota]) -> float:
-    """Seconds; 60 without a quota."""
+    """Seconds of the longest quota; 60 without one."""
     return max((quota.seconds for quota in quotas), default=60.0)
 
 

@@ -1,6 +1,6 @@
-"""The rate limiter of one process, for a program that fetches symbols where no Redis runs.
+"""The rate limiter of one process, for ``MarketDataFetcher`` where no Redis runs.
 
-The one of the whole fleet is :mod:`fintrack_tasks.fetch.quota.gate`.
+The fleet-wide one, which keeps the quotas in Redis, is :mod:`fintrack_tasks.fetch.quota.gate`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class LocalGate:
         :raises MissingKeyError: the provider needs a key and none is set.
         :raises ConfigurationError: the request weighs more than a quota allows.
         """
-        self._turn.acquire()  # until release: one request at a time is what a process without a fleet can promise
+        self._turn.acquire()  # until release: one request at a time, whatever the number of threads
         try:
             key, wait = self._chosen(facts, request, max(longest, PATIENCE))
             self._sleep(wait)
@@ -79,7 +79,7 @@ class LocalGate:
         """Does nothing: this gate reserves nothing."""
 
     def learn(self, permit: Permit, error: ProviderError) -> bool:
-        """A provider that says that its quota is used up is left alone until its own time, or for a minute."""
+        """Close a provider that says that its quota is used up, until the time that it names, or for a minute."""
         if isinstance(error, QuotaError):
             key, until = (permit.facts.name, permit.key.name), self._clock() + (error.retry_after or 60.0)
             self._closed[key] = max(until, self._closed.get(key, until))
