@@ -21,7 +21,7 @@ class _Loader(AppLoader):
         return self.import_module(module, package=package)
 
     def import_default_modules(self) -> Any:
-        """As Celery's, in a process that works for this application: a worker, beat, Flower, ``celery inspect``."""
+        """As Celery's, in a process of this application: worker, beat, Flower, ``celery inspect``."""
         from fintrack_tasks import plain_messages  # noqa: PLC0415  a program that only sends does not need it
 
         plain_messages.install()

@@ -88,14 +88,13 @@ class Connections:
 
     @property
     def simulated(self) -> bool:
-        """Whether these prices are the local market's: by the word of the database, or the settings' where it was not
-        asked or says nothing yet."""
+        """Whether prices are simulated: by the database's mode, or by the settings before the database was asked."""
         if "database" in self.__dict__:
             self._mode = self.database.mode or self._mode
         return self.settings.simulated if self._mode is None else self._mode is Mode.SIMULATED
 
     def close(self) -> None:
-        """Close what was opened. A later use opens it anew."""
+        """Close what was opened; a later use opens it again."""
         if "database" in self.__dict__:
             self._mode = self.database.mode or self._mode
         for name in ("gate", "signer"):

@@ -1,8 +1,8 @@
-"""What it means that a server of ours cannot be reached or refuses us: one line with the way out.
+"""The causes behind a failed connection to PostgreSQL, Redis or Kafka, each as one line with the remedy.
 
-A dead server is started; one that is there and refuses a password, or is looked for where it is not, wants a setting
-mended. The clients tell such things by text alone: libpq gives a failed connection no SQLSTATE, redis-py one class to
-all of them. This module is where that text is read; it imports no client.
+A dead server has to be started; a refused password or a wrong address needs a setting mended. The clients report this
+by text alone: libpq gives a failed connection no SQLSTATE, redis-py has one class for all. The texts are read here, and
+only here; no client is imported.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ _REFUSED: Final = re.compile(r"[Cc]onnection refused")
 
 
 def of_postgres(text: str, address: str, login: Sequence[str] = ("DB_USER", "DB_PASSWORD")) -> OutageError | None:
-    """The outage that a failed connection to PostgreSQL tells of; ``None`` for any other text.
+    """The outage for the text of a failed connection to PostgreSQL; ``None`` for any other text.
 
     :param login: the names of the variables that hold the user and the password.
     """
@@ -108,7 +108,7 @@ def of_postgres(text: str, address: str, login: Sequence[str] = ("DB_USER", "DB_
 
 
 def gone(server: str, address: str, where: str) -> OutageError:
-    """The outage of a server that says nothing of its cause: one that may belong here is started, any other looked for.
+    """The outage of a server that does not answer: with how to start it where it may be local, else where to look.
 
     :param where: the names of the variables that say where it is.
     """
@@ -118,7 +118,7 @@ def gone(server: str, address: str, where: str) -> OutageError:
 
 
 def of_redis(error: Exception, address: str) -> OutageError:
-    """The outage that an error of Redis' client, or of kombu about it, tells of.
+    """The outage for an error of Redis' client, or of kombu about Redis.
 
     :param address: without any secret.
     """
@@ -134,7 +134,7 @@ def of_redis(error: Exception, address: str) -> OutageError:
 
 
 def of_kafka(bootstrap: str) -> OutageError:
-    """The outage of a broker that does not answer; its client does not say why, so the names are looked up here."""
+    """The outage of a broker that does not answer; its names are looked up here, since its client gives no cause."""
     hosts = [each.strip().rpartition("://")[2].rpartition(":")[0].strip("[]") for each in bootstrap.split(",")]
     if not _any_known(hosts):
         remedy = "its host is not known here: check KAFKA_BOOTSTRAP_SERVERS"
@@ -143,7 +143,7 @@ def of_kafka(bootstrap: str) -> OutageError:
 
 
 def is_here(address: str) -> bool:
-    """Whether an address is one of this machine, where ``fintrack up`` could start what does not answer."""
+    """Whether an address is local, so that ``fintrack up`` could start the server."""
     return _LOOPBACK.match(address) is not None
 
 

@@ -1,7 +1,7 @@
-"""Messages are JSON as they stand: nothing that a message says of itself makes a process of ours unpack it.
+"""Celery messages are read as plain JSON only: no header makes a process decompress or decode a body.
 
-kombu unpacks a body by the compression that its headers name, and hands content of some types to any codec that its
-encoding names, zlib's among them. 680 kB of a message became 2.85 GB so. No message of ours is either.
+kombu decompresses a body by its headers, and hands some content types to any codec that their encoding names, zlib's
+among them: a message of 680 kB became 2.85 GB. This project's messages use neither.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CONTENT_TYPE: Final = "application/json"
 
 
 class Message(virtual.Message):
-    """A message whose body is decoded as JSON, or not at all: its consumer is told why, and drops it."""
+    """A message whose body is decoded as JSON or refused with the reason."""
 
     def __init__(self, payload: dict[str, Any], channel: Any = None, **kwargs: Any) -> None:
         self.errors: list[Any] = _problems(payload)  # the base class leaves a body alone that has one
@@ -45,5 +45,5 @@ def _problems(payload: dict[str, Any]) -> list[tuple[type[Exception], Exception,
 
 
 def install() -> None:
-    """Read every message of this process so. For programs of ours: it holds for all that use kombu in it."""
+    """Use :class:`Message` for everything that uses kombu in this process."""
     virtual.Channel.Message = Message

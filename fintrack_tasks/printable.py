@@ -1,7 +1,7 @@
-"""Text from outside as a person may be shown it: what steers a terminal, or cannot be seen, is spelled out.
+"""Untrusted text made safe to show: control and invisible characters are escaped.
 
 A company's name, a note or a file's name may hold ESC, NUL, a change of direction or half a character. Shown as it is
-it would move the cursor, hide what stands before it, or be refused by PostgreSQL, an SVG or the terminal's encoding.
+it would move the cursor, hide text before it, or be refused by PostgreSQL, an SVG or the terminal's encoding.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""What a stage hands on is signed, so that a message that no stage of ours made is told from one that is ours.
+"""HMAC signatures of stage messages, so that a message that no stage sent is recognised.
 
-An HMAC over the stage that the message is for, the item and its batch, under a key that is in PostgreSQL and not in the
-broker. Whoever can write to the broker can repeat a message that was there, which the ledger makes harmless, and cannot
-make one, or change one.
+HMAC-SHA-256 over the receiving stage, the item and its batch, under a key that is in PostgreSQL and not in the broker.
+A client of the broker can replay a message, which is harmless (stages are idempotent), but cannot forge or change one.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _EVERY: Final = 5.0
 class Signer:
     """Signs and verifies for one process. Safe to share between threads.
 
-    :param read: gives the keys, the newest first; asked on first use, and again when a signature is of none of them.
+    :param read: returns the keys, newest first; called on first use, and again when a signature matches none of them.
     """
 
     def __init__(self, read: Callable[[], Sequence[bytes]], clock: Callable[[], float] = time.monotonic) -> None:
@@ -41,11 +40,11 @@ class Signer:
         return "Signer(<hidden>)"
 
     def sign(self, stage: str, item: object, batch: object = None) -> str:
-        """The signature of what the task ``stage`` is to work on."""
+        """The signature of a message to the task ``stage``."""
         return _digest(self._known()[0], _text(stage, item, batch))
 
     def verify(self, signature: object, stage: str, item: object, batch: object = None) -> bool:
-        """Whether a stage of ours made this for that stage."""
+        """Whether the signature of a message to ``stage`` is right."""
         if not isinstance(signature, str) or not signature.isascii():
             return False
         try:
@@ -63,7 +62,7 @@ class Signer:
         return self._keys
 
     def _newer(self) -> tuple[bytes, ...]:
-        """The keys anew: they may have been exchanged. None where they were read a moment ago."""
+        """Read the keys again, after a rotation; ``None`` where they were read a moment ago."""
         with self._lock:
             if self._clock() - self._read_at < _EVERY:
                 return ()
@@ -76,7 +75,7 @@ class Signer:
 
 
 def _is_plain(text: bytes, parts: list[Any]) -> bool:
-    """Whether the text is of these values alone: NaN has the text of null, and a UUID or a time that of a string."""
+    """Whether the values have an unambiguous JSON text: NaN has that of null, a UUID or a time that of a string."""
     try:
         if orjson.loads(text) == parts:
             return True
@@ -94,7 +93,7 @@ def _matches(keys: Sequence[bytes], text: bytes, signature: str) -> bool:
 
 
 def _text(stage: str, item: object, batch: object) -> bytes:
-    """The same bytes before and behind the broker, whose JSON keeps neither the order of keys nor tuples."""
+    """A canonical text: the broker's JSON keeps neither the order of keys nor tuples."""
     parts: Any = [_FORM, stage, item, batch]
     try:
         return orjson.dumps(parts, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)

@@ -1,4 +1,4 @@
-"""Everything that writes: the stages of an item in the order of its data, and what is planned before and mended behind.
+"""Everything that writes: the plan of a run, the stages of an item in the order of its data, and the work after them.
 
 :func:`fetch_item`, :func:`validate_item`, :func:`transform_item` and :func:`load_item` are the stages of one item,
 without Celery; :func:`record_run` writes a plan to the ledger before them, :func:`publish_events` and

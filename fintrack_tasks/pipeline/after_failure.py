@@ -1,7 +1,7 @@
-"""What becomes of an item whose provider failed: asked again, asked of the next provider, later, or ended.
+"""The decision after a failed attempt: ask the same provider again, the next provider, later, or end the item.
 
-An error's type decides (:mod:`fintrack_tasks.errors`), and the ledger knows of every attempt. The order of the
-providers themselves is in :mod:`fintrack_tasks.fetch.route`.
+The error's type decides (:mod:`fintrack_tasks.errors`); every attempt is recorded in the ledger. Which provider is next
+in order is in :mod:`fintrack_tasks.fetch.route`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def next_step(
     spare: bool,
     context: StageContext,
 ) -> Batch | Retry | Ended:
-    """What an error means for its item: again, elsewhere, later, or the end.
+    """Record a failed attempt and decide how its item goes on.
 
     :param asked: the item with the part of its window that the provider was asked for.
     :param spare: the provider has another key than the one that this error bars.
@@ -105,7 +105,7 @@ def _empty(item: Item, asked: Item, provider: str, error: EmptyError, *, context
 
 
 def _broken(item: Item, error: ProviderError) -> bool:
-    """Whether an answer is none that could be trusted: of a wrong form, or of the right one without any price.
+    """Whether an answer is unusable: malformed, or well-formed without any price.
 
     A window of bars may rightly be empty; a quote without a price never says that there is none.
     """
@@ -123,8 +123,8 @@ def _following(
     *,
     spare: bool,
 ) -> Retry | None:
-    """Where an item goes after an error: a network's blip is tried again, a key's refusal with the next key, a broken
-    answer once, and of a range of which a part is kept that part; then the route's next provider is asked.
+    """The next attempt after an error: the same provider after a network error, with its next key after a refused one,
+    once after an unusable answer, and for the part of a range that it keeps; then the route's next provider.
     """
     if spare and retries < RETRIES:
         return Retry(provider, 0.0, retries + 1)  # the gate chooses a key that is not barred, or says that all are
@@ -147,7 +147,7 @@ def _keeps_part(item: Item, error: UnavailableRangeError) -> bool:
 
 
 def _times_broken(attempts: Sequence[Mapping[str, Any]], provider: str) -> int:
-    """How many broken answers a provider has given for an item, the newest among them."""
+    """How many unusable answers a provider has given for an item, the newest included."""
     return sum(
         each["provider"] == provider and each["reason"] in _BROKEN and each.get("asked", True) for each in attempts
     )
@@ -156,7 +156,7 @@ def _times_broken(attempts: Sequence[Mapping[str, Any]], provider: str) -> int:
 def _later(
     item: Item, error: ProviderError, attempts: Sequence[Mapping[str, Any]], now: datetime
 ) -> Retry | Ended | None:
-    """At the route's end an item waits for the provider that will be free first; ``None`` where no time would help."""
+    """At the route's end: wait for the provider whose quota is free first; ``None`` where waiting does not help."""
     free: dict[str, datetime] = {}
     for entry in attempts:
         until = datetime.fromisoformat(entry["until"]) if entry.get("until") else now

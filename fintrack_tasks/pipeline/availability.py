@@ -1,8 +1,8 @@
-"""Which part of a range the providers of a route keep, and what becomes of the rest.
+"""How far back the providers of a route keep bars, and what happens to the part of a range that none of them keeps.
 
-Providers keep short bars for some weeks or years only and refuse a whole request that begins earlier. What is kept is
-asked for; the rest is asked of the next provider that keeps it, or stands in the coverage as unavailable from those who
-do not: no absence, and not asked for again until somebody else can be.
+Providers keep intraday bars for some weeks or years only and refuse a whole request that begins earlier. The part that
+one keeps is asked of it; the rest is asked of the next provider, or recorded in the coverage as unavailable from these
+providers, which is no proof of absence, and not asked for again until another provider can be asked.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ _FROM: Final = "asked_from"
 class Reach:
     """How far back the providers of a route keep bars, microseconds.
 
-    :param first: before it nobody keeps any; ``None`` where somebody keeps all.
-    :param edges: where a window has to end, so that whoever keeps its begin keeps all of it; ascending.
+    :param first: no provider keeps bars before it; ``None`` where one keeps all.
+    :param edges: where windows must be cut, so that a provider that keeps a window's start keeps all of it; ascending.
     """
 
     first: int | None
     edges: tuple[int, ...]
 
     def parts(self, stamps: Sequence[int]) -> list[Sequence[int]]:
-        """The stamps that somebody keeps, cut at the edges; ascending."""
+        """The stamps that some provider keeps, cut at the edges; ascending."""
         cuts = [0, *(bisect_left(stamps, edge) for edge in self.edges), len(stamps)]
         parts = [stamps[begin:end] for begin, end in pairwise(cuts)]
         return [part for part in (parts if self.first is None else parts[1:]) if part]
 
 
 def reach(names: Sequence[str], interval: Interval, settings: Settings, now: datetime) -> Reach:
-    """What these providers keep of an interval, by their own declarations."""
+    """The reach of these providers for an interval, as they declare it."""
     limits = [route.kept_from(name, interval, settings, now) for name in names]
     edges = tuple(sorted({to_micros(limit) for limit in limits if limit}))
     return Reach(edges[0] if edges and None not in limits else None, edges)
@@ -78,19 +78,19 @@ def _of(attempt: Mapping[str, Any], provider: str) -> bool:
 
 
 def refusers(attempts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The providers that were found not to keep an item's range."""
+    """The providers that said that they do not keep an item's range."""
     return sorted({each["provider"] for each in attempts if each["reason"] == UnavailableRangeError.reason})
 
 
 def marked(batch: Batch, asked: Item, item: Item) -> Batch:
-    """The batch, with the begin of what was asked for where that is not the begin of the item's window."""
+    """The batch, with the start of what was asked for in its meta where that is not the start of the item's window."""
     if asked.window is None or asked.window == item.window:
         return batch
     return replace(batch, meta={**batch.meta, _FROM: to_micros(asked.window.start)})
 
 
 def window_asked(item: Item, batch: Batch) -> TimeRange | None:
-    """The part of an item's window that the batch's provider was asked for, as far as its answer reaches back."""
+    """The part of an item's window that the batch covers, as far back as the provider keeps bars."""
     told = [begin for name in (_FROM, KEPT_FROM) if (begin := batch.meta.get(name)) is not None]
     if item.window is None or not told:
         return item.window
@@ -100,7 +100,7 @@ def window_asked(item: Item, batch: Batch) -> TimeRange | None:
 def record_rest(
     conn: psycopg.Connection, item: Item, asked: TimeRange | None, providers: Sequence[str], now: datetime
 ) -> None:
-    """Note what lies in an item's window before ``asked`` (all of it, if that is ``None``) as kept by none of these."""
+    """Record what lies in an item's window before ``asked`` (all of it for ``None``) as unavailable from these."""
     if item.window is None or item.interval is None:
         return
     end = asked.start if asked else item.window.end

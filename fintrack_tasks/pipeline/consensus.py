@@ -1,4 +1,4 @@
-"""A quote that several providers are asked for: each one's is kept until there are enough, and then combined."""
+"""Consensus quotes: those of several providers are kept until there are enough, then combined into their median."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["add_provider_quote", "consensus_of"]
 
 
 def add_provider_quote(item: Item, batch: Batch, *, context: StageContext) -> Batch | Retry | Ended:
-    """Keep one provider's opinion; ask the next one, or combine them when there are enough or nobody is left."""
+    """Keep one provider's quote; ask the next provider, or combine when there are enough or no provider is left."""
     with context.database.connection() as conn:
         held = provider_quotes.add(conn, item, batch)
     following = route.next_provider(item.instrument, item.kind, item.interval, batch.source, context.settings)
@@ -25,7 +25,7 @@ def add_provider_quote(item: Item, batch: Batch, *, context: StageContext) -> Ba
 
 
 def consensus_of(item: Item, *, context: StageContext) -> Batch | None:
-    """What the providers that answered say together; ``None`` when none did."""
+    """The combined quote of the providers that answered; ``None`` when none did."""
     with context.database.connection() as conn:
         held = provider_quotes.held(conn, item)
     return combine(held, context.settings.fintrack_consensus_deviation_bps, item.consensus) if held else None

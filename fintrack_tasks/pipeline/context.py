@@ -13,7 +13,7 @@ __all__ = ["StageContext"]
 
 @dataclass(frozen=True, slots=True)
 class StageContext:
-    """The surroundings of one call of a stage. ``now`` is aware, in UTC: below the tasks nobody reads a clock."""
+    """The context of one call of a stage. ``now`` is aware, in UTC: below the tasks nothing reads the clock."""
 
     database: Database
     settings: Settings

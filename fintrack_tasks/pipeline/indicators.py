@@ -1,7 +1,10 @@
-"""The indicators of an index: those of the bars that come, and again those of stored bars that do not stand any more.
+"""The indicators of an index at load: computed for new bars, recomputed for stored bars that became outdated.
 
-After each load the stored indicators are those of the whole stored series, computed at once: a new bar continues what
-is stored; what a bar that came late, came back or was corrected has behind it is computed again from there on.
+The formulas are in :mod:`fintrack_tasks.transform.indicators`, the table in
+:mod:`fintrack_tasks.store.index_indicators`.
+
+After each load the stored indicators equal those of the whole stored series computed at once: new bars continue from
+the stored state; after a late, released or corrected bar everything from there on is recomputed.
 """
 
 from __future__ import annotations
@@ -18,37 +21,39 @@ from fintrack_tasks.store import index_indicators
 
 __all__ = ["indicate", "recompute"]
 
-_BASIS: Final = "continues"
-"""In a batch's ``meta``: what its indicators were computed from (:func:`index_indicators.basis`)."""
+_FINGERPRINT: Final = "continues"
+"""In a batch's ``meta``: what its indicators were computed from (:func:`index_indicators.fingerprint`)."""
 
 
 def indicate(conn: psycopg.Connection, item: Item, batch: Batch) -> Batch:
-    """The batch of bars, oldest first, with its indicators, which continue those of the stored bars before it.
+    """The batch of bars, oldest first, with indicators that continue from the stored bars before it.
 
-    Stored bars between its own, which an answer may lack, are counted in, as far as a batch has room for them.
+    Stored bars between its own, which an answer may lack, are included, up to a batch's limit.
     """
     stamps, interval = batch.columns["timestamp"], item.interval or Interval.D1
-    basis = index_indicators.basis(conn, item.instrument_id, interval, stamps, BENCHMARK)
+    known = index_indicators.fingerprint(conn, item.instrument_id, interval, stamps, BENCHMARK)
     stored = index_indicators.stored_bars(conn, item.instrument_id, interval, _span(batch), 2 * BATCH_LIMIT)
     made = _indicated(conn, item, _filled(batch, stored))
     own = set(stamps)
     made = made.take(place for place, stamp in enumerate(made.columns["timestamp"]) if stamp in own)
-    return replace(made, meta={**made.meta, _BASIS: basis})
+    return replace(made, meta={**made.meta, _FINGERPRINT: known})
 
 
 def recompute(conn: psycopg.Connection, item: Item, batch: Batch, now: datetime) -> int:
-    """Compute the indicators of an index's stored bars again that do not stand behind the load of a batch.
+    """Recompute the indicators of an index's stored bars that the load of a batch made outdated.
 
     In the caller's transaction, which holds the instrument's order of loads. The bars from the first such one on are
-    read by the batch, each continuing from the one before it. Returns how many were computed; an instrument that is no
-    index has none.
+    read batch by batch, each continuing from the one before. Returns how many were recomputed; 0 for an instrument that
+    is no index.
     """
     if item.interval is None or (item.kind is not Kind.INDEX and item.instrument.asset_class is not AssetClass.INDEX):
         return 0
     wrong = index_indicators.outdated(conn, item.instrument_id, item.interval, BENCHMARK)
-    if _BASIS in batch.meta:
-        basis = index_indicators.basis(conn, item.instrument_id, item.interval, batch.columns["timestamp"], BENCHMARK)
-        wrong |= set(batch.columns["timestamp"] if basis != batch.meta[_BASIS] else ())
+    if _FINGERPRINT in batch.meta:
+        now = index_indicators.fingerprint(
+            conn, item.instrument_id, item.interval, batch.columns["timestamp"], BENCHMARK
+        )
+        wrong |= set(batch.columns["timestamp"] if now != batch.meta[_FINGERPRINT] else ())
     first, last, count = min(wrong, default=0), max(wrong, default=-1), 0
     while first <= last:
         columns = index_indicators.stored_bars(conn, item.instrument_id, item.interval, (first, last), BATCH_LIMIT)
@@ -70,7 +75,7 @@ def _indicated(conn: psycopg.Connection, item: Item, batch: Batch) -> Batch:
 
 
 def _filled(batch: Batch, stored: Mapping[str, Sequence[Any]]) -> Batch:
-    """The batch with those of the stored bars that it lacks, oldest first."""
+    """The batch with the stored bars that it lacks, oldest first."""
     own = set(batch.columns["timestamp"])
     absent = [place for place, stamp in enumerate(stored["timestamp"]) if stamp not in own][: BATCH_LIMIT - len(batch)]
     nothing = [None] * len(stored["timestamp"])

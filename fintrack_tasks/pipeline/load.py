@@ -1,4 +1,4 @@
-"""The load stage: the order in which an item's rows and all that follows from them are written, in one transaction."""
+"""The load stage: an item's rows and everything derived from them, written in one order and one transaction."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["add_actions", "load_item", "load_released_row"]
 
 
 def load_item(item: Item, batch: Batch, *, context: StageContext) -> Ended:
-    """Rows, revisions, ledger and outbox in one transaction; nothing when the item has ended before."""
+    """Write rows, revisions, ledger and outbox in one transaction; nothing once the item has ended (idempotent)."""
     topic, event_id = context.settings.kafka_topic_market_data, uuid7(context.now.timestamp())
     event = messages.item_loaded(
         item, batch, topic, context.now, event_id, simulated=database_mode.is_simulated(context.database)
@@ -86,10 +86,10 @@ def _load_bars(
 def _write_derived(
     conn: psycopg.Connection, item: Item, batch: Batch, now: datetime, *, told_at: datetime | None = None
 ) -> None:
-    """What follows from rows that were written, in the order in which each may rely on the one before it.
+    """Write what follows from rows, in an order in which each may rely on the one before it.
 
-    The indicators behind them, the corporate actions told beside them, the exchange rate that a quote is, and the
-    measures that came with them.
+    The outdated indicators, the corporate actions beside the rows, the fx rate that a quote of a currency pair is, and
+    the metrics that came with the batch.
     """
     if item.kind is not Kind.QUOTE:
         indicators.recompute(conn, item, batch, now)
@@ -102,7 +102,7 @@ def _write_derived(
 
 
 def _write_coverage(conn: psycopg.Connection, item: Item, batch: Batch, stamps: Sequence[int], now: datetime) -> None:
-    """What was asked for and did not come: what the provider does not keep, and what it leaves out of a closed window.
+    """Record what was asked for and did not come: not kept by the provider, or left out of a closed window.
 
     Asking for the latter again every night would not help.
     """
@@ -119,9 +119,9 @@ def _write_coverage(conn: psycopg.Connection, item: Item, batch: Batch, stamps: 
 def add_actions(
     conn: psycopg.Connection, item: Item, batch: Batch, now: datetime, *, told_at: datetime | None = None
 ) -> None:
-    """Write the splits and dividends that a clean batch tells beside its bars; contradicted splits become alerts.
+    """Write the corporate actions beside a clean batch's bars; splits that another source contradicts become alerts.
 
-    :param told_at: when they were told, where that is not now.
+    :param told_at: when the provider gave them, where that is not now.
     """
     for line in corporate_actions.add(
         conn, item.instrument_id, actions_of(batch), batch.source, item.id, now if told_at is None else told_at

@@ -1,6 +1,8 @@
-"""What is done with the data once they are loaded: each run's quality is measured, bars unlike their own are flagged.
+"""The quality work after loads: measure each ended run, train anomaly models, flag anomalous bars.
 
-Nothing here is in the way of an item: runs are measured when they have ended, and nothing is ever rejected.
+The metrics are computed in :mod:`fintrack_tasks.validate.quality` and kept by :mod:`fintrack_tasks.store.quality`.
+
+Items never wait for this: runs are measured after they have ended, and nothing is rejected.
 """
 
 from __future__ import annotations
@@ -50,8 +52,8 @@ _MOST_BARS: Final = 2_520
 def measure_run(*, context: StageContext) -> int | None:
     """Measure the next instruments of the oldest run that has ended, in one transaction.
 
-    Returns how many those were, ``None`` when there is nothing to do or another process is at it. To be called until
-    then; a page that is cut off is measured again.
+    Returns how many, ``None`` when there is nothing to do or another process measures. Call it until then; a page that
+    was cut off is measured again.
     """
     with context.database.connection() as conn, conn.transaction():
         run = quality.unmeasured(conn, claim=True)
@@ -68,10 +70,10 @@ def measure_run(*, context: StageContext) -> int | None:
 
 
 def train_model(*, context: StageContext, after: int = 0) -> int | None:
-    """Train a model for the next registered instrument, by number, if it has bars enough; returns its number.
+    """Train a model for the next registered instrument by id, if it has enough bars; returns its id.
 
-    ``None`` when there is none behind ``after``. An instrument whose bars are those of its newest model keeps it. The
-    first model of an instrument judges the bars that it was trained on, too; the later ones only what comes.
+    ``None`` when there is none after ``after``. An instrument whose bars did not change keeps its newest model. The
+    first model of an instrument also scores the bars that it was trained on; later ones only new bars.
     """
     from fintrack_tasks.validate import anomalies  # noqa: PLC0415  # numpy, for a worker that trains alone
 
@@ -100,7 +102,7 @@ def train_model(*, context: StageContext, after: int = 0) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """What the database says of a page of instruments, each kind of it in one query."""
+    """What the database holds of a page of instruments, one query for each kind."""
 
     run: Run
     findings: Mapping[UUID, Mapping[str, set[str]]]
@@ -183,7 +185,7 @@ def _rows(facts: _Facts, outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def _score(conn: psycopg.Connection, run: Run, number: int, outcomes: Sequence[Outcome], now: datetime) -> None:
-    """Judge the bars that a run brought by the instrument's newest model, if it has one."""
+    """Score the bars of a run with the instrument's newest model, if it has one."""
     windows = [o.item.window for o in outcomes if o.item.window and o.item.interval is TRAINED and o.rows]
     if not windows or (kept := flags.newest_model(conn, number, TRAINED)) is None:
         return

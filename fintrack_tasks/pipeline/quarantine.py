@@ -1,4 +1,4 @@
-"""What a person decides on rows in quarantine: to let them in, or to keep them out. A decision is taken once."""
+"""A person's decision on a quarantined row: release it into the tables, or discard it. A decision is final."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REFUSED: Final = "refused"
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What became of a row: ``released``, ``discarded``, ``unchanged`` (decided before) or ``refused``, and why."""
+    """The outcome for a row: ``released``, ``discarded``, ``unchanged`` (decided before) or ``refused``, and why."""
 
     id: int
     outcome: str
@@ -34,15 +34,15 @@ class Decision:
 
 
 def release_row(number: int, *, actor: str, context: StageContext) -> Decision:
-    """Load a row that a check rejected, as its item would have when it came: cleaned, with revisions and an event, the
-    exchange rate that a currency pair's quote is and the splits and dividends told beside it, in one transaction with
-    the decision.
+    """Load a row that a check rejected, as its item would have: cleaned, with revisions, event, fx rate and corporate
+    actions, in one transaction with the decision.
 
     The row keeps its item and its source; the audit log names who released which entry, and flags on the row keep the
-    rules that it broke. A bar that was provisional when it came is released as that. A second release does nothing.
+    rules that it broke. A bar that was provisional when it came is released as provisional. A second release does
+    nothing.
 
-    Refused, and still held, is what cannot be stored at all, and a provisional bar where a final one has been loaded
-    since, which stands: nothing would be let in.
+    Refused, and still held: a row that cannot be stored at all, and a provisional bar where a final one was loaded
+    since.
 
     :raises UsageError: when there is no such entry.
     """
@@ -112,7 +112,7 @@ def _judged_again(row: Row, item: Item) -> list[Finding]:
 
 
 def _still_broken(row: Row, again: Sequence[Finding]) -> list[str]:
-    """The rules that hold a row, without a range that it keeps today: futures below zero were held once."""
+    """The rules that still reject a row: one held for a range that the rules allow today is not broken any more."""
     broken = {one.rule for one in again if one.severity == REJECT}
     return [rule for rule in row.rules if rule != "value_ranges" or rule in broken]
 

@@ -1,4 +1,4 @@
-"""Reconcile: items that neither ended nor moved until their deadline are enqueued again, or given up."""
+"""The reconcile stage: items that passed their deadline without an end are enqueued again, or given up as lost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["reconcile_items"]
 
 
 def reconcile_items(*, context: StageContext, limit: int = 1000) -> list[Item]:
-    """The items that have neither ended nor moved until their deadline, to be enqueued again.
+    """The items whose deadline has passed, to be enqueued again.
 
     One that was enqueued again too often ends as failed, with the reason ``lost``.
     """

@@ -40,7 +40,7 @@ class Arguments:
     """Ask for every bar of the span, whatever is there."""
 
     def recorded(self) -> dict[str, Any]:
-        """As the ledger keeps them: JSON, what was not given left out."""
+        """As JSON for the ledger, without what was not given."""
         values: dict[str, Any] = {
             "symbols": [i.symbol for i in self.symbols] if self.symbols is not None else None,
             "asset_class": self.asset_class,
@@ -143,7 +143,7 @@ def _consensus(wanted: int | None) -> int:
 
 
 def _budget(job: str, wanted: str | None) -> Budget:
-    """History is the repair of gaps unless it is said to be a deep backfill; quotes and indices are of now."""
+    """Gap repair by default for history, real time for quotes and indices."""
     if wanted is None:
         return Budget.GAP_REPAIR if job == "fetch_historical_market_data" else Budget.REAL_TIME
     try:

@@ -1,4 +1,4 @@
-"""One quote of a person's program, checked and stored as a run of its own."""
+"""The load of one quote from a user's program (``MarketDataFetcher.save_to_database``), as a run of its own."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _INDEX_DEPTH: Final = timedelta(days=750)
 
 
 def check_span(arguments: Arguments, settings: Settings, now: datetime) -> None:
-    """Refuse a span of history in which nothing lies, before anything is enqueued; touches nothing.
+    """Refuse an empty span of history before anything is enqueued; touches nothing.
 
     :raises UsageError: says which start and which end leave nothing.
     """
@@ -51,7 +51,7 @@ def requested_span(arguments: Arguments, interval: Interval, settings: Settings,
 
 
 def _edge(moment: datetime, given: datetime | None, variable: str) -> str:
-    """An end of a span in words, with the setting that it is from where nobody gave it."""
+    """One end of a span for an error text, with the setting that it came from."""
     return str(moment.date()) if given else f"{moment.date()} (from {variable})"
 
 

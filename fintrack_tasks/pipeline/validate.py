@@ -1,4 +1,4 @@
-"""The validate stage: rows that a check rejects go to quarantine, the rest go on, marked where a rule says so."""
+"""The validate stage: rejected rows go to quarantine, the rest go on, with the flags that rules raised."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _LIMITS: Final = Limits()
 
 
 def validate_item(item: Item, batch: Batch, *, context: StageContext) -> Batch | Ended:
-    """The good rows go on, marked where a rule says so; rejected ones are kept in quarantine with their findings.
+    """The rows that pass, with their flags; rejected ones are written to quarantine with their findings.
 
-    Splits and dividends that are told beside rows that are all rejected are true all the same, and are written here.
+    Corporate actions beside rows that are all rejected are valid all the same, and are written here.
     """
     known = gather(item, batch, context=context, limits=_LIMITS)
     findings = check_batch(batch, context.now, _LIMITS, known)
@@ -47,7 +47,7 @@ def validate_item(item: Item, batch: Batch, *, context: StageContext) -> Batch |
 
 
 def _marks(rows: int, rejected: Sequence[int], findings: Sequence[Finding]) -> list[Finding]:
-    """What flags the good rows of a batch, by their places among these."""
+    """The flags of the rows that pass, by their positions among these."""
     good = sorted(set(range(rows)).difference(rejected))
     places: dict[int | None, int | None] = {None: None, **{row: place for place, row in enumerate(good)}}
     return [replace(f, row=places[f.row]) for f in findings if f.severity != REJECT and f.row in places]

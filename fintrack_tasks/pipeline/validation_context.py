@@ -1,4 +1,6 @@
-"""What the checks of an item's batch must know beside it, fetched: two queries for bars, none for quotes."""
+"""The queries that fill the validation context of an item's batch: two for bars, none for quotes.
+
+The context itself is :class:`fintrack_tasks.validate.context.ValidationContext`."""
 
 from __future__ import annotations
 
@@ -74,9 +76,9 @@ def _sessions_of_old(
 
 
 def _compared(known: Sequence[KnownBar], batch: Batch, splits: Sequence[_Split]) -> tuple[PriorBars, OtherProviderBars]:
-    """Stored bars as the batch's provider would give them: in its unit, restated for the splits that it has restated.
+    """Stored bars in the terms of the batch: in its currency unit, restated for the same splits.
 
-    Those in another currency cannot be compared and are left out.
+    Bars in another currency are left out.
     """
     import numpy as np  # noqa: PLC0415  # a worker that sees quotes alone loads no numpy
 
@@ -111,7 +113,7 @@ def _known(price: float | None) -> float:
 
 
 def _factor(stored: str | None, currency: str | None) -> float | None:
-    """What a stored price is multiplied by to be in a batch's unit: providers quote pence, the tables hold pounds."""
+    """The factor from a stored price to the batch's unit: providers quote pence, the tables hold pounds."""
     main, places = MINOR_UNITS.get(currency or "", (currency, 0))
     if stored is not None and main is not None and stored != main:
         return None
@@ -119,10 +121,10 @@ def _factor(stored: str | None, currency: str | None) -> float | None:
 
 
 def _shares(bar: KnownBar, until: date | None, splits: Sequence[_Split]) -> float:
-    """How many shares of the batch one share of a stored bar is.
+    """How many of the batch's shares one share of a stored bar is, by the splits between them.
 
-    That is the product of the splits after the bar that the batch is restated for and the bar is not, and the other
-    way round of those that the bar alone is restated for.
+    The product of the splits that the batch is restated for and the bar is not, divided by that of the splits that the
+    bar alone is restated for.
     """
     own = bar.adjusted_to
     return prod(
@@ -133,7 +135,7 @@ def _shares(bar: KnownBar, until: date | None, splits: Sequence[_Split]) -> floa
 
 
 def _splits(stored: Sequence[CorporateAction], batch: Batch, interval: Interval) -> list[_Split]:
-    """The splits that are known already, and those that the batch's provider tells beside its bars."""
+    """The known splits, and those that the batch brings."""
     known = {split.ex_date: split for split in [*actions_of(batch), *stored] if split.kind == "split"}
     return [
         _Split(

@@ -1,4 +1,4 @@
-"""Which windows of time cover the bars that are wanted, and which bars are asked for again beside them."""
+"""How wanted bars are cut into request windows, and which recent bars are requested again with them."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def newest_sessions(
     sessions: int,
     now: datetime,
 ) -> list[list[int]]:
-    """The expected bars of the sessions before the first bar that is wanted of late, by session, oldest first.
+    """The expected bars of the last sessions before the first recent wanted bar, by session, oldest first.
 
-    Nothing where no bar of the last weeks is wanted.
+    Empty where no bar of the last weeks is wanted.
     """
     days = (
         requestable_bars(instrument, Interval.D1, TimeRange(now - _RECENT - sessions * 2 * _DAY, now))
@@ -65,10 +65,10 @@ def newest_sessions(
 def with_newest(
     expected: Sequence[int], wanted: Sequence[int], newest: Sequence[Sequence[int]], interval: Interval, page: int
 ) -> Sequence[int]:
-    """The wanted bars with those of the newest sessions, as far as these fit into the same windows.
+    """The wanted bars with those of the newest sessions that fit into the same windows.
 
-    An exchange, or a provider, corrects a session's bars for some days after its close. They are asked for again where
-    something is asked for after them anyhow, so that no request is made for their sake.
+    An exchange, or a provider, corrects a session's bars for some days after its close. They are requested again
+    together with later bars, so that they cost no request of their own.
     """
     least = len(list(windows(expected, wanted, interval, page))) if newest else 0
     while newest:

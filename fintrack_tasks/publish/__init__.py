@@ -1,1 +1,1 @@
-"""Events on their way to Kafka: pure messages, the producer, and the relay that drains the outbox."""
+"""Events to Kafka: the messages as pure values, the producer, and the relay from the outbox to the producer."""

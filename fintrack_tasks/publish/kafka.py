@@ -1,6 +1,7 @@
-"""Kafka: how our clients are set up, the topics, and the few questions that commands ask.
+"""Kafka clients' configuration, the topics, and the reads of topics (counts, offsets, messages).
 
-Nothing here writes to stderr: the client library's own log is off. What a broker's silence means is said once, by the
+Nothing here writes to stderr: the client library's own log is off. A broker that does not answer is reported once, by
+the
 :class:`~fintrack_tasks.errors.OutageError` of the call that needed it.
 """
 
@@ -44,14 +45,14 @@ _NO_LEADER: Final = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_
 
 
 def _ignore(_: KafkaError) -> None:
-    """A lost connection comes here dozens of times a second; the client mends it, or the call ends in OutageError."""
+    """Ignore the client's error callbacks: dozens a second for a lost connection; calls raise OutageError instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A Kafka cluster as a client reaches it; its text is its address alone.
+    """A Kafka cluster: its address and security settings; ``str()`` gives the address alone.
 
-    Where only an address is known, :class:`str` does: it stands for a cluster that demands neither TLS nor a login.
+    Functions also take a plain ``str`` address, for a cluster without TLS and login.
 
     :param bootstrap: ``host:port``, several with commas.
     :param security: librdkafka's settings of TLS and SASL. Holds the password, and is not shown.
@@ -70,7 +71,7 @@ class Cluster:
 
 
 def client_config(bootstrap: str | Cluster) -> dict[str, Any]:
-    """What every client of ours is told."""
+    """The configuration that every client has."""
     return {
         **(bootstrap.security if isinstance(bootstrap, Cluster) else {}),
         "bootstrap.servers": str(bootstrap),
@@ -86,11 +87,11 @@ def client_config(bootstrap: str | Cluster) -> dict[str, Any]:
 def ensure_topics(
     bootstrap: str | Cluster, topics: Sequence[str], partitions: int = _PARTITIONS, timeout: float = _ASK_SECONDS
 ) -> None:
-    """Create the topics that are not there; those that are stay as they are. All can be asked for when this returns.
+    """Create the missing topics; existing ones stay as they are. All of them can be used when this returns.
 
-    :param timeout: seconds, for each of the three questions to the broker.
+    :param timeout: seconds, for each of three requests to the broker.
     :raises OutageError: when the broker does not answer in time.
-    :raises ConfigurationError: when it answers that it will not have such a topic.
+    :raises ConfigurationError: when it refuses to create a topic.
     """
     admin = AdminClient(client_config(bootstrap))
     try:
@@ -116,7 +117,7 @@ def ensure_topics(
 
 
 def _await_topics(admin: AdminClient, bootstrap: str | Cluster, topics: set[str], timeout: float) -> None:
-    """Wait until the broker tells of topics that it has made: Kafka does a moment after it says so."""
+    """Wait until the broker's metadata has new topics, which lags behind their creation."""
     deadline = time.monotonic() + timeout
     try:
         while topics - {name for name, found in admin.list_topics(timeout=timeout).topics.items() if found.partitions}:
@@ -172,7 +173,7 @@ def _marks(consumer: Consumer, partition: TopicPartition, deadline: float) -> tu
 def _corrected(
     consumer: Consumer, topic: str, marks: dict[int, tuple[int, int]], deadline: float
 ) -> dict[int, tuple[int, int]]:
-    """The marks with the ends that reading finds, from the ends that the broker says.
+    """The watermarks, with the end offsets that reading finds.
 
     The embedded broker counts a partition's first batch as one message in its watermark, whatever the batch holds. A
     broker whose watermark is right answers with the end of the partition at once.
@@ -195,7 +196,7 @@ def _corrected(
 
 
 def count_messages(bootstrap: str | Cluster, topic: str, timeout: float = _ASK_SECONDS) -> int:
-    """How many messages a topic holds now; 0 for one that is not there.
+    """The number of messages in a topic; 0 for a missing topic.
 
     :raises OutageError: when the broker does not answer within ``timeout`` seconds.
     """
@@ -204,7 +205,7 @@ def count_messages(bootstrap: str | Cluster, topic: str, timeout: float = _ASK_S
 
 
 def end_offsets(bootstrap: str | Cluster, topic: str, timeout: float = _ASK_SECONDS) -> dict[int, int]:
-    """Partition to the offset that its next message will get: where :func:`read_all` may begin later.
+    """Partition to the offset of its next message: where :func:`read_all` may begin later.
 
     :raises OutageError: when the broker does not answer within ``timeout`` seconds.
     """
@@ -217,7 +218,7 @@ def read_all(
 ) -> Iterator[dict[str, Any]]:
     """Every message that a topic holds when this begins, as JSON objects, each partition in its order.
 
-    What is no JSON object was not written by us and is left out.
+    Messages that are no JSON objects are left out.
 
     :param since: partition to the first offset of interest; partitions that it does not name are read whole.
     :raises OutageError: when the broker does not answer, or not to the end within ``timeout`` seconds.
@@ -238,7 +239,7 @@ def read_all(
 
 
 def _take(message: Message, ends: dict[int, int]) -> Iterator[dict[str, Any]]:
-    """The object of a message, if it is one; crosses its partition off ``ends`` when it was the last."""
+    """The object of a message, if it is one; removes its partition from ``ends`` with its last message."""
     number, error = message.partition(), message.error()
     if error is not None:
         if error.code() == KafkaError._PARTITION_EOF and number is not None:

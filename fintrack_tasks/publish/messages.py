@@ -1,6 +1,6 @@
-"""The events, as pure values. What stands in Kafka is UTF-8 JSON, one object a message.
+"""The events as pure values, and their form in Kafka: UTF-8 JSON, one object a message.
 
-Every event carries ``event_id`` (a UUIDv7, also the header ``event_id``: drop what you have seen), ``type``,
+Every event carries ``event_id`` (a UUIDv7, also the header ``event_id``: consumers deduplicate by it), ``type``,
 ``schema`` (this layout's number), ``occurred_at`` (ISO 8601, UTC).
 
 - ``quote.loaded``, ``bars.loaded``, ``index.loaded`` on the market-data topic, key = symbol: ``symbol``,
@@ -13,10 +13,9 @@ Every event carries ``event_id`` (a UUIDv7, also the header ``event_id``: drop w
 - ``alert.raised`` on the notifications topic, key = rule: ``rule``, ``subject``, ``detail``.
 - ``run.finished`` on the notifications topic, key = job: ``run_id``, ``job``, ``state``, ``counts`` (name to number).
 
-Where the prices are the local market's, every event also has ``simulated``, which is true; of real ones nothing says
-it. The headers of a message repeat ``event_id`` and ``type`` beside ``content-type: application/json``, so that a
-consumer can choose without parsing. New fields may come under the same ``schema``; it changes when one goes or means
-another thing.
+Events of simulated prices also have ``"simulated": true``; those of real ones lack the field. The headers of a message
+repeat ``event_id`` and ``type`` beside ``content-type: application/json``, so that a consumer can choose without
+parsing. New fields may come under the same ``schema``; it changes when one goes or means another thing.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ def _of_item(item: Item) -> dict[str, Any]:
 def item_loaded(
     item: Item, batch: Batch, topic: str, now: datetime, event_id: UUID, *, simulated: bool = False
 ) -> Event:
-    """What was loaded for an item, with its rows."""
+    """The event of a loaded item, with its rows."""
     columns = {name: list(values) for name, values in batch.columns.items()}
     columns["timestamp"] = [_iso(from_micros(stamp)) for stamp in columns["timestamp"]]
     fields = {**_of_item(item), "source": batch.source, "currency": batch.currency, "rows": len(batch), "data": columns}
@@ -82,7 +81,7 @@ def item_loaded(
 def item_failed(
     item: Item, reason: str, detail: str, topic: str, now: datetime, event_id: UUID, *, simulated: bool = False
 ) -> Event:
-    """Why an item ended without rows."""
+    """The event of a failed item."""
     # A provider's JSON may hold half of a surrogate pair as an escape; UTF-8 cannot.
     text = detail[:2000].encode("utf-8", "replace").decode()
     fields = {**_of_item(item), "reason": reason, "detail": text}
@@ -93,7 +92,7 @@ def item_failed(
 def alert_raised(
     rule: str, subject: str, detail: str, topic: str, now: datetime, event_id: UUID, *, simulated: bool = False
 ) -> Event:
-    """What a person should look at."""
+    """The event of an alert."""
     fields = {"rule": rule, "subject": subject, "detail": detail}
     return _event("alert.raised", topic, rule, now, event_id, None, fields, simulated=simulated)
 
@@ -109,15 +108,15 @@ def run_finished(
     event_id: UUID,
     simulated: bool = False,
 ) -> Event:
-    """How a run ended."""
+    """The event of an ended run."""
     fields = {"run_id": str(run_id), "job": job, "state": state, "counts": dict(counts)}
     return _event("run.finished", topic, job, now, event_id, run_id, fields, simulated=simulated)
 
 
 def decode(value: bytes) -> dict[str, Any]:
-    """An event's object, for consumers.
+    """Parse an event, for consumers.
 
-    :raises ValueError: when the bytes are none of these events.
+    :raises ValueError: when the bytes are not such an event.
     """
     try:
         event = orjson.loads(value)

@@ -1,4 +1,4 @@
-"""The idempotent producer, which tells what Kafka acknowledged."""
+"""The idempotent producer: publishes events in order and returns which ones Kafka acknowledged."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _REFUSED: Final = (
 
 
 class Producer:
-    """Publishes events and says which of them the broker has. Threads may share it; a fork gets a client of its own.
+    """Publishes events and returns which were acknowledged. Safe to share between threads; a fork opens its own.
 
     Nothing is opened before the first :meth:`publish` of a process.
 
@@ -140,7 +140,7 @@ class Producer:
         self._raw = None
 
     def _judge(self, errors: dict[UUID, KafkaError]) -> None:
-        """Remember what was refused; what was refused in one batch with others goes alone before it counts as that.
+        """Record refused events; one that was refused in a batch with others is sent alone first.
 
         A broker refuses a batch whole, for one large event in it or for being large itself.
         """
@@ -153,7 +153,7 @@ class Producer:
             self._refused |= refused
 
     def _send(self, events: Sequence[Event], seconds: float) -> tuple[set[UUID], dict[UUID, KafkaError]]:
-        """The events that were acknowledged, and the errors of those that will not be. Nothing waits afterwards."""
+        """Send and flush: the acknowledged events, and the errors of the others."""
         acknowledged: set[UUID] = set()
         errors: dict[UUID, KafkaError] = {}
         deadline = time.monotonic() + seconds
@@ -181,7 +181,7 @@ class Producer:
 
 
 def _open(events: Sequence[Event], acknowledged: set[UUID], errors: Mapping[UUID, KafkaError]) -> list[Event]:
-    """The events that another attempt may bring through."""
+    """The events that may succeed on another attempt."""
     halted = {(event.topic, event.key) for event in events if _is_refused(errors.get(event.id))}
     return [e for e in events if e.id not in acknowledged and (e.topic, e.key) not in halted]
 

@@ -1,4 +1,4 @@
-"""From the outbox to Kafka, in order, marking what was acknowledged and nothing else."""
+"""The relay: publishes the outbox in order, and marks exactly the events that were acknowledged."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _MOST_STUCK: Final = 10_000
 
 
 class Publisher(Protocol):
-    """What the relay needs of a producer."""
+    """The interface that the relay needs of a producer."""
 
     def publish(self, events: Sequence[Event]) -> set[UUID]:
-        """Send in order; the ids of what was acknowledged. Raises OutageError when nothing can be."""
+        """Send in order; returns the acknowledged ids. Raises OutageError when nothing can be sent."""
         ...
 
 
@@ -30,15 +30,15 @@ def drain(
     publisher: Publisher,
     limit: int = _PAGE,
 ) -> int:
-    """Publish what waits, page by page, until nothing does; returns how many events were acknowledged and marked.
+    """Publish waiting events page by page until none is left; returns how many were acknowledged and marked.
 
     Order holds per topic and key: once an event was not acknowledged, no later one of its key is sent or marked by
     this call, while other keys go on. A process that dies between the acknowledgement and the mark sends those events
     again later, under the same event id. One call sends at most 200 pages, so that it ends.
 
-    :param pending: gives so many of the oldest waiting events, with their outbox numbers; what was marked is no
-        longer among them.
-    :param mark: notes the numbers whose events were acknowledged; it is durable when it returns.
+    :param pending: returns up to so many of the oldest waiting events with their outbox ids; marked ones are no longer
+        among them.
+    :param mark: marks ids as published; durable when it returns.
     :raises fintrack_tasks.errors.OutageError: when Kafka acknowledges nothing; what was marked before stays marked.
     """
     marked = 0
@@ -61,7 +61,7 @@ def drain(
 
 
 def _in_order(events: Sequence[tuple[int, Event]], acknowledged: set[UUID], halted: set[tuple[str, str]]) -> list[int]:
-    """The numbers of the acknowledged events up to the first of their key that was not; adds that key to ``halted``."""
+    """The ids of acknowledged events up to the first unacknowledged one of their key; adds that key to ``halted``."""
     done = []
     for number, event in events:
         key = (event.topic, event.key)

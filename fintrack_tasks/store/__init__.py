@@ -1,4 +1,4 @@
-"""PostgreSQL: the schema, the ledger, loading, and what is read back. Every write may run twice."""
+"""PostgreSQL: one module for each table or closely related group. Every write is idempotent."""
 
 from fintrack_tasks.store.connection import Database, DatabaseConnection
 

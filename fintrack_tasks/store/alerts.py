@@ -1,4 +1,4 @@
-"""Alerts: what a person should look at, kept until it is resolved."""
+"""The table of alerts, kept until somebody resolves them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["add", "add_once"]
 
 
 def add(conn: psycopg.Connection, rule: str, severity: str, subject: str, detail: str, now: datetime) -> None:
-    """Write an alert down."""
+    """Write an alert."""
     conn.execute(
         "INSERT INTO fintrack.alerts (rule, severity, subject, detail, created_at) VALUES (%s, %s, %s, %s, %s)",
         (rule, severity, subject, detail[:2000], now),
@@ -20,7 +20,7 @@ def add(conn: psycopg.Connection, rule: str, severity: str, subject: str, detail
 def add_once(
     conn: psycopg.Connection, rule: str, severity: str, subject: str, detail: str, now: datetime, seconds: float
 ) -> bool:
-    """Write an alert down unless its rule and subject have one that is younger than so many seconds."""
+    """Write an alert unless its rule and subject have one that is younger than so many seconds."""
     return bool(
         conn.execute(
             "INSERT INTO fintrack.alerts (rule, severity, subject, detail, created_at) SELECT %s, %s, %s, %s, %s"

@@ -1,4 +1,4 @@
-"""Models of anomalies by version, the bars that they are trained on, and the bars that they flagged."""
+"""The tables of anomaly models by version and of the bars that they flagged; reads of the bars to train on."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def bars(
 ) -> dict[str, list[Any]]:
     """The newest final bars before a moment, oldest first: ``timestamp`` (microseconds), ``open`` to ``volume``.
 
-    They are restated for splits: the day of one is like any other.
+    Prices are adjusted for splits.
     """
     rows = conn.execute(
         _ADJUSTED_BARS,
@@ -80,7 +80,7 @@ def save_model(
     forest: Mapping[str, Any],
     now: datetime,
 ) -> int | None:
-    """Keep a model as the next version; ``None``, and nothing is written, when this very model is kept already."""
+    """Write a model as the next version; ``None``, and nothing is written, when an equal model is there."""
     packed = zstandard.compress(orjson.dumps(forest), 9)
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (locks.ANOMALY_MODELS, instrument_id))
@@ -108,7 +108,7 @@ def save_model(
 def newest_model(
     conn: psycopg.Connection, instrument_id: int, interval: Interval
 ) -> tuple[int, dict[str, Any], Any] | None:
-    """The newest version: its number, its summary and its forest; ``None`` when nothing was trained yet."""
+    """The newest model: version, summary and forest; ``None`` when none was trained yet."""
     row = conn.execute(
         "SELECT version, model, forest FROM fintrack.anomaly_models WHERE instrument_id = %s AND interval = %s"
         " AND forest IS NOT NULL ORDER BY version DESC LIMIT 1",
@@ -129,8 +129,8 @@ def replace_flags(
     run_id: UUID | None,
     now: datetime,
 ) -> None:
-    """The flags of one version on the bars from the first to the last stamp of a span (microseconds), in place of
-    those that it and the versions before it raised there: its verdict is the newer one.
+    """Write the flags of one version on the bars of a span (first and last stamp, microseconds), in place of those that
+    it and earlier versions raised there.
 
     :param flags: stamp, detectors, score and detail of each.
     """

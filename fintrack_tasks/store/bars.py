@@ -90,12 +90,12 @@ def load_bars(
 ) -> bool:
     """Load a batch of bars; returns whether this call did it.
 
-    A bar that changes leaves what it was in ``bar_versions``; a final bar is not replaced by a provisional one, nor one
-    in which something was traded by a snapshot.
+    Idempotent. A changed bar keeps its former self in ``bar_versions``; a final bar is not replaced by a provisional
+    one, nor a bar with volume by a snapshot without.
 
     :param finals: for each row whether its bar has closed.
-    :param preferred: the sources whose final bars stand against this batch's, unless the item's run was told to fetch
-        again what is there.
+    :param preferred: the sources whose final bars this batch does not replace, unless the item's run fetches again what
+        is there (``refetch``).
     """
     values = _bars_values(item, batch, event, now) | {"anyway": False, "preferred": list(preferred)}
     with conn.transaction():
@@ -117,7 +117,7 @@ def load_bars(
 def merge_bars(
     conn: psycopg.Connection, item: Item, batch: Batch, event: Event, now: datetime, finals: Sequence[bool]
 ) -> None:
-    """Write bars, their revisions and their event, whatever became of the item, which stays as it ended."""
+    """Write bars, revisions and event of an item that has ended already; its state stays."""
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (locks.LOADS, item.instrument_id))
         values = _bars_values(item, batch, event, now) | {"anyway": True, "preferred": []}

@@ -1,4 +1,4 @@
-"""Working data that has served its time goes; prices, revisions, runs and coverage stay."""
+"""The weekly removal of old outbox rows and raw answers; prices, revisions, runs and coverage are kept for ever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: a pool for the pipeline, and one connection for a person's program."""
+"""Connections to PostgreSQL: the pool of the pipeline, and ``DatabaseConnection`` for a user's program."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Database:
 
 
 def mode_of(conn: psycopg.Connection) -> Mode | None:
-    """Whose prices the database holds, if it says so already."""
+    """Whether the database holds live or simulated prices; ``None`` while it holds none."""
     try:
         row = conn.execute("SELECT mode FROM fintrack.database_mode").fetchone()
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
@@ -104,7 +104,7 @@ def mode_of(conn: psycopg.Connection) -> Mode | None:
 
 
 def require_schema(conn: psycopg.Connection) -> None:
-    """Nothing, where the database was migrated.
+    """Check that the database was migrated.
 
     :raises ConfigurationError: when the schema is not there, with the command that makes it.
     """
@@ -114,7 +114,7 @@ def require_schema(conn: psycopg.Connection) -> None:
 
 
 class DatabaseConnection:
-    """One connection for a person's program: ``query`` gives dicts.
+    """One connection for a user's program: ``query`` gives dicts.
 
     ``DatabaseConnection()`` takes the environment's settings; ``DatabaseConnection(host=..., port=..., database=...,
     user=..., password=...)`` overrules any of them. Each statement is committed by itself.
@@ -159,7 +159,7 @@ class DatabaseConnection:
             raise StoreError(str(error).partition("\n")[0]) from error
 
     def close(self) -> None:
-        """Close it; a second time does nothing."""
+        """Close the connection; idempotent."""
         self._conn.close()
 
     def __enter__(self) -> Self:
@@ -179,8 +179,7 @@ def _not_allowed(error: psycopg.Error, variable: str, user: str) -> Configuratio
 
 
 def _refused(error: Exception, address: str, login: Sequence[str]) -> OutageError:
-    """What it means that nothing came of a statement or a connection: a server that is there but refuses us wants
-    another remedy than a dead one."""
+    """The outage behind a failed connection or statement, with its remedy."""
     text = str(error)
     if not getattr(error, "sqlstate", None) and (told := outages.of_postgres(text, address, login)):
         return told

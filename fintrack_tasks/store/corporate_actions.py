@@ -1,4 +1,4 @@
-"""Splits, dividends and capital gains: each known one once, whoever tells it and however often."""
+"""The table of corporate actions (splits, dividends, capital gains), each once, from whichever source came first."""
 
 from __future__ import annotations
 
@@ -50,13 +50,12 @@ def add(
     item_id: UUID,
     now: datetime,
 ) -> list[str]:
-    """Write actions down; returns one line for each split that another source has told otherwise.
+    """Write actions; returns one line for each split on which another source disagrees. Idempotent.
 
-    An action is known by its instrument, ex-date and kind. The same one again changes nothing; its own source may
-    correct it, unless what it said stems from before its last correction; of two sources the first one's word stands,
-    and of what is paid on one day all comes from one source.
+    An action is identified by instrument, ex-date and kind. Its own source may correct it, unless the answer is older
+    than its last correction; of two sources the first one stands, and all payments of one day come from one source.
 
-    :param now: when they were told.
+    :param now: when the provider gave them.
     """
     contradicted = []
     for action in actions:

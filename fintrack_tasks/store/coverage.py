@@ -1,4 +1,4 @@
-"""Which expected bars are there, which are confirmed not to exist, and which are missing."""
+"""The table of coverage: spans of bars that are confirmed absent or unavailable; which bars are missing."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ def missing(
 ) -> list[int]:
     """The expected bars (opening times, microseconds, ascending) that are neither final nor confirmed absent.
 
-    :param stands_for: which expected stamp each stored one is.
-    :param asked: the providers that could be asked for them: what none of these keeps is not missing but unavailable.
-        A provider that was not there when that was found is still to be asked.
+    :param stands_for: maps stored stamps to expected ones.
+    :param asked: the providers that could be asked: bars that all of them were found not to keep are unavailable, not
+        missing. A provider that was added since is still to be asked.
     """
     if not expected:
         return []
@@ -107,7 +107,7 @@ def _outside(stamps: Sequence[int], spans: Sequence[tuple[int, int]]) -> Iterato
 
 
 def record_empty(conn: psycopg.Connection, item: Item, now: datetime) -> None:
-    """An answer without rows: the item's whole window is confirmed empty."""
+    """Record an answer without rows: the item's whole window is confirmed empty."""
     if item.window and item.interval:
         window = (min(item.window.start, now), min(item.window.end, now))
         if window[0] < window[1]:
@@ -116,7 +116,7 @@ def record_empty(conn: psycopg.Connection, item: Item, now: datetime) -> None:
 
 
 def record_absent(conn: psycopg.Connection, item: Item, absent: Sequence[int], now: datetime) -> None:
-    """Bars that an answer with rows left out: unavailable from where the route leads. Neighbours share a span."""
+    """Record the bars that an answer with rows left out as unavailable; neighbouring bars share a span."""
     if not absent or item.interval is None:
         return
     step = item.interval.delta // timedelta(microseconds=1)
@@ -143,7 +143,7 @@ def record_unavailable(
     now: datetime,
     item_id: UUID | None = None,
 ) -> None:
-    """A window that none of these providers keeps; what touches one of the same providers is one with it."""
+    """Record a window that none of these providers keeps; adjoining windows of the same providers are merged."""
     values = {
         "instrument": instrument_id,
         "interval": interval.value,

@@ -1,4 +1,4 @@
-"""Whose prices a database holds, the real providers' or the local market's: written down once, and never mixed."""
+"""The mode of a database, live or simulated prices: set by the first prices, and never mixed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PRICES: Final = {Mode.LIVE: "real prices", Mode.SIMULATED: "simulated prices (t
 
 
 def admit(database: Database, *, simulated: bool) -> None:
-    """Let prices of one kind in, which is cheap after the first time; a database without any becomes theirs.
+    """Check that prices of one kind may be written; the first ones set the mode. Cheap after the first call.
 
     :param simulated: whether they come from the local market.
     :raises ConfigurationError: the database holds prices of the other kind.
@@ -34,7 +34,7 @@ def admit(database: Database, *, simulated: bool) -> None:
 
 
 def is_simulated(database: Database) -> bool:
-    """Whether it holds the local market's prices."""
+    """Whether the database holds simulated prices."""
     if database.mode is None:
         with database.connection() as conn:
             database.mode = read(conn)
@@ -42,6 +42,6 @@ def is_simulated(database: Database) -> bool:
 
 
 def claim(conn: psycopg.Connection, mode: Mode) -> Mode:
-    """The database's mode, which is this one when it had none."""
+    """Set the mode where there is none; returns the mode that holds."""
     conn.execute("INSERT INTO fintrack.database_mode (mode) VALUES (%s) ON CONFLICT DO NOTHING", (mode,))
     return read(conn) or mode

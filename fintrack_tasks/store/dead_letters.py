@@ -1,4 +1,4 @@
-"""Dead letters of messages that belong to no item; those of items are written with the item's end (ledger)."""
+"""The dead letters of messages that belong to no item; those of items are written with the item's end (run_items)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_MESSAGES: Final = 10_000
 
 
 def add_message(conn: psycopg.Connection, task: str, reason: str, detail: str, message: str, now: datetime) -> bool:
-    """Keep a message that nobody can work on; False when there are too many already.
+    """Write a message that no task can run; False when there are too many already.
 
     :param task: the task's name as the message gives it, or the queue that it came by.
     :param message: its text, without secrets.
@@ -40,5 +40,5 @@ def add_message(conn: psycopg.Connection, task: str, reason: str, detail: str, m
 
 
 def _text(value: str) -> str:
-    """As PostgreSQL's text can hold it: without NUL, and without halves of surrogate pairs."""
+    """The text as PostgreSQL can hold it: without NUL and lone surrogates."""
     return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")

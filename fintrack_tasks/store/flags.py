@@ -1,4 +1,4 @@
-"""Which rows that were loaded a rule has marked, and why."""
+"""The table of flags: which loaded rows a rule flagged, and why."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _OF_QUOTES: Final = _REPLACED.format(same="f.interval IS NULL AND f.source = %(s
 
 
 def add(conn: psycopg.Connection, item: Item, batch: Batch, findings: Iterable[Finding], now: datetime) -> int:
-    """Keep findings on rows of a batch, each rule once a row; returns how many were new.
+    """Write findings on rows of a batch, each rule once a row; returns how many were new.
 
-    A finding on the batch as a whole marks every row.
+    A finding on the batch as a whole flags every row.
     """
     stamps = batch.columns["timestamp"]
     rows = [
@@ -47,10 +47,10 @@ def add(conn: psycopg.Connection, item: Item, batch: Batch, findings: Iterable[F
 
 
 def replace(conn: psycopg.Connection, item: Item, good: Batch, findings: Sequence[Finding], now: datetime) -> None:
-    """Keep findings on the rows of a batch that passed its checks, in place of what was marked on these before.
+    """Write findings on the rows of a batch that passed, in place of the flags that these rows had before.
 
-    A verdict is the newest on its bar, whoever gave the one before it, and on its provider's quote of that time. A mark
-    that stays keeps its first time and gets the item that found it again.
+    The newest verdict counts: on a bar, from whichever provider; on a quote, from its own provider. A flag that stays
+    keeps its first time and gets the newest item.
     """
     stamps = [from_micros(stamp) for stamp in good.columns["timestamp"]]
     marked = [(stamps[row], one.rule) for one in findings for row in _rows(good, one)]

@@ -1,4 +1,4 @@
-"""Exchange rates: written once a pair, time and source, read as of a moment."""
+"""The table of fx rates: one for each pair, time and source, read as of a moment."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def add(
     item_id: UUID | None = None,
     payload_sha: bytes | None = None,
 ) -> int:
-    """Write rates down, all or none; returns how many were new or had changed. Doing it twice is doing it once.
+    """Write rates, all or none; returns how many were new or had changed. Idempotent.
 
-    :param item_id: the item whose quote they are; ``payload_sha``: the raw answer that they were read from.
+    :param item_id: the item whose quote they come from; ``payload_sha``: the raw answer that they were read from.
     """
     given = {(each.base, each.quote, each.timestamp, each.source): each for each in rates}
     chosen, changed = list(given.values()), 0
@@ -75,7 +75,7 @@ def newest(conn: psycopg.Connection, source: str) -> datetime | None:
 def as_of(conn: psycopg.Connection, currencies: Sequence[str], at: datetime, max_age: timedelta) -> list[FxRate]:
     """The newest rate of each pair of these currencies at or before a moment, none older than ``max_age``.
 
-    One query. With the bases among the currencies it holds all that a conversion between them needs.
+    One query. With the base currencies included, the result has all that a conversion between them needs.
     """
     with conn.cursor(row_factory=class_row(FxRate)) as cursor:
         return cursor.execute(

@@ -1,6 +1,6 @@
-"""The table of index indicators: what is written, what new bars continue, and which rows do not stand any more.
+"""The table of index indicators: writing them, the state that new bars continue from, and which rows are outdated.
 
-Nothing here is computed: that is done by :mod:`fintrack_tasks.pipeline.indicators`.
+They are computed by :mod:`fintrack_tasks.pipeline.indicators`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fintrack_tasks.domain import (
     to_micros,
 )
 
-__all__ = ["basis", "earlier_bars", "outdated", "save", "stored_bars"]
+__all__ = ["earlier_bars", "fingerprint", "outdated", "save", "stored_bars"]
 
 _STORED_COLUMNS: Final = (*INDICATOR_COLUMNS, *STATE_COLUMNS)
 _COLUMNS: Final = ("open", "high", "low", "close", "volume")
@@ -110,11 +110,11 @@ ON CONFLICT (instrument_id, interval, timestamp) DO UPDATE SET
 def earlier_bars(
     conn: psycopg.Connection, instrument_id: int, interval: Interval, span: tuple[int, int], limit: int, benchmark: str
 ) -> dict[str, Any]:
-    """What the bars of ``span`` (its first and last stamp, microseconds) continue, as ``with_indicators`` takes it.
+    """The state that the bars of ``span`` (first and last stamp, microseconds) continue from.
 
     ``timestamp``, ``open``, ``high``, ``low``, ``close``, ``volume`` of bars before the span, oldest first: the newest
-    ``limit`` of them and in ``state`` what the newest carries, or, where that was never computed or does not stand any
-    more, all of them and ``None``. ``benchmark``: the benchmark's closes by time, up to the span's end.
+    ``limit`` of them and in ``state`` the carried state of the newest, or, where that was never computed or is
+    outdated, all of them and ``None``. ``benchmark``: the benchmark's closes by time, up to the span's end.
     """
     named = _named(instrument_id, interval, span, limit=limit, benchmark=benchmark)
     found = conn.execute(_EARLIER, named).fetchall()
@@ -129,12 +129,12 @@ def earlier_bars(
     }
 
 
-def basis(
+def fingerprint(
     conn: psycopg.Connection, instrument_id: int, interval: Interval, stamps: Sequence[int], benchmark: str
 ) -> str:
-    """A word for what bars with these stamps, ascending, continue: another one as soon as any of that has changed.
+    """The fingerprint, for optimistic concurrency, of what bars with these stamps (ascending) continue from.
 
-    That is the other bars up to the last of them, and the benchmark's.
+    It changes with any other bar up to the last of them, and with the benchmark's bars.
     """
     own = [from_micros(stamp) for stamp in stamps]
     named = _named(instrument_id, interval, (stamps[0], stamps[-1]), own=own, benchmark=benchmark)
@@ -143,7 +143,7 @@ def basis(
 
 
 def outdated(conn: psycopg.Connection, instrument_id: int, interval: Interval, benchmark: str) -> set[int]:
-    """The stamps of stored bars whose indicators were never computed, or from other bars than those that are there.
+    """The stamps of stored bars whose indicators are missing, or were computed from other bars than are stored now.
 
     That is told by ``bars_seen``, which a load takes from the bars behind one that it changes, and by times: a bar
     before them, or the benchmark's bar of the same time as one of these, changed after ``computed_at``.
@@ -161,7 +161,7 @@ def stored_bars(
 
 
 def save(conn: psycopg.Connection, item: Item, batch: Batch, now: datetime) -> None:
-    """Write the indicators of a batch's bars, and what carries them on, in place of those that they had."""
+    """Write the indicators of a batch's bars and the carried state, in place of the former ones."""
     nothing = [None] * len(batch)
     columns = {name: list(batch.columns.get(name, nothing)) for name in _STORED_COLUMNS}
     told = {"instrument": item.instrument_id, "interval": item.interval.value if item.interval else None, "now": now}

@@ -1,4 +1,4 @@
-"""The instruments: registered ones are what the schedule fetches, ad hoc ones are only known."""
+"""The table of instruments: registered ones are fetched by the schedule, ad hoc ones are only known."""
 
 from __future__ import annotations
 
@@ -74,8 +74,7 @@ calendar = coalesce(excluded.calendar, known.calendar), name = coalesce(excluded
 
 
 def add(conn: psycopg.Connection, instruments: Iterable[Instrument]) -> None:
-    """Register instruments, all or none; what is known already is activated, also where it was paused, and given facts
-    replace older ones."""
+    """Register instruments, all or none; known or paused ones are activated, and given facts replace older ones."""
     rows = [(i.symbol, i.asset_class.value, i.currency, i.calendar, i.name) for i in instruments]
     with conn.transaction(), conn.cursor() as cursor:
         cursor.executemany(
@@ -98,7 +97,7 @@ _NAMED: Final = f"""
 
 
 def ensure(conn: psycopg.Connection, instruments: Sequence[Instrument]) -> dict[str, tuple[int, Instrument]]:
-    """Each symbol's number and what is known of it; unknown ones are written down, but not for the schedule."""
+    """Each symbol's id and instrument; unknown symbols are added as known, not for the schedule."""
     symbols = [i.symbol for i in instruments]
     classes = [i.asset_class.value for i in instruments]
     conn.execute(
@@ -116,7 +115,7 @@ _FIND: Final = f"{_SELECT} WHERE symbol = %s ORDER BY asset_class <> %s, id LIMI
 
 
 def find(conn: psycopg.Connection, instrument: Instrument) -> tuple[int, Instrument] | None:
-    """What is known under a symbol, of the given class before any other; ``None`` when nothing is."""
+    """The instrument under a symbol, of the given class before any other; ``None`` when there is none."""
     row = conn.execute(
         _FIND,
         (instrument.symbol, instrument.asset_class.value),
@@ -125,7 +124,7 @@ def find(conn: psycopg.Connection, instrument: Instrument) -> tuple[int, Instrum
 
 
 def describe(conn: psycopg.Connection, described: Iterable[tuple[int, Instrument]]) -> None:
-    """Note the names and currencies of known instruments; what is not given stays as it is."""
+    """Set the names and currencies of known instruments; ``None`` leaves a fact as it is."""
     with conn.transaction(), conn.cursor() as cursor:
         cursor.executemany(
             "UPDATE fintrack.instruments SET name = coalesce(%s, name), currency = coalesce(%s, currency)"
@@ -157,7 +156,7 @@ def registered(conn: psycopg.Connection) -> list[Registered]:
 
 
 def none_known(conn: psycopg.Connection) -> bool:
-    """Whether no instrument was ever written down: somebody who removed all of them meant it."""
+    """Whether the table is empty: removed instruments stay known, so that removing all of them does not count."""
     return conn.execute("SELECT 1 FROM fintrack.instruments LIMIT 1").fetchone() is None
 
 
@@ -170,7 +169,7 @@ ORDER BY array_position(%s::text[], symbol), asset_class FOR UPDATE
 def known_as(
     conn: psycopg.Connection, symbols: Sequence[str], asset_class: AssetClass | None = None
 ) -> list[Registered]:
-    """Everything that is known under these symbols, of one class or of all; in their order. They are locked."""
+    """The instruments under these symbols, of one class or of all, in their order; their rows are locked."""
     rows = conn.execute(
         _KNOWN_AS,
         (list(symbols), asset_class.value if asset_class else None, list(symbols)),
@@ -179,7 +178,7 @@ def known_as(
 
 
 def set_state(conn: psycopg.Connection, numbers: Sequence[int], state: State) -> None:
-    """Say what the schedule does with instruments; their data stays."""
+    """Set what the schedule does with instruments; their data stays."""
     conn.execute(
         "UPDATE fintrack.instruments SET is_active = %s, paused = %s WHERE id = ANY(%s)",
         (state is State.ACTIVE, state is State.PAUSED, list(numbers)),
@@ -194,13 +193,13 @@ _EDIT: Final = {
 
 
 def edit(conn: psycopg.Connection, numbers: Sequence[int], facts: Mapping[str, str | None]) -> None:
-    """Replace facts of instruments: ``currency``, ``calendar``, ``name``; ``None`` forgets one."""
+    """Replace facts of instruments: ``currency``, ``calendar``, ``name``; ``None`` clears one."""
     for name, value in facts.items():
         conn.execute(_EDIT[name], (value, list(numbers)))
 
 
 def beginning_with(conn: psycopg.Connection, prefix: str, limit: int) -> list[str]:
-    """The symbols that begin so, in order."""
+    """The symbols with this prefix, in order."""
     rows = conn.execute(
         "SELECT DISTINCT symbol FROM fintrack.instruments WHERE starts_with(symbol, %s) ORDER BY symbol LIMIT %s",
         (prefix, limit),

@@ -1,4 +1,4 @@
-"""The final bars that stand before a batch, and those of other providers at its own times: what checks compare with."""
+"""The stored final bars that checks compare a batch with: those before it, and other providers' at its times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers of PostgreSQL's advisory locks: one row of this file for each thing that only one may do at a time."""
+"""The keys of PostgreSQL's advisory locks: one constant for each operation that must not run twice at a time."""
 
 from __future__ import annotations
 

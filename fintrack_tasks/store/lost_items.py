@@ -50,7 +50,7 @@ def overdue(conn: psycopg.Connection, now: datetime, grace: float, limit: int) -
 
 
 def not_begun(conn: psycopg.Connection, run_id: UUID) -> list[UUID]:
-    """The items of a run that nobody has begun: the dispatch that enqueues them may have been cut off."""
+    """The items of a run that no worker has begun: their dispatch may have been cut off."""
     rows = conn.execute(
         "SELECT id FROM fintrack.run_items WHERE run_id = %s AND finished_at IS NULL AND state = 'queued'"
         " AND attempts = 0 AND NOT deferred",
@@ -79,7 +79,7 @@ AND NOT r.deferred RETURNING r.*, i.symbol, i.asset_class, i.currency, i.calenda
 
 
 def enqueue_again(conn: psycopg.Connection, items: Sequence[UUID], now: datetime, grace: float) -> list[Item]:
-    """These of the open items as a new generation, which does not count as a loss; what is not open is left out.
+    """The open ones of these items, as a new generation that does not count as a loss.
 
     Their deadlines are ``grace`` seconds from now, or later.
     """

@@ -1,7 +1,7 @@
-"""The keys under which stages sign what they hand on. Kept here because whoever writes to the broker must not know one.
+"""The keys that stages sign their messages with. In PostgreSQL, because clients of the broker must not know them.
 
-The writer role reads them, the reader role does not. The newest one signs. One before it is still known, so that a key
-can be exchanged while messages are on their way: as ``fintrack_admin``, ``INSERT INTO fintrack.message_keys DEFAULT
+The writer role reads them, the reader role does not. The newest key signs; the one before it is still accepted, so that
+a key can be rotated while messages are in flight: as ``fintrack_admin``, ``INSERT INTO fintrack.message_keys DEFAULT
 VALUES``.
 """
 
@@ -20,7 +20,7 @@ KNOWN: Final = 2
 
 
 def read(conn: psycopg.Connection) -> tuple[bytes, ...]:
-    """The keys that are believed, the newest first.
+    """The accepted keys, newest first.
 
     :raises ConfigurationError: there is none.
     """

@@ -36,9 +36,9 @@ def head() -> str:
 
 
 def upgrade(sqlalchemy_url: str, revision: str = "head") -> str:
-    """Run what is missing, one after the other; safe to call by several at once. Returns the schema's revision.
+    """Run the missing migrations in order; safe to call concurrently. Returns the schema's revision.
 
-    Migrations run as ``fintrack_admin`` once the tables belong to it, whoever of its members logs in.
+    Migrations run as ``fintrack_admin`` once the tables belong to it, whichever member logs in.
 
     :raises OutageError: when the server does not answer.
     :raises ConfigurationError: when the login may not migrate.

@@ -59,7 +59,7 @@ def add(conn: psycopg.Connection, event: Event, now: datetime) -> None:
 
 
 def pending(conn: psycopg.Connection, limit: int) -> list[tuple[int, Event]]:
-    """The oldest events that wait, in the order in which they were written."""
+    """The oldest waiting events, in the order in which they were written."""
     rows = conn.execute(
         "SELECT id, event_id, topic, key, value FROM fintrack.outbox WHERE published_at IS NULL ORDER BY id LIMIT %s",
         (limit,),
@@ -68,7 +68,7 @@ def pending(conn: psycopg.Connection, limit: int) -> list[tuple[int, Event]]:
 
 
 def mark_published(conn: psycopg.Connection, numbers: Sequence[int], now: datetime) -> None:
-    """Note what Kafka acknowledged."""
+    """Mark the events that Kafka acknowledged."""
     conn.execute("UPDATE fintrack.outbox SET published_at = %s WHERE id = ANY(%s)", (now, list(numbers)))
 
 
@@ -79,8 +79,8 @@ def lag(conn: psycopg.Connection) -> int:
 
 
 def standstill(conn: psycopg.Connection, now: datetime) -> tuple[int, float]:
-    """How many events wait, and for how many seconds the outbox has not moved: since the oldest of them was written,
-    or since an event was acknowledged last.
+    """How many events wait, and for how many seconds none was acknowledged: since the oldest was written or the last
+    acknowledgement.
     """
     oldest = conn.execute(
         "SELECT created_at FROM fintrack.outbox WHERE published_at IS NULL ORDER BY id LIMIT 1"
@@ -97,10 +97,10 @@ def standstill(conn: psycopg.Connection, now: datetime) -> tuple[int, float]:
 
 @contextmanager
 def exclusive(conn: psycopg.Connection, silence: float = HOLDER_SILENCE) -> Iterator[bool]:
-    """Let one drain work at a time in the whole fleet; gives False at once where another one does.
+    """Hold the fleet-wide lock of the drain; yields False at once where another drain holds it.
 
-    A holder that froze, or whose machine is gone, loses the lock: the server ends its session after so many seconds
-    without a word. Should it thaw, its next statement fails, so that it can neither read nor mark anything more.
+    A holder that froze, or whose machine is gone, loses the lock: the server ends its session after so many seconds of
+    silence. Its next statement fails then, so that it can neither read nor mark anything more.
     """
     limit = f"{int(silence * 1000)}ms"
     asked = ", ".join(["current_setting(%s)"] * len(_TIMEOUTS))

@@ -1,4 +1,4 @@
-"""Raw answers of providers: kept as they came, compressed, under the hash of their content."""
+"""The table of raw provider answers (payloads): as received, compressed, under the hash of their content."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Payload:
 
 
 def add(conn: psycopg.Connection, payload: Payload) -> None:
-    """Keep an answer that belongs to no item; one that is kept already stays as it is."""
+    """Write an answer that belongs to no item; idempotent."""
     conn.execute(
         INSERT,
         payload.columns(),
@@ -68,7 +68,7 @@ def add(conn: psycopg.Connection, payload: Payload) -> None:
 
 
 def get(conn: psycopg.Connection, sha256: bytes) -> Payload:
-    """A kept answer.
+    """Read an answer.
 
     :raises StoreError: when it is not there, or is not what its hash says.
     """

@@ -1,4 +1,4 @@
-"""What several providers said of one item, until they are combined."""
+"""The quotes of several providers for one item of a consensus run, until they are combined (table ``opinions``)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["add", "held"]
 
 
 def add(conn: psycopg.Connection, item: Item, batch: Batch) -> list[Batch]:
-    """Keep a provider's answer, the newest where it is asked twice; returns what all of them said so far."""
+    """Write a provider's quote, the newest where it was asked twice; returns those of all providers so far."""
     conn.execute(
         "INSERT INTO fintrack.opinions (item_id, provider, batch) VALUES (%s, %s, %s)"
         " ON CONFLICT (item_id, provider) DO UPDATE SET batch = excluded.batch",
@@ -21,7 +21,7 @@ def add(conn: psycopg.Connection, item: Item, batch: Batch) -> list[Batch]:
 
 
 def held(conn: psycopg.Connection, item: Item) -> list[Batch]:
-    """What the providers said of an item, by their names."""
+    """The quotes for an item, by provider."""
     rows = conn.execute(
         "SELECT batch FROM fintrack.opinions WHERE item_id = %s ORDER BY provider", (item.id,)
     ).fetchall()

@@ -1,4 +1,7 @@
-"""Measures of quality, per run, instrument and day: what they are counted from, where they are kept, their history."""
+"""The table of quality metrics per run, instrument and day, and the counts that they are computed from.
+
+They are computed in :mod:`fintrack_tasks.validate.quality`; people read them by :mod:`fintrack_tasks.queries.quality`.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +85,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an item; ``rows`` came, in quarantine or not."""
+    """How an item ended; ``rows`` counts all that came, in quarantine or not."""
 
     item: Item
     state: ItemState
@@ -90,7 +93,7 @@ class Outcome:
 
 
 def add(conn: psycopg.Connection, item: Item, metrics: Iterable[Mapping[str, Any]], now: datetime) -> None:
-    """Write measures of an item down, in the caller's transaction.
+    """Write metrics of an item, in the caller's transaction.
 
     :param metrics: each with ``metric``, ``value`` (decimal text) and ``detail`` (JSON).
     """
@@ -110,7 +113,7 @@ def save(
     measures: Iterable[tuple[int, str, float | str, Mapping[str, Any]]],
     now: datetime,
 ) -> None:
-    """Write measures of a run down: instrument, metric, value, detail. The same again takes the place of the first."""
+    """Write metrics of a run (instrument, metric, value, detail); the same metric again replaces the first."""
     rows = [(number, name, str(value), json.dumps(detail)) for number, name, value, detail in measures]
     if not rows:
         return
@@ -138,7 +141,7 @@ def _claimed(conn: psycopg.Connection) -> bool:
 
 
 def outcomes(conn: psycopg.Connection, run_id: UUID, limit: int) -> dict[int, list[Outcome]]:
-    """The items of the run's first instruments that are not measured yet, by the instrument's number."""
+    """The items of the run's first unmeasured instruments, by instrument id."""
     with conn.cursor(row_factory=dict_row) as cursor:
         items = cursor.execute(_OUTCOMES, {"run": run_id, "limit": limit}).fetchall()
     found: dict[int, list[Outcome]] = {}
@@ -150,10 +153,9 @@ def outcomes(conn: psycopg.Connection, run_id: UUID, limit: int) -> dict[int, li
 
 
 def findings(conn: psycopg.Connection, items: Sequence[UUID]) -> dict[UUID, dict[str, set[str]]]:
-    """Rule to the keys of the rows that it spoke against, by the item.
+    """Item to rule to the keys of the rows that the rule found.
 
-    Those are the rows in quarantine, or discarded there, and the loaded rows that are flagged; a row that a person
-    released is right.
+    Rows that are held or discarded in quarantine, and flagged loaded rows; a released row does not count.
     """
     found: dict[UUID, dict[str, set[str]]] = {}
     for statement in (_REJECTED, _FLAGGED):
@@ -173,7 +175,7 @@ def final_stamps(conn: psycopg.Connection, instrument_id: int, interval: Interva
 
 
 def newest_quotes(conn: psycopg.Connection, instruments: Sequence[int], received_by: datetime) -> dict[int, int]:
-    """The time (microseconds) of each instrument's newest quote at a moment."""
+    """Instrument id to the time (microseconds) of its newest quote at a moment."""
     rows = conn.execute(
         "SELECT i.id, q.timestamp FROM unnest(%s::integer[]) AS i(id) CROSS JOIN LATERAL (SELECT timestamp"
         " FROM fintrack.quotes WHERE instrument_id = i.id AND received_at <= %s ORDER BY timestamp DESC LIMIT 1) q",
@@ -191,7 +193,7 @@ FROM fintrack.quality_metrics s WHERE s.run_id = %s AND s.metric = 'provider_spr
 
 
 def agreement(conn: psycopg.Connection, run_id: UUID) -> dict[int, float]:
-    """The share of the providers compared that agreed on a quote of this run, by the instrument."""
+    """Instrument id to the share of the compared providers that agreed on its quote in this run."""
     rows = conn.execute(
         _AGREEMENT,
         (run_id,),
@@ -200,14 +202,14 @@ def agreement(conn: psycopg.Connection, run_id: UUID) -> dict[int, float]:
 
 
 def mark_measured(conn: psycopg.Connection, run_id: UUID, now: datetime) -> None:
-    """The run needs no measuring any more."""
+    """Mark the run as measured."""
     conn.execute("UPDATE fintrack.runs SET measured_at = %s WHERE id = %s", (now, run_id))
 
 
 def thin(conn: psycopg.Connection, job: str, day: date) -> int:
-    """Of a job that runs many times a day keep one measure a day, the lowest, once two days are over.
+    """Thin the metrics of a job that runs many times a day to the lowest of each day, once two days are over.
 
-    Returns how many went. It looks ten days back: every run calls it.
+    Returns how many were deleted. Looks ten days back; every run calls it.
     """
     span = {"first": day - _THINNED, "last": day - _KEPT_WHOLE + timedelta(days=1), "job": job}
     return conn.execute(_THIN, span).rowcount

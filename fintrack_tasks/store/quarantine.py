@@ -1,8 +1,8 @@
-"""Rows that a check rejected, kept with the rules and the reasons until a person decides.
+"""The quarantine: rows that a check rejected, with rules and reasons, until a person decides.
 
-A row has one entry for each rule that rejected it; any of their numbers means the row, and a decision holds for all of
-them. It is taken once: what was released or discarded stays so. A row that comes again just as it was is still the same
-row: its entries go with the newest item that brought it.
+A row has one entry for each rule that rejected it; the id of any entry identifies the row, and a decision holds for all
+of them and is final. A row that comes again unchanged is the same row: its entries move to the newest item that brought
+it.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ ORDER BY 1 DESC
 class Row:
     """A row in quarantine. ``content`` holds its columns and its ``source``; ``id`` is the first of its entries.
 
-    ``meta`` is what its batch said beside its rows, and ``seen_at`` when it came, both of the last time.
+    ``meta`` is its batch's meta, ``seen_at`` when it came, both of the last time.
     """
 
     id: int
@@ -104,7 +104,7 @@ class Row:
 
 
 def add(conn: psycopg.Connection, item: Item, batch: Batch, findings: Iterable[Finding], now: datetime) -> int:
-    """Keep the rejected rows of a batch, once each; returns how many rows of it are held or discarded.
+    """Write the rejected rows of a batch, once each; returns how many rows of it are held or discarded.
 
     A finding on the batch as a whole rejects every row. A row that is here already, brought by any item of the same
     instrument and interval, gets no second entry for a rule: its entries become this item's, with the key, the meta and
@@ -162,7 +162,7 @@ def get(conn: psycopg.Connection, number: int) -> Row | None:
 
 
 def claim(conn: psycopg.Connection, number: int) -> Row | None:
-    """:func:`get`, for the caller's transaction, in which nobody else decides on the row or moves it."""
+    """:func:`get` with a lock for the caller's transaction: nobody else decides on the row or moves it."""
     conn.execute(
         "SELECT pg_advisory_xact_lock(%s, r.instrument_id) FROM fintrack.quarantine q"
         " JOIN fintrack.run_items r ON r.id = q.item_id WHERE q.id = %s",
@@ -172,7 +172,7 @@ def claim(conn: psycopg.Connection, number: int) -> Row | None:
 
 
 def decide(conn: psycopg.Connection, row: Row, status: str, actor: str, now: datetime) -> None:
-    """Take the decision on a row that the caller has claimed and found held."""
+    """Write the decision on a row that the caller has claimed and found held."""
     conn.execute(
         "UPDATE fintrack.quarantine SET status = %s, decided_at = %s, decided_by = %s"
         " WHERE item_id = %s AND row_key = %s AND status = 'held'",

@@ -48,7 +48,7 @@ _MERGE_ALONE: Final = f"WITH item AS (SELECT pg_advisory_xact_lock({locks.LOADS}
 
 
 def merge_quote(conn: psycopg.Connection, item: Item, batch: Batch, event: Event, now: datetime) -> None:
-    """Write a quote's row and its event, whatever became of the item, which stays as it ended."""
+    """Write row and event of a quote whose item has ended already; its state stays."""
     with conn.transaction():
         conn.execute(_MERGE_ALONE, _quote_values(item, batch, event, now))
         outbox.add(conn, event, now)

@@ -1,8 +1,8 @@
-"""Who may do what in the database: three groups without a login, and the logins that are their members.
+"""The database roles: groups without a login, and the logins that are their members.
 
-``fintrack_writer`` has what workers, beat and the command line need, ``fintrack_reader`` what reading takes, and
-``fintrack_admin`` owns the tables and migrates. ``fintrack_audit``, of which nobody is a member, owns the schema and
-the audit log, so that not even who migrates can change what was done.
+``fintrack_writer`` has the rights of workers, beat and the command line, ``fintrack_reader`` those to read, and
+``fintrack_admin`` owns the tables and migrates. ``fintrack_audit``, which has no members, owns the schema and the audit
+log, so that not even a login that migrates can change the log.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def ensure_groups(conn: psycopg.Connection) -> None:
 
 
 def ensure_login(conn: psycopg.Connection, user: str, password: str, group: str) -> None:
-    """Make a login without any right but those of its group, or give the one that is there this password.
+    """Create a login with the rights of its group alone, or change the password of an existing one.
 
-    The password goes over as its SCRAM verifier: whatever the server logs of the statement, it is not in it.
+    The password is sent as its SCRAM verifier, so that it cannot appear in the server's log.
 
     :param conn: that of a superuser or of a role with CREATEROLE, in autocommit mode.
-    :raises ConfigurationError: when ``conn`` may not do that; the text says what somebody else has to run.
+    :raises ConfigurationError: when ``conn`` may not do that; the text has the statement for a superuser.
     """
     try:
         if not _exists(conn, user):

@@ -52,7 +52,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """What a fetch finds: ``stale`` when it has nothing to do, a ``payload`` when the answer is kept already.
+    """What a fetch starts from: ``stale``: another message owns the item; ``payload``: an answer is kept already.
 
     ``attempts`` are those that gave no rows so far, as :func:`note_attempt` notes them.
     """
@@ -64,7 +64,7 @@ class Begin:
 
 
 def begin(conn: psycopg.Connection, item: Item) -> Begin:
-    """Whether this message may work on its item, and what is kept of it already. Reads only."""
+    """Whether this message may work on its item, and the answer that is kept already. Reads only."""
     row = conn.execute(
         "SELECT finished_at IS NOT NULL OR generation > %s, state, payload_sha, provider, attempt_log"
         " FROM fintrack.run_items WHERE id = %s",
@@ -79,7 +79,7 @@ def begin(conn: psycopg.Connection, item: Item) -> Begin:
 
 
 def has_ended(conn: psycopg.Connection, item: Item) -> bool:
-    """Whether an item has come to its end, by whatever message."""
+    """Whether an item has ended."""
     row = conn.execute("SELECT finished_at IS NOT NULL FROM fintrack.run_items WHERE id = %s", (item.id,)).fetchone()
     return bool(row and row[0])
 
@@ -92,7 +92,7 @@ FROM quick WHERE id = %s AND finished_at IS NULL
 
 
 def keep_answer(conn: psycopg.Connection, item: Item, payload: Payload) -> None:
-    """Keep a raw answer and note that the item has it, in one statement.
+    """Write a raw answer and mark the item as fetched, in one statement.
 
     The commit need not reach the disk at once: losing it costs one more request, and the commit of the load, which
     does, carries this one with it.
@@ -124,7 +124,7 @@ def note_attempt(
     asked: bool = True,
     earliest: datetime | None = None,
 ) -> list[dict[str, Any]]:
-    """Note an attempt that gave no rows; returns all attempts so far, oldest first.
+    """Append an attempt that gave no rows; returns all attempts so far, oldest first.
 
     :param until: when the provider may be asked again, where that is known.
     :param earliest: from when on the provider keeps what was asked for, where it said so.
@@ -145,7 +145,7 @@ def note_attempt(
 
 
 def extend_deadline(conn: psycopg.Connection, item: Item, now: datetime, seconds: float) -> None:
-    """The item has a message on its way that may take so long: it is not lost before that."""
+    """Move the deadline of an item whose message comes in so many seconds."""
     conn.execute(
         "UPDATE fintrack.run_items SET state = 'queued', deadline_at = greatest(deadline_at, %s)"
         " WHERE id = %s AND finished_at IS NULL",
@@ -154,7 +154,7 @@ def extend_deadline(conn: psycopg.Connection, item: Item, now: datetime, seconds
 
 
 def defer(conn: psycopg.Connection, item: Item, until: datetime) -> None:
-    """The item has no message until then: reconcile enqueues it, and does not count it as lost."""
+    """Park an item without a message: reconcile enqueues it at that time, not as a loss."""
     conn.execute(
         "UPDATE fintrack.run_items SET state = 'queued', deferred = true, deadline_at = %s"
         " WHERE id = %s AND finished_at IS NULL",
@@ -217,12 +217,12 @@ def loaded_values(item: Item, batch: Batch, event: Event, now: datetime) -> dict
 
 
 def count_quarantined(conn: psycopg.Connection, item: Item, rows: int) -> None:
-    """Note how many rows of an item are in quarantine."""
+    """Set how many rows of an item are in quarantine."""
     conn.execute("UPDATE fintrack.run_items SET rows_quarantined = %s WHERE id = %s", (rows, item.id))
 
 
 def forget_answers(conn: psycopg.Connection, received_before: datetime) -> None:
-    """Let go of raw answers that nobody will replay: those of items that ended well with every row accepted."""
+    """Unlink raw answers that need no replay: those of items that ended well with every row accepted."""
     conn.execute(
         "UPDATE fintrack.run_items r SET payload_sha = NULL FROM fintrack.payloads p"
         " WHERE p.sha256 = r.payload_sha AND p.received_at < %s AND r.state IN ('loaded', 'empty')"

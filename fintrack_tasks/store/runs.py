@@ -78,7 +78,7 @@ def create_run(
 ) -> None:
     """Write a run and its items, all or none, before any of them is enqueued.
 
-    :param reason: why something that was asked for is no item.
+    :param reason: the note on what was asked for and has no item.
     """
     with conn.transaction():
         conn.execute(
@@ -100,7 +100,7 @@ def create_run(
 
 
 def skip_run(conn: psycopg.Connection, job: str, reason: str, now: datetime) -> UUID:
-    """Note a tick of the schedule that was not carried out."""
+    """Record a tick of the schedule that was skipped."""
     run_id = uuid4()
     conn.execute(
         "INSERT INTO fintrack.runs (id, job, arguments, state, reason, created_at, finished_at)"
@@ -113,7 +113,7 @@ def skip_run(conn: psycopg.Connection, job: str, reason: str, now: datetime) -> 
 def running_run(conn: psycopg.Connection, job: str, now: datetime) -> UUID | None:
     """The newest run of a job over all registered instruments that has not ended.
 
-    One that a person started for some symbols holds no tick of the schedule back.
+    A run that a person started for some symbols does not hold a tick of the schedule back.
     """
     row = conn.execute(
         "SELECT id FROM fintrack.runs WHERE job = %s AND finished_at IS NULL AND created_at > %s"
@@ -149,7 +149,7 @@ def run_summary(conn: psycopg.Connection, run_id: UUID) -> RunSummary | None:
 
 
 def run_summaries(conn: psycopg.Connection, run_ids: Sequence[UUID]) -> list[RunSummary]:
-    """Runs with the counts of their items, newest first; what is no run is left out."""
+    """Runs with the counts of their items, newest first; unknown ids are left out."""
     with conn.cursor(row_factory=class_row(RunSummary)) as cursor:
         return cursor.execute(_SUMMARY, (list(run_ids),)).fetchall()
 

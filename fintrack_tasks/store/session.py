@@ -1,4 +1,4 @@
-"""The session that every connection of ours to PostgreSQL has, whatever the server, the database or the role say."""
+"""The session settings of every connection to PostgreSQL, whatever server, database and role have as defaults."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ UNBOUNDED: Final = dict.fromkeys(BOUNDED, "0")
 
 
 def connect(conninfo: Mapping[str, Any], **options: Any) -> psycopg.Connection[Any]:
-    """A connection with that session; a person's own bounds stay as they are."""
+    """A connection with these settings; time-outs that a person set stay."""
     conn: psycopg.Connection[Any] = psycopg.connect(**{**conninfo, **options})
     try:
         prepare(conn)

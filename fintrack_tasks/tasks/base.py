@@ -1,4 +1,4 @@
-"""What every task has in common: timing, counters, retries on outages, and the connections of its process."""
+"""The base class of every task (timing, log context, retries on outages) and the connections of its process."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ OUTAGES: Final = (
     redis.exceptions.ConnectionError,
     redis.exceptions.TimeoutError,
 )
-"""A server of ours does not answer. What was to be done is delayed, never failed: the ledger knows of it."""
+"""PostgreSQL, Redis or Kafka does not answer. Work is delayed then, never failed: the ledger has it."""
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether a server of ours does not answer, or answers that it can take nothing now."""
+    """Whether PostgreSQL, Redis or Kafka does not answer, or refuses work for now (full disk, full memory)."""
     return isinstance(error, OUTAGES) or remedy_of(error) is not None
 
 
@@ -71,7 +71,7 @@ def utc_now() -> datetime:
 
 
 def stage_context() -> StageContext:
-    """What a stage that begins now works with."""
+    """The context of a stage that begins now."""
     return StageContext(connections().database, settings(), utc_now())
 
 
@@ -89,9 +89,9 @@ def _close(**_: Any) -> None:
 
 
 class BaseTask(Task):
-    """A server of ours that is down is waited for with growing pauses; what is left then belongs to reconcile.
+    """Retries on outages with growing pauses; what is not done then is left to reconcile.
 
-    Those that run every few seconds say ``send_events=False``: they would bury the rest in Flower's list.
+    Tasks that run every few seconds set ``send_events=False``: they would crowd the rest out of Flower's list.
     """
 
     abstract = True
@@ -105,7 +105,7 @@ class BaseTask(Task):
     """Seconds; for a child of a prefork pool that was lost with its task."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the body, timed and counted by outcome; every log line of it, whoever writes it, names the task."""
+        """Run the body, timed and counted by outcome; its log lines carry the task, its id and :meth:`subject`."""
         started = time.perf_counter()
         outcome = "success"
         try:
@@ -118,15 +118,15 @@ class BaseTask(Task):
             metrics.task_finished(self.name, outcome, time.perf_counter() - started)
 
     def subject(self, args: Any) -> dict[str, str]:
-        """What the log lines of a call name beside the task: nothing for a task that is about no single item."""
+        """What log lines carry beside the task: run, item, symbol and provider, for a task about one item."""
         return {}
 
     def stop_chain(self) -> None:
-        """Nothing behind this task runs: its item has ended or goes on under another message."""
+        """Drop the rest of the chain: the item has ended or continues with another message."""
         self.request.chain = None
 
     def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-        """One line for the log, and what :meth:`settle` does. Never raises: the message would stay for ever."""
+        """Log the failure, then :meth:`settle` it. Never raises: the message would stay unacknowledged for ever."""
         with bound_contextvars(task=self.name, task_id=task_id, **self.subject(args)):
             log.error("task_failed", error=type(exc).__name__, detail=str(exc))
             try:
@@ -135,13 +135,13 @@ class BaseTask(Task):
                 log.error("left_to_reconcile", error=type(error).__name__)  # noqa: TRY400  one line
 
     def settle(self, exc: BaseException, args: Any, kwargs: Any) -> None:
-        """What becomes of the message of a task that failed: one that no worker could run is kept as a dead letter."""
+        """Handle a failed task's message: one that no worker could run becomes a dead letter."""
         if isinstance(exc, UsageError) or not self._fits(args, kwargs):
             self.refuse(exc, args, kwargs)
 
     def refuse(self, exc: BaseException, args: Any, kwargs: Any) -> None:
-        """Keep the message among the dead letters."""
-        from fintrack_tasks.tasks import foreign_messages  # noqa: PLC0415  it knows the connections, which are in this file
+        """Write the message to the dead letters."""
+        from fintrack_tasks.tasks import foreign_messages  # noqa: PLC0415  it imports this module
 
         foreign_messages.keep(self.name, "wrong_arguments", f"{type(exc).__name__}: {exc}", [args, kwargs])
 

@@ -1,10 +1,9 @@
-"""A worker's consumer that outlives its broker, whatever it held when that went. ``celeryconfig.worker_consumer`` names
-it.
+"""The worker's consumer, made to survive outages of Redis with messages in hand (``celeryconfig.worker_consumer``).
 
-Each connection notes what it holds under keys of its own (:mod:`fintrack_tasks.tasks.unacknowledged`), so that the
-next one, or another worker, puts it back to the queues. It is tried for as long as it takes, every few seconds. While
-Redis refuses to write, nothing is taken from the queues: it could not be noted as held, nor handed on to the next
-stage.
+Each connection records the messages that it holds under keys of its own (:mod:`fintrack_tasks.tasks.unacknowledged`),
+so that the next one, or another worker, puts it back to the queues. Connecting is retried without end, every few
+seconds. While Redis refuses writes, nothing is taken from the queues: it could neither be recorded as held nor handed
+on.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _ROOM_SECONDS: Final = 1.0
 
 
 class WorkerConsumer(PacedConsumer):
-    """A consumer whose messages can be told from those of its other connections and of other workers."""
+    """A consumer whose unacknowledged messages are recorded per connection."""
 
     holder: str | None = None
     """Of the connection that it has."""
@@ -51,7 +50,7 @@ class WorkerConsumer(PacedConsumer):
         return super().connect()
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
-        """As Celery's, but what is no task's message is refused, whatever it is."""
+        """As Celery's, but anything that is not a valid task message is refused."""
         receive = super().create_task_handler(*args, **kwargs)
         prefork = self.pool.uses_semaphore  # no other pool does
 
@@ -65,25 +64,25 @@ class WorkerConsumer(PacedConsumer):
                 receive(message)
             except (redis.exceptions.RedisError, OperationalError, OSError):
                 raise
-            except Exception as error:  # noqa: BLE001  KeyError counts as a lost connection for kombu: it would come again
+            except Exception as error:  # noqa: BLE001  kombu takes a KeyError for a lost connection, and delivers again
                 self._refuse(message, "foreign_message", f"{type(error).__name__}: {error}")
 
         return on_task_received
 
     def on_unknown_task(self, body: Any, message: Any, exc: BaseException) -> None:
-        """A name that no task has: an older or newer version's, or a stranger's."""
+        """A task name that is not registered: from an older or newer version, or foreign."""
         self._refuse(message, "unknown_task", "no task has that name")
 
     def on_invalid_task(self, body: Any, message: Any, exc: BaseException) -> None:
-        """Options that no task takes, or a content type that is not accepted."""
+        """Invalid task options, or a content type that is not accepted."""
         self._refuse(message, "foreign_message", f"{type(exc).__name__}: {exc}")
 
     def on_decode_error(self, message: Any, exc: BaseException) -> None:
-        """A body that is not what its content type says."""
+        """A body that does not match its content type."""
         self._refuse(message, "foreign_message", f"{type(exc).__name__}: {exc}")
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
-        """No message of Celery's at all."""
+        """Not a Celery message at all."""
         self._refuse(message, "foreign_message", "it is no task's message")
 
     def _refuse(self, message: Any, reason: str, detail: str) -> None:
@@ -94,7 +93,7 @@ class WorkerConsumer(PacedConsumer):
             message.reject_log_error(logger, self.connection_errors)
 
     def _wait_for_room(self, holder: str) -> None:
-        """Wait until Redis takes what is written to it."""
+        """Wait until Redis accepts writes."""
         told = False
         while True:
             try:
@@ -113,7 +112,7 @@ class WorkerConsumer(PacedConsumer):
             log.info("broker_accepts_writes")
 
     def connection_for_read(self, heartbeat: Any = None) -> Any:
-        """As Celery's; what is read through it is held by this connection's holder."""
+        """As Celery's; messages read through it are recorded under this connection's holder."""
         options = unacknowledged.key_names(self.holder) if self.holder else {}
         return self.ensure_connected(self.app.connection_for_read(heartbeat=heartbeat, transport_options=options))
 

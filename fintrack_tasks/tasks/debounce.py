@@ -1,4 +1,4 @@
-"""One message soon, not many: a burst of callers shares a task that is marked in Redis until it begins."""
+"""Debounce: a burst of callers enqueues one task message, tracked by a key in Redis until the task begins."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ log = structlog.get_logger("fintrack.tasks")
 
 @dataclass(frozen=True, slots=True)
 class Debounce:
-    """A mark ``key`` that says that the task is enqueued. It expires after ``seconds``, so that a message that was lost
-    with its worker does not silence later ones.
+    """The debounce ``key`` of one task. It expires after ``seconds``, so that a message that was lost with its worker
+    does not suppress later ones.
     """
 
     key: str
     seconds: int
 
     def begin(self) -> None:
-        """The task begins: whoever finds no mark from now on enqueues the next one.
+        """Clear the key when the task begins: the next caller enqueues a new message.
 
-        Call it before reading what the task works on: a caller that still finds the mark has committed early enough
-        to be read.
+        Call it before reading what the task works on: a caller that still finds the key has committed early enough
+        for its work to be read.
         """
         connections().redis.delete(self.key)
 
     def enqueue(self, task: Any, countdown: float | None = None) -> None:
-        """Enqueue the task unless it is enqueued. Redis being away is no error: the schedule enqueues it as well."""
+        """Enqueue the task unless it is enqueued already. Redis being away is no error: the schedule enqueues it,
+        too."""
         try:
             if connections().redis.set(self.key, 1, nx=True, ex=self.seconds):
                 task.apply_async(countdown=countdown)

@@ -1,7 +1,9 @@
-"""Messages that are none of ours: refused, counted, and kept among the dead letters with what they said.
+"""Messages in our queues that are not valid task messages: refused, counted and kept as dead letters.
 
-Whoever can write to the broker, an older or newer version of this program included, may leave anything in a queue.
-Such a message is taken off the queue, since it would come again for ever otherwise; nothing here raises.
+Messages of the right form with a wrong signature are in :mod:`fintrack_tasks.tasks.forged_messages`.
+
+Any client of the broker, an older or newer version of this program included, may leave anything in a queue. Such a
+message is taken off, since it would be delivered again for ever; nothing here raises.
 """
 
 from __future__ import annotations
@@ -55,10 +57,10 @@ _waiting = threading.Semaphore(_MOST_WAITING)
 
 
 def misfit(message: Any, *, prefork: bool) -> str | None:
-    """Why a message cannot be worked on; ``None`` when it may be a task's.
+    """Why a message cannot be run as a task; ``None`` when it can.
 
-    :param prefork: of the worker's pool, which gives a body that it cannot read back as a failure, so that a batch
-        need not be read twice. The threads pool would drop it, and the message keep its place for ever.
+    :param prefork: whether the worker's pool is prefork: it returns a body that it cannot read as a failure, so that a
+        batch need not be decoded twice. The threads pool would drop it and never acknowledge the message.
     """
     headers = message.headers
     if not isinstance(headers, Mapping):
@@ -102,13 +104,13 @@ def _misshapen(message: Any) -> str | None:
 
 
 def keep(task: str, reason: str, detail: str, message: object) -> None:
-    """Keep one among the dead letters; where PostgreSQL does not answer, only the log has it."""
+    """Write a message to the dead letters; where PostgreSQL does not answer, only the log has it."""
     _count(task, reason, detail)
     _write(task, reason, detail, message)
 
 
 def keep_soon(task: str, reason: str, detail: str, message: object) -> None:
-    """The same from a worker's main loop, which must not wait for PostgreSQL."""
+    """:func:`keep` in a thread, for a worker's main loop, which must not wait for PostgreSQL."""
     _count(task, reason, detail)
     with _lock:
         writer = _writers.setdefault("writer", ThreadPoolExecutor(1, thread_name_prefix="dead-letters"))

@@ -1,7 +1,7 @@
-"""A message that no stage of ours made is told and dropped; its item, if there is such a one, is left alone.
+"""Stage messages with a wrong signature: dropped with a dead letter and an alert; the item they name is not touched.
 
-The item that it names goes on by its own message, or is enqueued again when its deadline has passed: whoever can write
-to the broker cannot end it by a false message.
+The item goes on with its true message, or is enqueued again after its deadline: a client of the broker cannot end an
+item by a forged message.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _EVERY: Final = 10.0
 
 
 def tell(task: str, claimed: Item, reason: str, args: Any) -> None:
-    """Keep it among the dead letters, and raise an alert that people and Kafka see.
+    """Write the message to the dead letters and raise an alert, in the table and in Kafka.
 
-    :param claimed: the item that it says it is of.
+    :param claimed: the item that the message names.
     """
     foreign_messages.keep(task, RULE, reason, args)
     now = utc_now()

@@ -1,4 +1,4 @@
-"""Exchange rates, once a working day after the European Central Bank published them."""
+"""The task that updates fx rates, once a working day after the European Central Bank publishes them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = structlog.get_logger("fintrack.tasks")
 
 
 class RatesTask(BaseTask):
-    """What the ECB may answer better in a while is asked again, six times within a quarter of an hour or so."""
+    """Retries a provider error six times within about a quarter of an hour."""
 
     abstract = True
     autoretry_for = (*BaseTask.autoretry_for, ProviderError)
@@ -29,7 +29,7 @@ class RatesTask(BaseTask):
 
 @app.task(name="fintrack.fetch_fx_rates", base=RatesTask, bind=True, ignore_result=False)
 def fetch_fx_rates(self: RatesTask, ticket: list[str] | None = None) -> dict[str, Any]:
-    """Bring the exchange rates up to date: all days since 1999 on the first run, what is new afterwards.
+    """Update the fx rates: all days since 1999 on the first run, then what is new.
 
     :returns: ``{"rates": int, "changed": int, "newest": ISO time}``, or ``{"again_in": seconds}`` where the provider's
         quota has to be waited for.

@@ -1,8 +1,9 @@
-"""Who lives and serves which queue; each worker's share of a provider's quota follows from it.
+"""Worker heartbeats in Redis: which workers live and serve which queue, and each one's share of a provider's quota.
 
-Celery's rate limit holds for one worker. Every worker says in Redis that it lives and which queues it serves, and sets
-the limit of each provider's task to the quota divided by those who serve it. The shares pace; the guarantee is the gate
-(:mod:`fintrack_tasks.fetch.quota.gate`), so that a share may be somewhat too large while the fleet changes.
+Celery's rate limit holds for one worker. Every worker writes a heartbeat with its queues to Redis, and sets the
+limit of each provider's task to the quota divided by the number of workers that serve it. The shares pace; the
+guarantee is the gate (:mod:`fintrack_tasks.fetch.quota.gate`), so that a share may be somewhat too large while the
+fleet changes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from celery import bootsteps
 from fintrack_tasks.app import app
 from fintrack_tasks.fetch import providers
 from fintrack_tasks.fetch.quota.limits import celery_rate_limit, quotas_of
-from fintrack_tasks.tasks import unattended
+from fintrack_tasks.tasks import orphaned_items
 from fintrack_tasks.tasks.base import connections, settings
 from fintrack_tasks.tasks.consumer import WorkerConsumer
 from fintrack_tasks.tasks.unacknowledged import Succession
@@ -37,7 +38,7 @@ _OUTAGES: Final = (redis.exceptions.RedisError, kombu.exceptions.OperationalErro
 
 
 def muster(client: redis.Redis, name: str, queues: list[str], now: float) -> dict[str, int]:
-    """Say that a worker lives; returns how many serve each of its queues, itself included."""
+    """Write a worker's heartbeat; returns how many workers serve each of its queues, itself included."""
     with client.pipeline() as pipe:
         for queue in queues:
             key = _KEY.format(queue)
@@ -50,7 +51,7 @@ def muster(client: redis.Redis, name: str, queues: list[str], now: float) -> dic
 
 
 def living(client: redis.Redis, queues: Sequence[str]) -> dict[str, set[str]]:
-    """The names of the workers that serve each queue and have said so of late."""
+    """The names of the live workers of each queue."""
     seconds, micros = client.time()
     with client.pipeline(transaction=False) as pipe:
         for queue in queues:
@@ -60,7 +61,7 @@ def living(client: redis.Redis, queues: Sequence[str]) -> dict[str, set[str]]:
 
 
 def limits(counts: dict[str, int]) -> dict[str, str | None]:
-    """Task name to Celery rate limit for the fetch queues among those of a worker."""
+    """Task name to Celery rate limit, for each fetch queue: the quota divided by the workers that serve the queue."""
     made = {}
     for queue, workers in counts.items():
         _, is_fetch, name = queue.partition("fetch.")
@@ -72,17 +73,17 @@ def limits(counts: dict[str, int]) -> dict[str, str | None]:
 
 
 class Fleet(bootsteps.StartStopStep):
-    """Runs in each worker's main loop."""
+    """The worker step that writes heartbeats, in each worker's main loop."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
     def __init__(self, parent: WorkerConsumer, **kwargs: Any) -> None:
         self._entry: Any = None
-        self._succession = Succession(app, taken_up=unattended.note_death)
+        self._succession = Succession(app, taken_up=orphaned_items.note_death)
         super().__init__(parent, **kwargs)
 
     def start(self, consumer: WorkerConsumer) -> None:
-        """Say so now and every two seconds; put back what the connection before this one held."""
+        """Write a heartbeat now and every two seconds; put back what the previous connection held."""
         try:
             self._succession.begin(connections().redis, consumer.holder or "", consumer.before)
         except _OUTAGES as error:  # what the connection before held is taken up by whoever is there first
@@ -91,7 +92,7 @@ class Fleet(bootsteps.StartStopStep):
         self._tick(consumer)
 
     def stop(self, consumer: WorkerConsumer) -> None:
-        """Leave the fleet, so that the others' shares grow at once."""
+        """Remove the heartbeat, so that the other workers' shares grow at once."""
         if self._entry is None:
             return
         self._entry.cancel()

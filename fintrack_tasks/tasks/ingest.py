@@ -35,15 +35,15 @@ _NAMED: Final = 64
 
 
 class ItemTask(BaseTask):
-    """A stage of the chain. A defect of ours ends the item with a reason that a person can read and replay."""
+    """The base of a stage's task. A defect of this program ends the item with a reason; the item can be replayed."""
 
     abstract = True
     throws = (ForgedMessageError,)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """As any task's. What a message says shall follow is not covered by its signature, and is not believed.
+        """As any task's, with callbacks and chains of the message replaced: its signature does not cover them.
 
-        Celery would call it once the body is done; what failed then would end the item.
+        Celery would call them after the body; their failure would end the item.
         """
         request = self.request
         request.update(callbacks=None, errbacks=None, chord=None, group=None)
@@ -52,7 +52,7 @@ class ItemTask(BaseTask):
         return super().__call__(*args, **kwargs)
 
     def subject(self, args: Any) -> dict[str, str]:
-        """Run, item, symbol and provider as the message has them, whoever made it: nothing is believed here."""
+        """Run, item, symbol and provider as the message has them, unchecked, for the log alone."""
         first = args[0] if isinstance(args, list | tuple) and args else None
         message, batch, *_ = [*first, None, None] if isinstance(first, list | tuple) else [first, None]
         found = {}
@@ -66,7 +66,7 @@ class ItemTask(BaseTask):
         return found
 
     def settle(self, exc: BaseException, args: Any, kwargs: Any) -> None:
-        """An outage leaves the item to reconcile; anything else ends it as failed, if the message is ours."""
+        """An outage leaves the item to reconcile; any other failure ends it, if the message's signature is right."""
         if is_outage(exc):
             return
         try:
@@ -164,14 +164,14 @@ def enqueue(items: Iterable[Item]) -> int:
 
 
 def _unroutable(item: Item, error: ConfigurationError | UsageError) -> None:
-    """Nobody can be asked: the item ends with what a person can do about it, and the others go on."""
+    """End an item that no provider can be asked for, with the remedy in its detail; the others go on."""
     reason = "missing_key" if isinstance(error, MissingKeyError) else "no_provider"
     outcome = pipeline.fail_item(item, reason, str(error), context=stage_context())
     _ended(item, outcome)
 
 
 def _send(message: dict[str, Any], provider: str, ticket: list[str] | None = None, **options: Any) -> None:
-    """Send the chain's first message with the rest of the chain, last step first, as the protocol carries it."""
+    """Send the chain's first message with the rest of the chain, last step first, as Celery's protocol has it."""
     shown = f"({message['symbol']} {message.get('interval') or message['kind']})"
     rest = _behind(stage_messages.FETCH, shown)
     placed = {"ticket": ticket} if ticket else {}
@@ -186,9 +186,9 @@ def _send(message: dict[str, Any], provider: str, ticket: list[str] | None = Non
 
 
 def _behind(stage: str, shown: str | None) -> list[Any]:
-    """The stages behind one, the last of them first, as the protocol carries them.
+    """The stages after one, last first, as Celery's protocol has them.
 
-    :param shown: what Flower shows as arguments: said once, or Celery would render every batch of every stage as text.
+    :param shown: what Flower shows as arguments; set here, or Celery would render every batch of every stage as text.
     """
     steps = [load, transform, validate]
     names = [step.name for step in steps]

@@ -20,7 +20,7 @@ from fintrack_tasks.pipeline.plan import plan_run
 from fintrack_tasks.pipeline.run_arguments import Arguments, check_arguments
 from fintrack_tasks.pipeline.span import check_span
 from fintrack_tasks.store import lost_items, runs
-from fintrack_tasks.tasks import unattended
+from fintrack_tasks.tasks import orphaned_items
 from fintrack_tasks.tasks.base import BaseTask, connections, settings, utc_now
 from fintrack_tasks.tasks.ingest import enqueue
 from fintrack_tasks.tasks.publish import publish_soon
@@ -31,7 +31,7 @@ log = structlog.get_logger("fintrack.tasks")
 
 
 class JobTask(BaseTask):
-    """Impossible arguments are refused where the caller stands, before anything is enqueued."""
+    """The base of a job's task: impossible arguments are refused in the caller's process, before it is enqueued."""
 
     abstract = True
 
@@ -66,13 +66,13 @@ def _checked(job: str, named: dict[str, Any], now: datetime) -> Arguments:
 
 
 def _dispatch(task: JobTask, scheduled: bool, run_id: str | None, **named: Any) -> dict[str, Any]:
-    """What became of a call, for its caller, who is told where the prices are the local market's."""
+    """The result of a call, with ``simulated`` where the prices are the local market's."""
     done = _planned(task, scheduled, run_id, **named)
     return {**done, "simulated": True} if connections().simulated else done
 
 
 def _planned(task: JobTask, scheduled: bool, run_id: str | None, **named: Any) -> dict[str, Any]:
-    """Plan, record, enqueue. A tick that finds its job still running is recorded as skipped, not piled up.
+    """Plan, record, enqueue. A tick that finds its job still running is recorded as skipped.
 
     The run's id is the task's, unless the caller chose one: so a redelivered dispatch finds its own run.
     """
@@ -98,11 +98,11 @@ def _planned(task: JobTask, scheduled: bool, run_id: str | None, **named: Any) -
 
 
 def _go_on(task: JobTask, conn: psycopg.Connection, run_id: UUID, now: datetime) -> int:
-    """Enqueue what a dispatch that was cut off left: its message came again from the broker, not from a caller."""
+    """Enqueue the rest of a dispatch that was cut off, when the broker delivers its message again."""
     if not (task.request.delivery_info or {}).get("redelivered"):
         return 0
     # What waits already is left alone: a dispatch that comes again and again would bury the queue in stale messages.
-    left = unattended.without_message(app, connections().redis, lost_items.not_begun(conn, run_id))
+    left = orphaned_items.without_message(app, connections().redis, lost_items.not_begun(conn, run_id))
     return enqueue(lost_items.enqueue_again(conn, left, now, settings().fintrack_item_deadline_seconds))
 
 

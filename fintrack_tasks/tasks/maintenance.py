@@ -1,4 +1,4 @@
-"""What keeps the house in order: lost items are enqueued again, old working data is removed."""
+"""The maintenance tasks: ``reconcile`` enqueues lost items again, ``cleanup`` removes old working data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fintrack_tasks import pipeline
 from fintrack_tasks.app import app
 from fintrack_tasks.embedded import logs
 from fintrack_tasks.store import cleanup as cleaning
-from fintrack_tasks.tasks import unattended
+from fintrack_tasks.tasks import orphaned_items
 from fintrack_tasks.tasks.base import BaseTask, connections, settings, stage_context, utc_now
 from fintrack_tasks.tasks.ingest import enqueue
 
@@ -21,8 +21,7 @@ log = structlog.get_logger("fintrack.tasks")
 
 @app.task(name="fintrack.reconcile", base=BaseTask, send_events=False)
 def reconcile() -> dict[str, Any]:
-    """Enqueue again what has neither ended nor moved until its deadline, and what a worker's death left without a
-    message; bound the logs of a local stack.
+    """Enqueue again items that passed their deadline or lost their message; bound a local stack's logs.
 
     The supervisor does so each second; a stack that was started without one (``--no-restart``) has this alone.
     """
@@ -32,7 +31,7 @@ def reconcile() -> dict[str, Any]:
     if items:
         log.warning("items_enqueued_again", items=len(items))
     count = enqueue(items)  # before Redis is asked for more, which may be away
-    missed = unattended.seek(app, connections().redis, settings().fintrack_item_deadline_seconds)
+    missed = orphaned_items.seek(app, connections().redis, settings().fintrack_item_deadline_seconds)
     return {"enqueued": count + enqueue(missed)}
 
 

@@ -1,4 +1,4 @@
-"""Celery's prefork pool, so that a connection that breaks while a child is being replaced does not end the worker.
+"""A fix of Celery's prefork pool: a connection that breaks while a child is being replaced must not end the worker.
 
 With each new connection the pool has the event loop watch its children. One that has just ended is still among them,
 but there is nothing to watch any more; Celery takes what it finds there for a file descriptor and ends with
@@ -16,7 +16,7 @@ __all__ = ["use"]
 
 @signals.celeryd_init.connect
 def use(**_: Any) -> None:
-    """Let this worker's pool pass over the children that have ended: they are replaced all the same."""
+    """Make this worker's pool skip children that have ended; they are replaced all the same."""
     from celery.concurrency.asynpool import AsynPool  # noqa: PLC0415  a worker alone needs the pool
 
     if getattr(AsynPool._track_child_process, "passes_over_ended", False):

@@ -1,4 +1,4 @@
-"""Bring the outbox to Kafka: soon after each commit, and by the schedule as a safety net."""
+"""The task that drains the outbox to Kafka: soon after each commit, and by the schedule as a safety net."""
 
 from __future__ import annotations
 
@@ -33,7 +33,5 @@ def publish(self: BaseTask) -> dict[str, Any]:
 
 
 def publish_soon(countdown: float = _LINGER_SECONDS) -> None:
-    """Enqueue one drain for a burst of commits: what was committed stays so, and the schedule's own drain brings the
-    events where this one could not be enqueued.
-    """
+    """Enqueue one drain for a burst of commits. Never raises: the scheduled drain follows anyway."""
     _DRAIN.enqueue(publish, countdown)

@@ -1,6 +1,6 @@
-"""Behind the items: measure each run that has ended, and train the models of anomalies once a week.
+"""The tasks that measure the quality of ended runs, and train the anomaly models once a week.
 
-Both take a page at a time and end before their time limit; what is left is another message.
+Both work page by page and end before their time limit; the rest is enqueued as another message.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def measure_quality(self: BaseTask) -> dict[str, Any]:
 
 
 def measure_soon() -> None:
-    """Enqueue :func:`measure_quality` when a run waits for it, unless that is enqueued already.
+    """Enqueue :func:`measure_quality` when a run waits for it, debounced.
 
-    The schedule does the same every five minutes, so that what is lost here is not lost.
+    The schedule enqueues it every five minutes as well.
     """
     try:
         with connections().database.connection() as conn:
@@ -58,7 +58,7 @@ def measure_soon() -> None:
 def train_anomaly_models(self: BaseTask, after: int = 0) -> dict[str, Any]:
     """Train a model for each registered instrument with a year of daily bars.
 
-    :param after: the number of the last instrument that an earlier message has seen to.
+    :param after: the id of the last instrument that an earlier message has handled.
     """
     count, began = 0, time.monotonic()
     while (number := train_model(context=stage_context(), after=after)) is not None:

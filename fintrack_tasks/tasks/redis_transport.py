@@ -1,4 +1,4 @@
-"""kombu's Redis transport as a worker needs it that outlives its broker.
+"""A Redis transport for workers: kombu's, with unacknowledged messages recorded per holder and broken messages refused.
 
 Three things differ from kombu's own. A message that left its queue and could not be noted as held, because the
 connection broke or Redis is full, is kept in :data:`astray` until it can be put back. And a channel whose connection is
@@ -46,10 +46,10 @@ seconds, would hold a worker's main loop back."""
 
 
 class QoS(kombu_redis.QoS):
-    """The messages that a channel holds unacknowledged, noted in Redis under the holder's own keys."""
+    """The unacknowledged messages of a channel, recorded in Redis under the holder's own keys."""
 
     def append(self, message: Any, delivery_tag: str) -> None:
-        """Note a message as held, before anything is done with it."""
+        """Record a message as held, before it is worked on."""
         try:
             super().append(message, delivery_tag)
         except (redis.exceptions.RedisError, OSError):
@@ -59,7 +59,7 @@ class QoS(kombu_redis.QoS):
 
 
 class Channel(kombu_redis.Channel):
-    """A channel that tells of its end as a connection's error."""
+    """A channel that raises a connection error once its connection is gone."""
 
     QoS = QoS
     Message = Message
@@ -135,7 +135,7 @@ class Transport(kombu_redis.Transport):
 
 @signals.celeryd_init.connect
 def use(conf: Any = None, **_: Any) -> None:
-    """Let this worker's connections be of this transport; other programs keep kombu's own."""
+    """Make this worker's connections use this transport; other programs keep kombu's own."""
     if conf is not None:
         conf.task_publish_retry_policy = PATIENT
     name = f"{Transport.__module__}:{Transport.__qualname__}"

@@ -1,8 +1,8 @@
-"""Beat's scheduler: RedBeat's schedule in Redis, kept through Redis' outages and by one beat at a time.
+"""Beat's scheduler: RedBeat's schedule in Redis, with one active beat at a time, made to survive outages of Redis.
 
-RedBeat takes its lock once, before the first tick, and lets whatever goes wrong later end the process. Here each tick
-begins with the lock: it is renewed, taken again when it was lost, or left to the beat that has it. A tick that meets an
-outage ends with a pause, so that the next one tries again.
+RedBeat takes its lock once, before the first tick, and any later error ends the process. Here each tick begins with
+the lock: it is renewed, taken again when it was lost, or left to the beat that has it. A tick that meets an outage
+ends with a pause, so that the next one tries again.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _OUTAGES: Final = (RedisError, OperationalError)
 def schedule_of(app: Celery) -> Any:
     """RedBeat's settings: where the schedule is kept, and the name of its lock.
 
-    RedBeat wants a setting of its own for Redis' URL. It is set here, in the processes that need it: a worker tells its
-    settings to whoever asks (Flower does), and only of Celery's own does it know which hold a password.
+    RedBeat wants a setting of its own for Redis' URL. It is set here, in the processes that need it: a worker shows its
+    settings on request (to Flower, for one), and masks passwords only in Celery's own.
     """
     if not app.conf.get("redbeat_redis_url"):
         app.conf.redbeat_redis_url = app.conf.broker_url
@@ -40,7 +40,7 @@ def schedule_of(app: Celery) -> Any:
 
 
 class SteadyScheduler(RedBeatScheduler):
-    """Sends what is due while it holds the schedule's lock; stands by while another beat does.
+    """The scheduler: sends what is due while it holds the lock; stands by while another beat holds it.
 
     Redis may be away when it starts or at any later moment, and may come back empty: the schedule is then set up again
     from ``beat_schedule``. What is still known of each entry's last run is kept.
@@ -93,7 +93,7 @@ class SteadyScheduler(RedBeatScheduler):
         return float(seconds)
 
     def close(self) -> None:
-        """Give the lock to whoever stands by, and close the connections."""
+        """Release the lock and close the connections."""
         lock, self.lock = self.lock, None
         if lock is not None:
             with suppress(RedisError):  # it expires by itself
@@ -101,9 +101,9 @@ class SteadyScheduler(RedBeatScheduler):
         super().close()
 
     def _drop_damaged(self) -> bool:
-        """Take out the entries that nobody can read, and say whether there were any: they hold all others back.
+        """Remove entries that cannot be read, which would block all others; returns whether there were any.
 
-        Whoever can write to Redis may leave them; ours are written again.
+        Any client of Redis may leave them; our own are written again.
         """
         try:
             client = get_redis(self.app)
@@ -128,7 +128,7 @@ class SteadyScheduler(RedBeatScheduler):
         return True
 
     def _leads(self) -> bool:
-        """Whether this beat holds the lock; with the lock it has a schedule that is set up."""
+        """Whether this beat holds the lock; sets the schedule up when it has just taken it."""
         if not self._holds():
             return False
         if not self._ready:
@@ -154,7 +154,7 @@ class SteadyScheduler(RedBeatScheduler):
         return holds
 
     def _tell(self, what: str) -> None:
-        """Say what has become of the lock, once."""
+        """Log a change of the lock, once."""
         if what != self._told:
             self._told = what
             log.info(what)
@@ -171,11 +171,11 @@ class SteadyScheduler(RedBeatScheduler):
         return pause
 
     def _ensure_connected(self) -> Any:
-        """As Celery's, without its own endless loop of attempts, each of which it logs."""
+        """As Celery's, without its endless loop of logged attempts."""
         return self.connection.ensure_connection(max_retries=1, interval_start=0)
 
     def _disconnect(self) -> None:
-        """Let the next message open a connection of its own."""
+        """Drop the connection; the next message opens a new one."""
         for name in ("producer", "_maybe_due_kwargs"):
             self.__dict__.pop(name, None)
         if (connection := self.__dict__.pop("connection", None)) is not None:

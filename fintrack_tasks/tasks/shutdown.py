@@ -1,7 +1,7 @@
-"""A worker that was told to end is gone before its container's grace is over, whatever its servers do.
+"""A bound on a worker's warm shutdown: it has ended before its container's grace period is over, even if Redis hangs.
 
-A warm shutdown waits for the tasks in hand and says good-bye to the broker. With a broker that hangs each word of that
-takes a time-out. What was not acknowledged by then comes again: the other workers take it up.
+A warm shutdown waits for the tasks in hand and says good-bye to the broker. With a broker that hangs, each step of that
+takes a time-out. Messages that were not acknowledged by then are delivered to other workers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _watching = threading.Event()
 
 @signals.worker_shutting_down.connect
 def watch(**_: Any) -> None:
-    """Count from the first request to end."""
+    """Start the countdown at the first request to end."""
     if not _watching.is_set():
         _watching.set()
         threading.Thread(target=_wait, args=(SECONDS, end_hard), name="shutdown", daemon=True).start()
@@ -41,7 +41,7 @@ def _wait(seconds: float, end: Callable[[], None]) -> None:
 
 
 def end_hard() -> None:
-    """End this process and its children now, without a word to anybody."""
+    """Kill this process and its children now."""
     log.error("shutdown_took_too_long", seconds=SECONDS)
     for child in psutil.Process().children(recursive=True):
         try:

@@ -1,6 +1,6 @@
-"""What one stage hands to the next: an item's message, its batch, and a signature that says that a stage of ours did.
+"""The signed messages between stages: an item, its batch, and an HMAC signature of both.
 
-A signature is for one stage, so that a batch cannot be moved past the checks.
+A signature is valid for one stage, so that a batch cannot skip the checks.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ FETCH: Final = "fintrack.fetch"
 
 
 def signature_of(message: dict[str, Any], ticket: list[str] | None = None) -> str:
-    """The signature with which an item's message, and its reservation in a provider's quota, go to a fetch task."""
+    """The signature of a message to a fetch task: of the item, and of its reservation in the provider's quota."""
     return connections().signer.sign(FETCH, message, ticket)
 
 
 def handed_on(stage: str, message: dict[str, Any], batch: Batch) -> Link:
-    """An item and its batch, for that stage."""
+    """The signed message with an item and its batch, for that stage."""
     told = batch.to_message()
     return [message, told, connections().signer.sign(stage, message, told)]
 
 
 def item_of(message: dict[str, Any], signature: str, ticket: list[str] | None = None) -> Item:
-    """The item that a fetch task is to work on.
+    """The item of a message to a fetch task, its signature checked.
 
-    :raises ForgedMessageError: nobody of ours sent it.
+    :raises ForgedMessageError: the signature is wrong.
     """
     _check(FETCH, message, ticket, signature)
     return Item.from_message(message)
 
 
 def opened(stage: str, link: Link) -> tuple[Item, Batch]:
-    """The item and the batch that this stage is to work on.
+    """The item and the batch of a message to this stage, its signature checked.
 
-    :raises ForgedMessageError: no stage of ours handed them to this one.
+    :raises ForgedMessageError: the signature is wrong.
     """
     message, told, signature = _parts(link)
     _check(stage, message, told, signature)
@@ -51,7 +51,7 @@ def opened(stage: str, link: Link) -> tuple[Item, Batch]:
 
 
 def are_ours(stage: str, args: Any, kwargs: Any) -> bool:
-    """Whether the arguments of a stage's task, whatever they are, were sent by one of ours, and just so."""
+    """Whether the arguments of a stage's task, of any form, carry the right signature."""
     args, kwargs = tuple(args or ()), dict(kwargs or {})
     if stage.startswith(f"{FETCH}."):
         message, signature = args if len(args) == 2 else (None, None)

@@ -1,9 +1,11 @@
-"""Who holds which unacknowledged messages, so that what a dead worker held is taken up at once.
+"""Unacknowledged messages by holder, so that those of a dead worker are delivered again within seconds.
 
-kombu notes every message that a worker holds in one hash for the whole fleet; nobody can tell whose they are, so that
-those of a dead worker wait for the visibility timeout. Here each connection of a worker, a *holder*, has keys of its
-own and says every two seconds that it lives. What a silent holder had is put back to its queues by the others. A worker
-that was only slow may then work on a message that somebody else works on too; the ledger makes that harmless.
+Items whose message was lost before it was recorded are found by :mod:`fintrack_tasks.tasks.orphaned_items`.
+
+kombu records the unacknowledged messages of all workers in one hash, without their holder, so that those of a dead
+worker wait for the visibility timeout. Here each connection of a worker, a *holder*, has keys of its
+own and a heartbeat every two seconds. The messages of a silent holder are put back to their queues by the others. A
+worker that was only slow may then work on a message that another worker has too; stages are idempotent.
 """
 
 from __future__ import annotations
@@ -43,18 +45,18 @@ def name_holder(worker: str) -> str:
 
 
 def key_names(holder: str) -> dict[str, str]:
-    """The broker options under which a connection notes what it holds."""
+    """The broker options that name a connection's own keys."""
     return {"unacked_key": f"unacked:{holder}", "unacked_index_key": f"unacked_index:{holder}"}
 
 
 def register(client: redis.Redis, holder: str) -> None:
-    """Say that a connection holds messages from now on."""
+    """Register a holder with a first heartbeat."""
     client.zadd(HOLDERS, {holder: _now(client)})
     client.hdel(_MISSING, _worker(holder))
 
 
 def put_back(app: Celery, holder: str) -> int:
-    """Put what a holder held back to the heads of its queues; returns how many messages that were."""
+    """Put a holder's messages back to the heads of their queues; returns how many."""
     with app.connection_for_write(transport_options=key_names(holder)) as connection:
         channel = connection.default_channel
         with channel.conn_or_acquire() as client:
@@ -65,7 +67,7 @@ def put_back(app: Celery, holder: str) -> int:
 
 
 def put_back_astray(app: Celery) -> int:
-    """Put back what left its queue and was never noted as held, because the connection broke in between."""
+    """Put back messages that left their queue without being recorded, because the connection broke in between."""
     count = 0
     with app.connection_for_write() as connection:
         while astray:
@@ -76,7 +78,7 @@ def put_back_astray(app: Celery) -> int:
 
 
 def missing(client: redis.Redis) -> dict[str, float]:
-    """The workers that went silent of late without leaving and did not come back, with the seconds since."""
+    """The workers that lately stopped their heartbeat without leaving, with the seconds since."""
     now = _now(client)
     noted: Any = client.hgetall(_MISSING)
     found = {name.decode(): now - float(since) for name, since in noted.items()}
@@ -89,10 +91,10 @@ def _now(client: redis.Redis) -> float:
 
 
 class Succession:
-    """What one worker says of itself, and what it does for those that say nothing any more.
+    """One worker's heartbeat as a holder, and its takeover of silent holders.
 
     :param clock: monotonic seconds.
-    :param taken_up: called when what a silent one held was put back.
+    :param taken_up: called when a silent holder's messages were put back.
     """
 
     def __init__(
@@ -108,7 +110,7 @@ class Succession:
         self._last = 0.0
 
     def begin(self, client: redis.Redis, holder: str, before: str | None) -> None:
-        """Put back what the connection before this one still held."""
+        """Put back what the previous connection of this worker still held."""
         self._since = None
         register(client, holder)
         count = put_back_astray(self._app)
@@ -119,10 +121,10 @@ class Succession:
             log.warning("messages_put_back", worker=_worker(holder), messages=count)
 
     def tick(self, client: redis.Redis, holder: str) -> None:
-        """Say that it lives, and take up what silent ones held.
+        """Write the heartbeat, and put back the messages of silent holders.
 
-        Only one that has spoken without a break for so long as silence counts: when Redis was away for all, the first
-        to come back must not take the others for dead.
+        Only after an unbroken series of heartbeats as long as the silence that counts as death: after an outage of
+        Redis, the first worker to come back must not take the others for dead.
         """
         clock = self._clock()
         if self._since is None or clock - self._last > SILENT_SECONDS / 2:
@@ -157,7 +159,7 @@ class Succession:
             self._taken_up(self._app, client)
 
     def leave(self, client: redis.Redis, holder: str) -> None:
-        """Say that the silence from now on is in order."""
+        """Deregister: silence from now on is no death."""
         client.set(_LEFT.format(holder), 1, ex=3600)
         client.hdel(_MISSING, _worker(holder))
 

@@ -18,7 +18,7 @@ from fintrack_tasks.queries import runs
 from fintrack_tasks.store import Database, instruments, run_items
 from fintrack_tasks.store.database_mode import admit
 from fintrack_tasks.store.runs import finish_runs
-from fintrack_tasks.tasks import jobs, unattended
+from fintrack_tasks.tasks import jobs, orphaned_items
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_dispatch_that_comes_again_leaves_alone_what_waits_already(
     run = str(uuid4())
     tasks.fetch_market_data(["AAPL", "MSFT"], run_id=run)
     waiting = [{"body": base64.b64encode(json.dumps([[item.to_message(), ""], {}, {}]).encode())} for item in sent[:1]]
-    monkeypatch.setattr(unattended, "_messages", lambda *_: iter(waiting))
+    monkeypatch.setattr(orphaned_items, "_messages", lambda *_: iter(waiting))
     monkeypatch.setattr(tasks.fetch_market_data.request, "delivery_info", {"redelivered": True}, raising=False)
     assert tasks.fetch_market_data(["AAPL", "MSFT"], run_id=run)["items"] == 1
     assert [item.instrument.symbol for item in sent[2:]] == ["MSFT"]

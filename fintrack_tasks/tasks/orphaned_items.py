@@ -1,9 +1,9 @@
-"""Items of which nobody has a message any more, sought after a worker has died.
+"""Items whose message was lost with a worker: found after a worker's death and enqueued again.
 
-Redis takes a message off its queue before the worker that gets it can note that it holds it. A worker that is killed in
-between loses the message, and its item would wait for its deadline. What was noted is taken up by
-:mod:`fintrack_tasks.tasks.unacknowledged`; this is for the rest: every message of the fleet is looked at once, and what
-has none is enqueued again. To be wrong costs a message that is stale: the ledger lets one generation of an item work.
+Redis removes a message from its queue before the worker can record that it holds it. A worker that is killed in between
+loses the message, and its item would wait for its deadline. Recorded messages are put back by
+:mod:`fintrack_tasks.tasks.unacknowledged`; here every message of the fleet is read once, and open items without one are
+enqueued again. A mistake costs one stale message: the ledger lets only one generation of an item work.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ _YOUNG: Final = timedelta(seconds=5)
 
 
 def note_death(app: Celery, client: redis.Redis) -> None:
-    """Have the next reconcile seek, and have it come at once."""
+    """Mark the death for the next reconcile, and enqueue that at once."""
     if client.set(_DEATH, 1, nx=True, ex=_NOTED_SECONDS):
         app.send_task("fintrack.reconcile")
 
 
 def seek(app: Celery, client: redis.Redis, grace: float) -> list[Item]:
-    """The items without a message, as a new generation, where a worker has died since the last call.
+    """The items without a message, as a new generation, when a worker has died since the last call; none otherwise.
 
     :param grace: seconds until an item that is enqueued again counts as lost.
     """
@@ -74,13 +74,13 @@ def seek(app: Celery, client: redis.Redis, grace: float) -> list[Item]:
 
 
 def without_message(app: Celery, client: redis.Redis, items: Sequence[UUID]) -> list[UUID]:
-    """Those of the items that no message of the fleet is about."""
+    """Those of the items that no message of the fleet names."""
     named = set(_named(_messages(app, client))) if items else set()
     return [item for item in items if item not in named]
 
 
 def _messages(app: Celery, client: redis.Redis) -> Iterator[Any]:
-    """Every message that waits, and then every one that a worker holds: it moves this way."""
+    """Every waiting message, then every unacknowledged one: messages move in this direction."""
     options = app.conf.broker_transport_options
     prefix, steps = options["global_keyprefix"], options["priority_steps"]
     queues = [queue.name for queue in app.conf.task_queues]
@@ -111,7 +111,7 @@ def _read(element: bytes) -> Any:
 
 
 def _named(messages: Iterable[Any]) -> Iterator[UUID]:
-    """The items and the runs that messages are about: an item's stage, or a job that dispatches a run."""
+    """The items and the runs that messages name: those of stages, and of jobs that dispatch a run."""
     for message in messages:
         try:
             arguments, named, _ = json.loads(base64.b64decode(message["body"]))

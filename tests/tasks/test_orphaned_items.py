@@ -15,7 +15,7 @@ from celery import Celery
 from kombu import Queue
 
 from fintrack_tasks.domain import Item, Kind
-from fintrack_tasks.tasks import base, unacknowledged, unattended
+from fintrack_tasks.tasks import base, orphaned_items, unacknowledged
 from tests.store.items import make_run
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("process")]
@@ -30,8 +30,8 @@ def app(celery_app: Celery, broker: redis.Redis, monkeypatch: pytest.MonkeyPatch
     celery_app.conf.broker_transport_options = {"global_keyprefix": prefix, "priority_steps": [0, 5]}
     celery_app.conf.task_queues = [Queue("etl", exchange="etl", routing_key="etl")]
     monkeypatch.setattr(unacknowledged, "HOLDERS", f"{prefix}holders")
-    monkeypatch.setattr(unattended, "_DEATH", f"{prefix}death")
-    monkeypatch.setattr(unattended, "_BETWEEN", 0.0)
+    monkeypatch.setattr(orphaned_items, "_DEATH", f"{prefix}death")
+    monkeypatch.setattr(orphaned_items, "_BETWEEN", 0.0)
     yield celery_app
     for key in broker.scan_iter(f"{prefix}*"):
         broker.delete(key)
@@ -60,7 +60,7 @@ def hold_one(app: Celery, client: redis.Redis) -> Any:
 
 
 def die(client: redis.Redis) -> None:
-    client.set(unattended._DEATH, 1)
+    client.set(orphaned_items._DEATH, 1)
 
 
 def test_what_waits_or_is_held_is_left_alone_and_what_nobody_has_comes_again(
@@ -79,7 +79,7 @@ def test_what_waits_or_is_held_is_left_alone_and_what_nobody_has_comes_again(
     key = f"{prefix}{unacknowledged.key_names(holder.decode())['unacked_key']}"
     broker.hset(key, mapping={"1": b"no message", "2": b"{}", "3": b"[]", "4": b"5"})
     die(broker)
-    [found] = unattended.seek(app, broker, 120.0)
+    [found] = orphaned_items.seek(app, broker, 120.0)
     assert (found.id, found.generation, found.resume) == (lost.id, 1, True)
     assert conn.execute("SELECT losses FROM fintrack.run_items WHERE id = %s", (lost.id,)).fetchone() == (0,)
     connection.close()
@@ -89,10 +89,10 @@ def test_without_a_death_nobody_looks_and_one_death_is_looked_at_once(
     app: Celery, broker: redis.Redis, conn: psycopg.Connection
 ) -> None:
     make_run(conn, ["AAPL"], Kind.QUOTE, now=base.utc_now() - OLD)
-    assert unattended.seek(app, broker, 120.0) == []
+    assert orphaned_items.seek(app, broker, 120.0) == []
     die(broker)
-    assert len(unattended.seek(app, broker, 120.0)) == 1
-    assert unattended.seek(app, broker, 120.0) == []
+    assert len(orphaned_items.seek(app, broker, 120.0)) == 1
+    assert orphaned_items.seek(app, broker, 120.0) == []
 
 
 def test_a_run_whose_dispatch_is_on_its_way_and_what_is_just_planned_or_deferred_are_left_alone(
@@ -104,7 +104,7 @@ def test_a_run_whose_dispatch_is_on_its_way_and_what_is_just_planned_or_deferred
     conn.execute("UPDATE fintrack.run_items SET deferred = true WHERE id = %s", (later.id,))
     send(app, [], {"symbols": ["AAPL"], "run_id": str(run)})
     die(broker)
-    assert unattended.seek(app, broker, 120.0) == []
+    assert orphaned_items.seek(app, broker, 120.0) == []
 
 
 def test_a_death_brings_the_next_reconcile_at_once_and_only_one(
@@ -113,16 +113,16 @@ def test_a_death_brings_the_next_reconcile_at_once_and_only_one(
     sent: list[str] = []
     monkeypatch.setattr(app, "send_task", sent.append)
     for _ in range(3):
-        unattended.note_death(app, broker)
+        orphaned_items.note_death(app, broker)
     assert sent == ["fintrack.reconcile"]
 
 
 def test_more_open_items_than_can_be_looked_for_are_left_to_their_deadlines(
     app: Celery, broker: redis.Redis, conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unattended, "_MOST_ITEMS", 1)
+    monkeypatch.setattr(orphaned_items, "_MOST_ITEMS", 1)
     items: list[Item] = make_run(conn, ["AAPL", "MSFT"], Kind.QUOTE, now=base.utc_now() - OLD)[1]
     die(broker)
-    assert unattended.seek(app, broker, 120.0) == []
+    assert orphaned_items.seek(app, broker, 120.0) == []
     assert {generation for (generation,) in conn.execute("SELECT generation FROM fintrack.run_items")} == {0}
     assert len(items) == 2
