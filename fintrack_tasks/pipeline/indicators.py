@@ -50,10 +50,10 @@ def recompute(conn: psycopg.Connection, item: Item, batch: Batch, now: datetime)
         return 0
     wrong = index_indicators.outdated(conn, item.instrument_id, item.interval, BENCHMARK)
     if _FINGERPRINT in batch.meta:
-        now = index_indicators.fingerprint(
+        present = index_indicators.fingerprint(
             conn, item.instrument_id, item.interval, batch.columns["timestamp"], BENCHMARK
         )
-        wrong |= set(batch.columns["timestamp"] if now != batch.meta[_FINGERPRINT] else ())
+        wrong |= set(batch.columns["timestamp"] if present != batch.meta[_FINGERPRINT] else ())
     first, last, count = min(wrong, default=0), max(wrong, default=-1), 0
     while first <= last:
         columns = index_indicators.stored_bars(conn, item.instrument_id, item.interval, (first, last), BATCH_LIMIT)
