@@ -323,3 +323,18 @@ def test_with_the_broker_killed_in_the_middle_nothing_is_marked_that_it_did_not_
     assert sorted(there) == sorted(set(range(3_000)) - set(before))
     for key in range(3):
         assert [n for n in there if n % 3 == key] == sorted(n for n in there if n % 3 == key)
+
+
+@pytest.mark.parametrize("batch_messages", [1, 10_000])
+def test_the_first_batch_of_a_partition_is_counted_whole(stack: dict[str, str], batch_messages: int) -> None:
+    bootstrap, topic = stack["KAFKA_BOOTSTRAP_SERVERS"], f"t-{uuid7(time.time()).hex}"
+    ensure_topics(bootstrap, [topic])
+    head = '"type": "quote.loaded", "schema": 1, "occurred_at": "2024-01-01T00:00:00+00:00"'
+    ids = [uuid7(time.time()) for _ in range(40)]
+    events = [Event(i, topic, f"S{n % 7}", f'{{"event_id": "{i}", {head}}}') for n, i in enumerate(ids)]
+    producer = Producer(bootstrap, batch_messages=batch_messages)
+    assert producer.publish(events) == set(ids)
+    producer.close()
+    assert count_messages(bootstrap, topic) == 40
+    assert sum(end_offsets(bootstrap, topic).values()) == 40
+    assert sorted(event["event_id"] for event in read_all(bootstrap, topic)) == sorted(map(str, ids))
