@@ -21,12 +21,12 @@ from fintrack_tasks.errors import (
     UnknownSymbolError,
 )
 from fintrack_tasks.fetch.providers.alpha_vantage import PROVIDER
-from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
+from fintrack_tasks.fetch.providers.base import Ask
 from fintrack_tasks.transform.corporate_actions import actions_of
 from fintrack_tasks.validate import check_batch
+from tests.fetch.providers.asking import ALL_TIME, answer, question
 
 NOW = datetime(2024, 7, 10, 15, 30, tzinfo=UTC)  # a Wednesday, 11:30 in New York
-ALL_TIME = TimeRange(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
 KEY = "S3CR3TKEY0000001"
 BURST = (
     "Thank you for using Alpha Vantage! Please consider spreading out your free API requests more sparingly (1 request "
@@ -55,13 +55,11 @@ def window(start: tuple[int, ...], end: tuple[int, ...]) -> TimeRange:
 def asked(
     symbol: str = "IBM", interval: Interval | None = None, span: TimeRange = ALL_TIME, now: datetime = NOW
 ) -> Ask:
-    instrument = Instrument.of(symbol)
-    return Ask(Kind.BARS, instrument, now, interval, span) if interval else Ask(Kind.QUOTE, instrument, now)
+    return question(symbol, interval, now, span)
 
 
 def parse(body: Any, ask: Ask, status: int = 200) -> Batch:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return PROVIDER.parse(ask, HttpResponse(status, raw))
+    return PROVIDER.parse(ask, answer(body, status))
 
 
 def bar(close: str = "10.5", *more: tuple[str, str]) -> dict[str, str]:

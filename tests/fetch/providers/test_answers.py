@@ -1,8 +1,7 @@
-"""How every provider reads an answer: bounded JSON, bounded numbers, one floor for times, no conflict in silence."""
+"""Fields of an answer: exact decimals within bounds, texts, currencies, times."""
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -11,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, TimeRange
-from fintrack_tasks.errors import MalformedError, NoPriceError
-from fintrack_tasks.fetch import providers
+from fintrack_tasks.domain import TimeRange
+from fintrack_tasks.errors import MalformedError
 from fintrack_tasks.fetch.providers.answers import (
     currency,
     exact_decimal,
@@ -22,9 +20,8 @@ from fintrack_tasks.fetch.providers.answers import (
     source_statement,
     text,
 )
-from fintrack_tasks.fetch.providers.base import Ask, HttpResponse, first_kept
+from fintrack_tasks.fetch.providers.base import HttpResponse
 from fintrack_tasks.fetch.providers.json_body import json_body
-from fintrack_tasks.validate import check_batch, split
 
 NOW = datetime(2026, 11, 27, 21, 0, tzinfo=UTC)
 WINDOW = TimeRange(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 10, tzinfo=UTC))
@@ -38,89 +35,6 @@ PLAIN = st.recursive(
 
 def read(body: str | bytes, **options: Any) -> Any:
     return json_body(HttpResponse(200, body.encode() if isinstance(body, str) else body), **options)
-
-
-def parse(name: str, body: Any, symbol: str = "AAPL", interval: Interval | None = None) -> Batch:
-    raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-    kind = Kind.BARS if interval else Kind.QUOTE
-    ask = Ask(kind, Instrument.of(symbol), NOW, interval, WINDOW if interval else None)
-    return providers.provider(name).parse(ask, HttpResponse(200, raw))
-
-
-# --- JSON
-
-
-@given(PLAIN)
-def test_json_is_read_as_python_reads_it(value: Any) -> None:
-    try:
-        told = json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return
-    if "Infinity" not in told.decode():
-        assert read(told) == json.loads(told)
-
-
-@pytest.mark.parametrize("depth", [33, 200, 992, 1000, 1023, 5000, 100_000])
-@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
-def test_json_that_is_nested_too_deep_is_malformed(opening: str, closing: str, depth: int) -> None:
-    with pytest.raises(MalformedError):
-        read(opening * depth + "1" + closing * depth)
-
-
-def test_the_nesting_of_every_right_answer_is_read() -> None:
-    assert read("[" * 32 + "]" * 32)
-
-
-@pytest.mark.parametrize("depth", [40, 991, 992, 1010, 1023, 1024])
-@pytest.mark.parametrize("name", [name for name in providers.names() if name != "ecb"])
-def test_no_providers_parser_is_ended_by_nesting(name: str, depth: int) -> None:
-    """Wherever it stands: as the body, as a value of each field, or as a number."""
-    nested = "[" * depth + "]" * depth
-    bodies = [nested, f'{{"chart":{nested}}}', f'{{"c":{nested},"t":{nested}}}', f'{{"message":{nested}}}']
-    bodies += [f'{{"Note":{nested}}}', f'{{"error":{nested}}}', f'{{"values":{nested},"meta":{{}}}}', f"[[{nested}]]"]
-    for body in bodies:
-        for interval in (None, Interval.D1):
-            with pytest.raises(MalformedError):
-                parse(name, body, "BTC-USD", interval)
-
-
-def test_more_values_than_any_answer_holds_are_not_unpacked() -> None:
-    for body in ("[" + "1," * 250_001 + "1]", "[" + "[]," * 60_001 + "1]", "[" + "{}," * 60_001 + "1]"):
-        with pytest.raises(MalformedError, match="more values"):
-            read(body)
-
-
-@pytest.mark.parametrize("body", ['{"a":1,"a":2}', '{"b":[{"a":1,"a":null}]}', '{"a":[1],"a":[2],"a":[1]}'])
-def test_two_values_under_one_name_are_malformed(body: str) -> None:
-    with pytest.raises(MalformedError, match="two values under one name: 'a'"):
-        read(body)
-
-
-def test_a_name_that_is_repeated_with_its_value_says_nothing_new() -> None:
-    assert read('{"a":1,"a":1}') == {"a": 1}
-
-
-@pytest.mark.parametrize("body", ["NaN", "Infinity", "-Infinity", "[1,]", "{'a':1}", "01", '"\x07"', r'"\ud800"', ""])
-def test_what_json_does_not_allow_is_malformed(body: str) -> None:
-    with pytest.raises(MalformedError):
-        read(body)
-
-
-@pytest.mark.parametrize("body", [b'"\xff"', '{"a":1}'.encode("utf-16"), b"1" * 5000])
-def test_bytes_that_are_no_text_and_endless_integers_are_malformed(body: bytes) -> None:
-    with pytest.raises(MalformedError):
-        read(body)
-
-
-def test_an_error_repeats_the_start_of_a_body_only_where_it_may() -> None:
-    with pytest.raises(MalformedError, match="S3CR3T"):
-        read('{"Note": "key S3CR3T')
-    with pytest.raises(MalformedError) as caught:
-        read('{"Note": "key S3CR3T', quoted=False)
-    assert "S3CR3T" not in str(caught.value)
-    with pytest.raises(MalformedError) as caught:
-        read('{"S3CR3T": 1, "S3CR3T": 2}', quoted=False)
-    assert "S3CR3T" not in str(caught.value)
 
 
 # --- numbers
@@ -157,31 +71,6 @@ def test_numbers_beyond_the_floats_keep_every_digit(written: str) -> None:
     assert exact_decimal(read(f"[{written}]")[0], "volume") == written
 
 
-@pytest.mark.parametrize("written", ["1e-1000000000", "1e1000000", "1." + "0" * 500, "7" * 500])
-@pytest.mark.parametrize("quoted", [True, False])
-def test_no_provider_stores_a_number_without_bound(written: str, quoted: bool) -> None:
-    value = f'"{written}"' if quoted else written
-    bodies = {
-        "coinbase": f"[[{DAY},1,2,1,2,{value}]]",
-        "finnhub": f'{{"s":"ok","t":[{DAY}],"o":[1],"h":[2],"l":[1],"c":[2],"v":[{value}]}}',
-        "alpha_vantage": (
-            '{"Meta Data":{"2. Digital Currency Code":"BTC","4. Market Code":"USD"},'
-            '"Time Series (Digital Currency Daily)":{"2024-01-02":'
-            f'{{"1. open":"1","2. high":"2","3. low":"1","4. close":"2","5. volume":{value}}}}}}}'
-        ),
-        "yahoo_finance": (
-            '{"chart":{"error":null,"result":[{"meta":{"symbol":"BTC-USD","exchangeTimezoneName":"UTC"},'
-            f'"timestamp":[{DAY}],"indicators":{{"quote":[{{"open":[1],"high":[2],"low":[1],"close":[2],'
-            f'"volume":[{value}]}}]}}}}]}}}}'
-        ),
-    }
-    for name, body in bodies.items():
-        right = body.replace(value, "5")
-        assert parse(name, right, "BTC-USD", Interval.D1).columns["volume"] == ["5"]
-        with pytest.raises(MalformedError):
-            parse(name, body, "BTC-USD", Interval.D1)
-
-
 # --- texts
 
 
@@ -216,182 +105,6 @@ def test_of_a_sources_statement_its_plain_values_are_kept() -> None:
 # --- times
 
 
-@pytest.mark.parametrize("days", [30, 60, 730])
-def test_what_is_kept_begins_at_a_midnight_that_can_still_be_asked_for(days: int) -> None:
-    for now in (NOW, datetime(2026, 11, 27, 23, 59, 59, tzinfo=UTC), datetime(2026, 11, 28, tzinfo=UTC)):
-        age = now - first_kept(now, days)
-        assert first_kept(now, days).time().isoformat() == "00:00:00"
-        assert days - 1.05 <= age.total_seconds() / 86_400 <= days - 0.04
-
-
-QUOTES = {
-    "yahoo_finance": lambda at: {
-        "chart": {
-            "error": None,
-            "result": [{"meta": {"symbol": "AAPL", "regularMarketPrice": 1, "regularMarketTime": at}}],
-        }
-    },
-    "finnhub": lambda at: {"c": 1, "pc": 1, "o": 1, "h": 1, "l": 1, "t": at},
-    "twelve_data": lambda at: {"symbol": "AAPL", "close": "1", "timestamp": at, "currency": "USD"},
-}
-
-
-@pytest.mark.parametrize("name", QUOTES)
-@pytest.mark.parametrize("at", [0, -1, 1, "0", "-1", 946_684_799, -2_208_988_800])
-def test_a_quote_from_before_2000_has_no_time(name: str, at: Any) -> None:
-    assert len(parse(name, QUOTES[name](946_684_800))) == 1
-    with pytest.raises(MalformedError):
-        parse(name, QUOTES[name](at))
-
-
-@pytest.mark.parametrize("day", ["1970-01-01", "1999-12-31", "1900-01-01", "0001-01-01"])
-def test_a_day_and_a_clock_from_before_2000_are_no_time_of_a_quote(day: str) -> None:
-    stock = {"01. symbol": "AAPL", "05. price": "1", "06. volume": "1", "07. latest trading day": day}
-    pair = {
-        "1. From_Currency Code": "EUR",
-        "3. To_Currency Code": "USD",
-        "5. Exchange Rate": "1.1",
-        "6. Last Refreshed": f"{day} 00:00:00",
-        "7. Time Zone": "UTC",
-    }
-    xml = (
-        '<g:Envelope xmlns:g="http://www.gesmes.org/xml/2002-08-01" xmlns="http://www.ecb.int/vocabulary/2002-08-01/'
-        f'eurofxref"><Cube><Cube time="{day}"><Cube currency="USD" rate="1.1"/></Cube></Cube></g:Envelope>'
-    )
-    for name, symbol, body in (
-        ("alpha_vantage", "AAPL", {"Global Quote": stock}),
-        ("alpha_vantage", "EURUSD=X", {"Realtime Currency Exchange Rate": pair}),
-        ("coinbase", "BTC-USD", {"price": "1", "time": f"{day}T00:00:00Z"}),
-        ("ecb", "EURUSD=X", xml),
-    ):
-        with pytest.raises(MalformedError):
-            parse(name, body, symbol)
-
-
 def test_a_time_beyond_the_calendar_is_told_all_the_same() -> None:
     with pytest.raises(MalformedError, match="microseconds"):
         price_time(-(10**30), "time")
-
-
-# --- conflicts
-
-
-def two_bars(name: str, first: tuple[float, int], second: tuple[float, int]) -> str:
-    """Two bars of one time, each by its close and volume."""
-    (c1, v1), (c2, v2) = first, second
-    if name == "finnhub":
-        row = {"o": [c1, c2], "h": [c1, c2], "l": [c1, c2], "c": [c1, c2], "v": [v1, v2]}
-        return json.dumps({"s": "ok", "t": [DAY, DAY], **row})
-    if name == "coinbase":
-        return json.dumps([[DAY, c1, c1, c1, c1, v1], [DAY, c2, c2, c2, c2, v2]])
-    if name == "yahoo_finance":
-        prices = {key: [c1, c2] for key in ("open", "high", "low", "close")}
-        indicators = {"quote": [{**prices, "volume": [v1, v2]}]}
-        meta = {"symbol": "BTC-USD", "exchangeTimezoneName": "UTC"}
-        return json.dumps(
-            {"chart": {"error": None, "result": [{"meta": meta, "timestamp": [DAY, DAY], "indicators": indicators}]}}
-        )
-    rows = [dict.fromkeys(("open", "high", "low", "close"), str(c)) | {"volume": str(v)} for c, v in (first, second)]
-    if name == "twelve_data":
-        meta = {"symbol": "BTC/USD", "interval": "1day"}
-        return json.dumps({"meta": meta, "values": [{"datetime": "2024-01-02", **row} for row in rows], "status": "ok"})
-    told = [json.dumps({f"{i}. {n}": x for i, (n, x) in enumerate(row.items(), 1)}) for row in rows]
-    return (
-        '{"Meta Data":{"2. Digital Currency Code":"BTC","4. Market Code":"USD"},'
-        f'"Time Series (Digital Currency Daily)":{{"2024-01-02":{told[0]},"2024-01-02":{told[1]}}}}}'
-    )
-
-
-@pytest.mark.parametrize("name", ["finnhub", "coinbase", "yahoo_finance", "twelve_data", "alpha_vantage"])
-def test_two_bars_of_one_time_that_differ_are_no_answer(name: str) -> None:
-    """Neither is the right one by its place; the same bar twice is one."""
-    assert len(parse(name, two_bars(name, (1, 5), (1, 5)), "BTC-USD", Interval.D1)) == 1
-    for other in ((2, 5), (1, 6)):
-        for rows in (((1, 5), other), (other, (1, 5))):
-            with pytest.raises(MalformedError):
-                parse(name, two_bars(name, *rows), "BTC-USD", Interval.D1)
-
-
-def test_two_names_of_one_field_that_differ_are_no_answer() -> None:
-    quote = {"01. symbol": "AAPL", "05. price": "1", "5. Price": "2", "07. latest trading day": "2026-11-25"}
-    with pytest.raises(MalformedError, match="two things"):
-        parse("alpha_vantage", {"Global Quote": quote})
-    assert parse("alpha_vantage", {"Global Quote": quote | {"5. Price": "1"}}).columns["price"] == ["1"]
-
-
-# --- no price
-
-
-@pytest.mark.parametrize("price", [None, 0, "0"])
-def test_a_quote_without_a_price_leaves_the_answer_to_the_next_provider(price: Any) -> None:
-    meta = {"symbol": "AAPL", "regularMarketPrice": price, "regularMarketTime": 1_795_000_000}
-    with pytest.raises(NoPriceError) as caught:
-        parse("yahoo_finance", {"chart": {"error": None, "result": [{"meta": meta}]}})
-    assert caught.value.reroute
-    if price is not None:
-        with pytest.raises(NoPriceError):
-            parse("coinbase", {"price": price, "time": "2026-11-27T20:00:00Z"}, "BTC-USD")
-
-
-def test_bars_of_nulls_leave_the_answer_to_the_next_provider() -> None:
-    quote = {key: [None] for key in ("open", "high", "low", "close", "volume")}
-    result = {
-        "meta": {"symbol": "AAPL", "exchangeTimezoneName": "UTC"},
-        "timestamp": [DAY],
-        "indicators": {"quote": [quote]},
-    }
-    with pytest.raises(NoPriceError):
-        parse("yahoo_finance", {"chart": {"error": None, "result": [result]}}, interval=Interval.D1)
-
-
-NAMES = ("open", "high", "low", "close")
-PROVIDERS = ["finnhub", "coinbase", "yahoo_finance", "twelve_data", "alpha_vantage"]
-
-
-def two_days(name: str, second: dict[str, float | None]) -> Any:
-    """A right day, then another of these prices, as a provider tells them."""
-    days = [{"open": 2, "high": 3, "low": 1, "close": 2}, second]
-    if name == "finnhub":
-        columns = {each[0]: [day[each] for day in days] for each in NAMES}
-        return {"s": "ok", "t": [DAY - 86_400, DAY], **columns, "v": [5, 6]}
-    if name == "coinbase":
-        return [[DAY - 86_400 * (1 - n), *(day[each] for each in ("low", "high", "open", "close")), 5 + n]
-                for n, day in enumerate(days)]  # fmt: skip
-    if name == "yahoo_finance":
-        quote = {each: [day[each] for day in days] for each in NAMES} | {"volume": [5, 6]}
-        result = {"meta": {"symbol": "BTC-USD", "exchangeTimezoneName": "UTC"}, "timestamp": [DAY - 86_400, DAY],
-                  "indicators": {"quote": [quote]}}  # fmt: skip
-        return {"chart": {"error": None, "result": [result]}}
-    texts = [{each: None if day[each] is None else str(day[each]) for each in NAMES} | {"volume": "5"} for day in days]
-    dates = ("2024-01-01", "2024-01-02")
-    if name == "twelve_data":
-        values = [{"datetime": date, **day} for date, day in zip(dates, texts, strict=True)]
-        return {"meta": {"symbol": "BTC/USD", "interval": "1day"}, "values": values, "status": "ok"}
-    numbered = [{f"{n}. {each}": day[each] for n, each in enumerate(day, 1)} for day in texts]
-    return {
-        "Meta Data": {"2. Digital Currency Code": "BTC", "4. Market Code": "USD"},
-        "Time Series (Digital Currency Daily)": dict(zip(dates, numbered, strict=True)),
-    }
-
-
-@pytest.mark.parametrize("name", PROVIDERS)
-@pytest.mark.parametrize("unknown", [("open",), ("high",), ("low",), ("open", "high", "low")])
-def test_a_bar_whose_close_stands_is_kept_without_the_prices_that_are_null(name: str, unknown: tuple[str, ...]) -> None:
-    """yfinance#1281, and the same of a null in place of the zero."""
-    prices = {"open": 2, "high": 3, "low": 1, "close": 2} | dict.fromkeys(unknown)
-    batch = parse(name, two_days(name, prices), "BTC-USD", Interval.D1)
-    found = check_batch(batch, NOW)
-    assert [(one.rule, one.severity, one.row) for one in found] == [("unknown_price", "flag", 1)] * len(unknown)
-    stands, rejected = split(batch, found)
-    assert [stands.columns[each][1] for each in NAMES] == [
-        None if prices[each] is None else str(prices[each]) for each in NAMES
-    ]
-    assert (rejected, "left_out" in batch.meta) == ([], False)
-
-
-@pytest.mark.parametrize("name", PROVIDERS)
-@pytest.mark.parametrize("unknown", [("close",), NAMES])
-def test_a_bar_without_a_close_is_left_out_and_the_others_stand(name: str, unknown: tuple[str, ...]) -> None:
-    prices = {"open": 2, "high": 3, "low": 1, "close": 2} | dict.fromkeys(unknown)
-    batch = parse(name, two_days(name, prices), "BTC-USD", Interval.D1)
-    assert (batch.columns["close"], batch.meta["left_out"]) == (["2"], 1)

@@ -24,17 +24,14 @@ from fintrack_tasks.errors import (
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse, KeyUse, Quota
 from fintrack_tasks.fetch.providers.coinbase import PROVIDER
 from fintrack_tasks.pipeline.windows import windows
+from tests.fetch.providers.asking import ALL_TIME, answer, question
 
 NOW = datetime(2024, 7, 10, 15, 30, tzinfo=UTC)
 DAY = 1_720_569_600  # 2024-07-10T00:00:00Z
-ALL_TIME = TimeRange(datetime(1970, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
 
 
 def parse(body: Any, interval: Interval | None = Interval.D1, window: TimeRange = ALL_TIME, status: int = 200) -> Batch:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    instrument = Instrument.of("BTC-USD")
-    ask = Ask(Kind.BARS, instrument, NOW, interval, window) if interval else Ask(Kind.QUOTE, instrument, NOW)
-    return PROVIDER.parse(ask, HttpResponse(status, raw))
+    return PROVIDER.parse(question("BTC-USD", interval, NOW, window), answer(body, status))
 
 
 def ticker(**fields: Any) -> Batch:

@@ -20,7 +20,6 @@ from fintrack_tasks.domain import (
     AssetClass,
     Batch,
     FxRate,
-    Instrument,
     Interval,
     Kind,
     TimeRange,
@@ -35,11 +34,11 @@ from fintrack_tasks.errors import (
     TransientError,
     UnknownSymbolError,
 )
-from fintrack_tasks.fetch.providers.base import Ask, HttpRequest, HttpResponse, Quota
+from fintrack_tasks.fetch.providers.base import HttpRequest, HttpResponse, Quota
 from fintrack_tasks.fetch.providers.ecb import PROVIDER, rates
+from tests.fetch.providers.asking import ALL_TIME, answer, question
 
 NOW = datetime(2024, 7, 10, 18, 30, tzinfo=UTC)  # a Wednesday; 20:30 in Frankfurt
-ALL_TIME = TimeRange(datetime(1990, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
 SPACES = (
     'xmlns:gesmes="http://www.gesmes.org/xml/2002-08-01" xmlns="http://www.ecb.int/vocabulary/2002-08-01/eurofxref"'
 )
@@ -69,16 +68,15 @@ def parse(
     body: bytes, symbol: str = "EURUSD=X", window: TimeRange | None = ALL_TIME, status: int = 200, now: datetime = NOW
 ) -> Batch:
     """Daily bars inside the window; without one, the quote."""
-    instrument = Instrument.of(symbol, AssetClass.FOREX)
-    ask = Ask(Kind.BARS, instrument, now, Interval.D1, window) if window else Ask(Kind.QUOTE, instrument, now)
-    return PROVIDER.parse(ask, HttpResponse(status, body))
+    ask = question(symbol, Interval.D1 if window else None, now, window or ALL_TIME, AssetClass.FOREX)
+    return PROVIDER.parse(ask, answer(body, status))
 
 
 def request(start: datetime | None = None, symbol: str = "EURUSD=X", now: datetime = NOW) -> HttpRequest:
-    instrument = Instrument.of(symbol, AssetClass.FOREX)
     if start is None:
-        return PROVIDER.request(Ask(Kind.QUOTE, instrument, now))
-    return PROVIDER.request(Ask(Kind.BARS, instrument, now, Interval.D1, TimeRange(start, start + timedelta(days=1))))
+        return PROVIDER.request(question(symbol, None, now, asset_class=AssetClass.FOREX))
+    day = TimeRange(start, start + timedelta(days=1))
+    return PROVIDER.request(question(symbol, Interval.D1, now, day, AssetClass.FOREX))
 
 
 # --- what is asked

@@ -31,11 +31,11 @@ from fintrack_tasks.errors import (
     UnavailableRangeError,
     UnknownSymbolError,
 )
-from fintrack_tasks.fetch.providers.base import Ask, HttpRequest, HttpResponse, Profiling, Quota
+from fintrack_tasks.fetch.providers.base import HttpRequest, HttpResponse, Profiling, Quota
 from fintrack_tasks.fetch.providers.finnhub import PROVIDER
+from tests.fetch.providers.asking import ALL_TIME, answer, question
 
 NOW = datetime(2024, 7, 10, 15, 30, tzinfo=UTC)
-ALL_TIME = TimeRange(datetime(1970, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
 ZEROS = {"c": 0, "h": 0, "l": 0, "o": 0, "pc": 0, "t": 0}
 
 
@@ -50,10 +50,7 @@ def parse(
     window: TimeRange = ALL_TIME,
     status: int = 200,
 ) -> Batch:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    instrument = Instrument.of(symbol)
-    ask = Ask(Kind.BARS, instrument, NOW, interval, window) if interval else Ask(Kind.QUOTE, instrument, NOW)
-    return PROVIDER.parse(ask, HttpResponse(status, raw))
+    return PROVIDER.parse(question(symbol, interval, NOW, window), answer(body, status))
 
 
 def quote(symbol: str = "AAPL", **fields: Any) -> Batch:
@@ -69,10 +66,7 @@ def candles(*stamps: Any, **columns: Any) -> dict[str, Any]:
 
 def asked(symbol: str, interval: Interval | None = None, asset_class: AssetClass | None = None) -> HttpRequest:
     window = TimeRange(datetime(2024, 7, 1, tzinfo=UTC), datetime(2024, 7, 4, tzinfo=UTC))
-    instrument = Instrument.of(symbol, asset_class)
-    return PROVIDER.request(
-        Ask(Kind.BARS, instrument, NOW, interval, window) if interval else Ask(Kind.QUOTE, instrument, NOW)
-    )
+    return PROVIDER.request(question(symbol, interval, NOW, window, asset_class))
 
 
 # --- what is asked

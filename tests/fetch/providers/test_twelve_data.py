@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +11,6 @@ from fintrack_tasks.domain import (
     BATCH_LIMIT,
     AssetClass,
     Batch,
-    Instrument,
     Interval,
     Kind,
     TimeRange,
@@ -30,11 +28,11 @@ from fintrack_tasks.errors import (
     UnavailableRangeError,
     UnknownSymbolError,
 )
-from fintrack_tasks.fetch.providers.base import Ask, Batching, HttpRequest, HttpResponse, Quota
+from fintrack_tasks.fetch.providers.base import Ask, Batching, HttpRequest, Quota
 from fintrack_tasks.fetch.providers.twelve_data import PROVIDER
+from tests.fetch.providers.asking import ALL_TIME, answer, question
 
 NOW = datetime(2024, 7, 10, 15, 30, 12, tzinfo=UTC)
-ALL_TIME = TimeRange(datetime(1970, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
 SECRET = "0123456789abcdef0123456789abcdef"
 MINUTE = (
     "You have run out of API credits for the current minute. 12 API credits were used, with the current limit being 8."
@@ -44,14 +42,8 @@ UPGRADE = "Consider upgrading your API Key now at https://twelvedata.com/pricing
 NAMES = {Interval.D1: "1day", Interval.H1: "1h", Interval.M15: "15min"}
 
 
-def question(symbol: str = "AAPL", interval: Interval | None = None, window: TimeRange = ALL_TIME) -> Ask:
-    instrument = Instrument.of(symbol)
-    return Ask(Kind.BARS, instrument, NOW, interval, window) if interval else Ask(Kind.QUOTE, instrument, NOW)
-
-
-def answer(body: Any, status: int = 200, **headers: str) -> HttpResponse:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return HttpResponse(status, raw, {name.replace("_", "-"): value for name, value in headers.items()})
+def wanted(symbol: str = "AAPL", interval: Interval | None = None, window: TimeRange = ALL_TIME) -> Ask:
+    return question(symbol, interval, NOW, window)
 
 
 def quote_of(symbol: str = "AAPL", **fields: Any) -> dict[str, Any]:
@@ -68,7 +60,7 @@ def quote_of(symbol: str = "AAPL", **fields: Any) -> dict[str, Any]:
 
 def quote(symbol: str = "AAPL", **fields: Any) -> Batch:
     name = {"^GSPC": "SPX", "BTC-USD": "BTC/USD", "EURUSD=X": "EUR/USD"}.get(symbol, symbol)
-    return PROVIDER.parse(question(symbol), answer(quote_of(name, **fields)))
+    return PROVIDER.parse(wanted(symbol), answer(quote_of(name, **fields)))
 
 
 def bar(opens: Any, close: str = "2.50", **fields: Any) -> dict[str, Any]:
@@ -84,7 +76,7 @@ def bars(
     *values: Any, interval: Interval = Interval.D1, window: TimeRange = ALL_TIME, ask: str = "AAPL", **meta: Any
 ) -> Batch:
     body = series(*values, interval=interval, **meta)
-    return PROVIDER.parse(question(ask, interval, window), answer(body))
+    return PROVIDER.parse(wanted(ask, interval, window), answer(body))
 
 
 def opened(batch: Batch) -> list[str]:
@@ -106,21 +98,21 @@ def opened(batch: Batch) -> list[str]:
     ],
 )
 def test_a_symbol_keeps_its_meaning(symbol: str, path: str, there: str) -> None:
-    request = PROVIDER.request(question(symbol))
+    request = PROVIDER.request(wanted(symbol))
     assert (request.path, dict(request.params), request.weight) == (path, {"symbol": there}, 1)
 
 
 @pytest.mark.parametrize("symbol", ["VOD.L", "^FTSE", "GC=F", "BF-AB"])
 def test_what_has_no_sure_name_there_is_not_asked_for(symbol: str) -> None:
     with pytest.raises(UnknownSymbolError):
-        PROVIDER.request(question(symbol))
+        PROVIDER.request(wanted(symbol))
 
 
 @pytest.mark.parametrize(("interval", "text"), NAMES.items())
 def test_bars_are_asked_for_with_a_day_to_either_side_and_in_no_zone(interval: Interval, text: str) -> None:
     """The ends are wall-clock times of an exchange; with timezone=UTC nothing would say whose clock answers."""
     window = TimeRange(datetime(2024, 7, 2, tzinfo=UTC), datetime(2024, 7, 5, tzinfo=UTC))
-    request = PROVIDER.request(question("AAPL", interval, window))
+    request = PROVIDER.request(wanted("AAPL", interval, window))
     assert request.path == "/time_series"
     assert request.params == {
         "symbol": "AAPL",
@@ -140,7 +132,7 @@ def test_bars_are_asked_for_with_a_day_to_either_side_and_in_no_zone(interval: I
     ],
 )
 def test_an_endpoint_is_what_a_plan_may_refuse_by_itself(symbol: str, interval: Interval | None, endpoint: str) -> None:
-    assert PROVIDER.request(question(symbol, interval)).endpoint == endpoint
+    assert PROVIDER.request(wanted(symbol, interval)).endpoint == endpoint
 
 
 def test_the_published_limits_are_declared_and_the_key_is_no_part_of_an_address() -> None:
@@ -182,7 +174,7 @@ def test_a_quote_is_stamped_with_its_last_minute_not_with_the_opening_of_its_day
 
 def test_a_rate_is_a_number() -> None:
     body = b'{"symbol":"EUR/USD","rate":1.16844,"timestamp":1720625340}'
-    batch = PROVIDER.parse(question("EURUSD=X"), answer(body))
+    batch = PROVIDER.parse(wanted("EURUSD=X"), answer(body))
     assert batch.row(0) == {"timestamp": 1_720_625_340_000_000, "price": "1.16844", "volume": None}
     assert batch.currency == "USD"
 
@@ -190,7 +182,7 @@ def test_a_rate_is_a_number() -> None:
 def test_a_pairs_quote_has_neither_volume_nor_currency_but_its_name_has() -> None:
     body = quote_of("BTC/USD", exchange="Coinbase Pro")
     del body["currency"], body["volume"]
-    batch = PROVIDER.parse(question("BTC-USD"), answer(body))
+    batch = PROVIDER.parse(wanted("BTC-USD"), answer(body))
     assert (batch.currency, batch.columns["volume"]) == ("USD", [None])
 
 
@@ -281,7 +273,7 @@ def test_a_day_stands_at_midnight_utc_of_its_local_date_whatever_the_zone(zone: 
 def test_days_of_a_pair_need_no_zone_and_have_no_volume() -> None:
     body = series({k: v for k, v in bar("2024-07-10").items() if k != "volume"}, symbol="EUR/USD")
     body["meta"] = {"symbol": "EUR/USD", "interval": "1day", "currency_quote": "US Dollar", "type": "Physical Currency"}
-    batch = PROVIDER.parse(question("EURUSD=X", Interval.D1), answer(body))
+    batch = PROVIDER.parse(wanted("EURUSD=X", Interval.D1), answer(body))
     assert (opened(batch), batch.columns["volume"], batch.currency) == (["2024-07-10 00:00"], [None], "USD")
 
 
@@ -333,13 +325,13 @@ def test_bars_of_something_else_are_malformed(meta: dict[str, Any]) -> None:
     body = series(bar("2024-07-10"))
     body["meta"] |= meta
     with pytest.raises(MalformedError):
-        PROVIDER.parse(question("AAPL", Interval.D1), answer(body))
+        PROVIDER.parse(wanted("AAPL", Interval.D1), answer(body))
 
 
 @pytest.mark.parametrize("symbol", ["MSFT", "aapl", None, 5])
 def test_a_quote_of_something_else_is_malformed(symbol: object) -> None:
     with pytest.raises(MalformedError, match="AAPL"):
-        PROVIDER.parse(question(), answer({**quote_of(), "symbol": symbol}))
+        PROVIDER.parse(wanted(), answer({**quote_of(), "symbol": symbol}))
 
 
 def test_a_cross_rate_whose_ranges_do_not_hold_its_prices_is_refused() -> None:
@@ -347,7 +339,7 @@ def test_a_cross_rate_whose_ranges_do_not_hold_its_prices_is_refused() -> None:
     body = series({"datetime": "2024-07-10", "open": "3", "high": "1", "low": "2", "close": "2"})
     body["meta"] = {"base_instrument": "JPY/USD", "interval": "1day", "quote_instrument": "BTC/USD"}
     with pytest.raises(MalformedError, match="None"):
-        PROVIDER.parse(question("BTC-USD", Interval.D1), answer(body))
+        PROVIDER.parse(wanted("BTC-USD", Interval.D1), answer(body))
 
 
 def test_more_bars_than_a_batch_holds_are_malformed() -> None:
@@ -383,7 +375,7 @@ def test_what_an_error_means_within_a_success_too(code: object, message: str, me
         for interval in (None, Interval.D1):
             response = answer({"code": code, "message": message, "status": "error"}, status)
             with pytest.raises(meaning) as caught:
-                PROVIDER.parse(question("AAPL", interval), response)
+                PROVIDER.parse(wanted("AAPL", interval), response)
             assert type(caught.value) is meaning
             assert SECRET not in repr(caught.value)
 
@@ -394,7 +386,7 @@ def test_no_data_of_a_range_that_is_surely_kept_in_part_says_nothing_of_the_rest
     window = TimeRange(datetime(2024, 5, 1, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC))
     for body, status in ((said, 400), (series(bar("2024-06-01 09:30:00"), interval=Interval.H1), 200)):
         with pytest.raises(UnavailableRangeError) as caught:
-            PROVIDER.parse(question("AAPL", Interval.H1, window), answer(body, status))
+            PROVIDER.parse(wanted("AAPL", Interval.H1, window), answer(body, status))
         assert caught.value.earliest == datetime(2024, 5, 12, tzinfo=UTC)
 
 
@@ -427,7 +419,7 @@ def test_no_data_of_an_intraday_range_that_may_not_be_kept_says_nothing_of_the_r
         (Interval.H1, new, EmptyError),
         (Interval.D1, old, EmptyError),
     ):
-        ask = question("AAPL", interval, window)
+        ask = wanted("AAPL", interval, window)
         with pytest.raises(meant) as caught:
             PROVIDER.parse(ask, answer(said, 400))
         assert type(caught.value) is meant
@@ -439,30 +431,30 @@ def test_credits_come_back_with_the_next_minute_or_the_next_day(status: int) -> 
     """15:30:12 in UTC. The error of a day's limit has no ``status``."""
     for message, wait in ((MINUTE, 48.0), (DAY, 8 * 3600 + 29 * 60 + 48.0)):
         with pytest.raises(QuotaError) as caught:
-            PROVIDER.parse(question(), answer({"code": 429, "message": message}, status))
+            PROVIDER.parse(wanted(), answer({"code": 429, "message": message}, status))
         assert caught.value.retry_after == wait
 
 
 def test_the_headers_word_on_waiting_goes_first() -> None:
     with pytest.raises(QuotaError) as caught:
-        PROVIDER.parse(question(), answer({"code": 429, "message": DAY}, 429, retry_after="30"))
+        PROVIDER.parse(wanted(), answer({"code": 429, "message": DAY}, 429, retry_after="30"))
     assert caught.value.retry_after == 30.0
 
 
 def test_rows_under_another_status_are_not_taken() -> None:
     with pytest.raises(MalformedError, match="206"):
-        PROVIDER.parse(question(), answer(quote_of(), 206))
+        PROVIDER.parse(wanted(), answer(quote_of(), 206))
 
 
 # --- batches
 
 
 def many(symbols: list[str], body: Any, interval: Interval | None = None, status: int = 200) -> list[Any]:
-    return PROVIDER.parse_many([question(symbol, interval) for symbol in symbols], answer(body, status))
+    return PROVIDER.parse_many([wanted(symbol, interval) for symbol in symbols], answer(body, status))
 
 
 def asked(*symbols: str, interval: Interval | None = None) -> HttpRequest:
-    return PROVIDER.request_many([question(symbol, interval) for symbol in symbols])
+    return PROVIDER.request_many([wanted(symbol, interval) for symbol in symbols])
 
 
 def test_a_batch_costs_a_credit_a_symbol() -> None:
@@ -485,7 +477,7 @@ def test_what_has_no_sure_name_and_what_is_asked_twice_cost_nothing() -> None:
 
 def test_a_batch_is_of_one_kind_interval_and_window_and_no_larger_than_declared() -> None:
     with pytest.raises(ValueError, match="differ"):
-        PROVIDER.request_many([question(), question(interval=Interval.D1)])
+        PROVIDER.request_many([wanted(), wanted(interval=Interval.D1)])
     with pytest.raises(ValueError, match="9"):
         asked(*"ABCDEFGHI")
     with pytest.raises(ValueError, match="differ"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -20,13 +21,13 @@ from fintrack_tasks.errors import (
     UnavailableRangeError,
     UnknownSymbolError,
 )
-from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
+from fintrack_tasks.fetch.providers.base import Ask
 from fintrack_tasks.fetch.providers.yahoo_finance import PROVIDER
 from fintrack_tasks.transform.corporate_actions import actions_of
 from fintrack_tasks.validate import check_batch
+from tests.fetch.providers.asking import ALL_TIME, answer, question
 
 NOW = datetime(2024, 7, 10, 15, 30, tzinfo=UTC)
-ALL_TIME = TimeRange(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
 PRICES = ("open", "high", "low", "close")
 
 
@@ -58,10 +59,8 @@ def parse(
     status: int = 200,
     kind: Kind = Kind.BARS,
 ) -> Batch:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    instrument = Instrument.of(symbol)
-    ask = Ask(kind, instrument, NOW) if kind is Kind.QUOTE else Ask(kind, instrument, NOW, interval, window)
-    return PROVIDER.parse(ask, HttpResponse(status, raw))
+    ask = replace(question(symbol, None if kind is Kind.QUOTE else interval, NOW, window), kind=kind)
+    return PROVIDER.parse(ask, answer(body, status))
 
 
 def dates(batch: Batch) -> list[date]:

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
-from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, TimeRange, from_micros
+from fintrack_tasks.domain import Batch, Interval, TimeRange, from_micros
 from fintrack_tasks.errors import EmptyError, MalformedError, UnknownSymbolError
-from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.fetch.providers.ecb import PROVIDER, rates
+from tests.fetch.providers.asking import ALL_TIME, needs_samples, question, sample, sample_names
 
-SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "provider-samples" / "fx"
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
-ALL_TIME = TimeRange(datetime(1990, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
 
-pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="no recorded answers at ../shared/provider-samples")
+pytestmark = needs_samples
 
-OTHERS = sorted(path.name for path in SAMPLES.glob("*.json")) if SAMPLES.is_dir() else []
-
-
-def read(name: str) -> HttpResponse:
-    return HttpResponse(200, (SAMPLES / name).read_bytes())
+OTHERS = sample_names("fx", "*.json")
 
 
 def bars(name: str, symbol: str, window: TimeRange = ALL_TIME) -> Batch:
-    return PROVIDER.parse(Ask(Kind.BARS, Instrument.of(symbol), NOW, Interval.D1, window), read(name))
+    return PROVIDER.parse(question(symbol, Interval.D1, NOW, window), sample("fx", name))
 
 
 def days(batch: Batch) -> list[date]:
@@ -50,7 +43,7 @@ def days(batch: Batch) -> list[date]:
 def test_the_newest_rate_keeps_its_text_to_the_last_nought(
     name: str, symbol: str, price: str, published: datetime
 ) -> None:
-    batch = PROVIDER.parse(Ask(Kind.QUOTE, Instrument.of(symbol), NOW), read(name))
+    batch = PROVIDER.parse(question(symbol, None, NOW), sample("fx", name))
     assert (batch.columns["price"], from_micros(batch.columns["timestamp"][0])) == ([price], published)
 
 
@@ -100,7 +93,7 @@ def test_the_csv_has_ninety_days_and_no_rate_where_it_says_not_available() -> No
     ],
 )
 def test_all_rates_of_a_file(name: str, number: int, currencies: int, highest: tuple[str, str] | None) -> None:
-    found = rates(read(name), NOW)
+    found = rates(sample("fx", name), NOW)
     assert len(found) == number
     assert len({rate.quote for rate in found}) == currencies
     assert {rate.base for rate in found} == {"EUR"}

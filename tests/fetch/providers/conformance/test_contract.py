@@ -8,7 +8,6 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,6 +31,7 @@ from fintrack_tasks.domain import (
 from fintrack_tasks.errors import ProviderError, UnknownSymbolError, UsageError
 from fintrack_tasks.fetch import providers
 from fintrack_tasks.fetch.providers.base import Ask, HttpRequest, HttpResponse, Provider
+from tests.fetch.providers.asking import RIGHT_ANSWERS
 
 NOW = datetime(2024, 1, 10, 12, tzinfo=UTC)
 WINDOW = TimeRange(datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 5, tzinfo=UTC))
@@ -44,11 +44,7 @@ SYMBOLS = {
 }
 
 # Right answers, to be bent: what the sources are known to send, cut to three rows; a list of JSON bodies a provider.
-GOOD = [
-    body
-    for path in sorted((Path(__file__).parent / "right_answers").glob("*.json"))
-    for body in json.loads(path.read_text(encoding="utf-8"))
-]
+GOOD = [body for path in sorted(RIGHT_ANSWERS.glob("*.json")) for body in json.loads(path.read_text(encoding="utf-8"))]
 
 ALL = [pytest.param(providers.provider(name), id=name) for name in providers.names()]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,15 +20,14 @@ from fintrack_tasks.errors import (
 )
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
+from tests.fetch.providers.asking import ALL_TIME, needs_samples, question, sample, sample_names
 
-SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "provider-samples" / "alphavantage"
 NOW = datetime(2026, 10, 3, 16, tzinfo=UTC)  # noon in New York
-ALL_TIME = TimeRange(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
 PAIRS = {"BTC-CNY": "crypto", "BTC-AUD": "crypto"}
 
-pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="no recorded answers at ../shared/provider-samples")
+pytestmark = needs_samples
 
-FILES = sorted(path.name for path in SAMPLES.glob("*")) if SAMPLES.is_dir() else []
+FILES = sample_names("alphavantage")
 OWN = {
     "currency-exchange-rate-BTCCNY-2017-12-20.json": ("BTC-CNY", None),
     "currency-exchange-rate-BTCCNY-2018-09-06.json": ("BTC-CNY", None),
@@ -49,15 +47,13 @@ OWN = {
 def parse(
     body: bytes, symbol: str, interval: Interval | None = None, since: date | None = None, now: datetime = NOW
 ) -> Batch:
-    instrument = Instrument.of(symbol, PAIRS.get(symbol))
-    if interval is None:
-        return provider("alpha_vantage").parse(Ask(Kind.QUOTE, instrument, now), HttpResponse(200, body))
     window = ALL_TIME if since is None else TimeRange(datetime(since.year, since.month, since.day, tzinfo=UTC), now)
-    return provider("alpha_vantage").parse(Ask(Kind.BARS, instrument, now, interval, window), HttpResponse(200, body))
+    ask = question(symbol, interval, now, window, PAIRS.get(symbol))
+    return provider("alpha_vantage").parse(ask, HttpResponse(200, body))
 
 
 def recorded(name: str, symbol: str, interval: Interval | None = None, since: date | None = None) -> Batch:
-    return parse((SAMPLES / name).read_bytes(), symbol, interval, since)
+    return parse(sample("alphavantage", name).body, symbol, interval, since)
 
 
 def opened(batch: Batch, row: int) -> date:
@@ -120,7 +116,7 @@ def test_the_quote_of_microsoft_is_stamped_with_new_yorks_close() -> None:
 
 def test_the_quote_of_an_open_day_is_stamped_now() -> None:
     now = datetime(2018, 10, 5, 15, 30, tzinfo=UTC)
-    batch = parse((SAMPLES / "global-quote-MSFT-2018-10-05.json").read_bytes(), "MSFT", now=now)
+    batch = parse(sample("alphavantage", "global-quote-MSFT-2018-10-05.json").body, "MSFT", now=now)
     assert from_micros(batch.columns["timestamp"][0]) == now
 
 
@@ -223,7 +219,7 @@ def test_a_compact_answer_is_none_to_a_window_that_began_earlier(name: str, symb
 
 def quarters(name: str, root: str) -> bytes:
     """Of a recorded file of minutes the rows at whole quarters, as bars of a quarter."""
-    body = json.loads((SAMPLES / name).read_text(encoding="utf-8-sig"))
+    body = json.loads(sample("alphavantage", name).body.decode("utf-8-sig"))
     [old] = [key for key in body if key.startswith("Time Series")]
     rows = {key: row for key, row in body.pop(old).items() if key[14:] in ("00:00", "15:00", "30:00", "45:00")}
     return json.dumps(body | {root: rows}).encode()
@@ -297,4 +293,4 @@ def test_other_functions_answers_are_none_to_any_question(name: str) -> None:
     for asset_class, symbol in ((AssetClass.STOCK, "BA"), (AssetClass.CRYPTO, "BTC-USD")):
         ask = Ask(Kind.QUOTE, Instrument.of(symbol, asset_class), NOW)
         with pytest.raises(MalformedError):
-            provider("alpha_vantage").parse(ask, HttpResponse(200, (SAMPLES / name).read_bytes()))
+            provider("alpha_vantage").parse(ask, sample("alphavantage", name, 200))

@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, TimeRange, from_micros
+from fintrack_tasks.domain import Batch, Interval, from_micros
 from fintrack_tasks.errors import KeyRejectedError, MalformedError, ProviderError, QuotaError, UnknownSymbolError
-from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.fetch.providers.twelve_data import PROVIDER
+from tests.fetch.providers.asking import answer, needs_samples, question, sample, sample_names
 
-SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "provider-samples" / "twelvedata"
 NOW = datetime(2026, 10, 3, 12, 0, 20, tzinfo=UTC)
-ALL_TIME = TimeRange(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
 
-pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="no recorded answers at ../shared/provider-samples")
-
-
-def read(name: str, status: int | None = None) -> HttpResponse:
-    found = re.match(r"error-(\d{3})-", name)
-    return HttpResponse(status or (int(found[1]) if found else 200), (SAMPLES / name).read_bytes())
-
-
-def question(symbol: str, interval: Interval | None = None) -> Ask:
-    instrument = Instrument.of(symbol)
-    return Ask(Kind.BARS, instrument, NOW, interval, ALL_TIME) if interval else Ask(Kind.QUOTE, instrument, NOW)
+pytestmark = needs_samples
 
 
 def parse(name: str, symbol: str = "AAPL", interval: Interval | None = None, status: int | None = None) -> Batch:
-    return PROVIDER.parse(question(symbol, interval), read(name, status))
+    return PROVIDER.parse(question(symbol, interval, NOW), sample("twelvedata", name, status))
 
 
 def many(name: str, *symbols: str, interval: Interval | None = None) -> list[Any]:
-    return PROVIDER.parse_many([question(symbol, interval) for symbol in symbols], read(name))
+    return PROVIDER.parse_many([question(symbol, interval, NOW) for symbol in symbols], sample("twelvedata", name))
 
 
 def test_the_rate_of_a_pair() -> None:
@@ -92,10 +78,10 @@ def test_minutes_are_not_taken_for_what_was_asked() -> None:
 
 def test_a_recorded_local_time_becomes_utc() -> None:
     """Of the recorded minutes those that open a quarter, as if they were quarters: 11:00 in New York's summer."""
-    body = json.loads((SAMPLES / "time-series-AAPL-1min-2023-08-24.json").read_bytes())
+    body = json.loads(sample("twelvedata", "time-series-AAPL-1min-2023-08-24.json").body)
     body["meta"]["interval"] = "15min"
     body["values"] = [value for value in body["values"] if value["datetime"].endswith(("00:00", "15:00", "45:00"))]
-    batch = PROVIDER.parse(question("AAPL", Interval.M15), HttpResponse(200, json.dumps(body).encode()))
+    batch = PROVIDER.parse(question("AAPL", Interval.M15, NOW), answer(body))
     newest = batch.row(len(batch) - 1)
     assert from_micros(newest["timestamp"]) == datetime(2023, 8, 24, 15, 0, tzinfo=UTC)
     assert (newest["open"], newest["close"], newest["volume"]) == ("177.91000", "177.75999", "170797")
@@ -104,7 +90,7 @@ def test_a_recorded_local_time_becomes_utc() -> None:
 def test_a_cross_rate_never_becomes_bars() -> None:
     """In most of its rows the high lies below the open, or the low above the close."""
     name = "time-series-cross-JPYUSD-BTCUSD-2025-08-07.json"
-    assert b'"open":"0.000000059152179","high":"0.000000059151778"' in (SAMPLES / name).read_bytes()
+    assert b'"open":"0.000000059152179","high":"0.000000059151778"' in sample("twelvedata", name).body
     for interval in Interval:
         for symbol in ("BTC-USD", "JPYUSD=X"):
             with pytest.raises(MalformedError):
@@ -133,7 +119,7 @@ def test_a_price_without_its_time_is_no_quote() -> None:
         parse("price-VXX-2021-11-05.json", "VXX")
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in SAMPLES.glob("*")) if SAMPLES.is_dir() else [])
+@pytest.mark.parametrize("name", sample_names("twelvedata"))
 def test_every_recorded_file_gives_rows_or_a_typed_error_whatever_is_asked(name: str) -> None:
     for symbol in ("AAPL", "EURUSD=X", "BTC-USD", "^GSPC"):
         for interval in (None, *Interval):

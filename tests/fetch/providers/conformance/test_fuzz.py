@@ -19,12 +19,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from fintrack_tasks.domain import Batch, FxRate, Instrument, Interval, Kind, TimeRange
+from fintrack_tasks.domain import Batch, FxRate, Instrument, Interval, Kind
 from fintrack_tasks.errors import ProviderError
 from fintrack_tasks.fetch import constituents, providers
 from fintrack_tasks.fetch.providers import ecb
@@ -32,13 +31,11 @@ from fintrack_tasks.fetch.providers.base import Ask, Batching, HttpResponse, Pro
 from fintrack_tasks.transform import clean_batch
 from fintrack_tasks.transform.corporate_actions import actions_of
 from fintrack_tasks.validate import ValidationContext, check_batch, split
+from tests.fetch.providers.asking import ALL_TIME, RIGHT_ANSWERS, SAMPLES, status_of
 
-SAMPLES: Final = Path(__file__).resolve().parents[4] / "shared" / "provider-samples"
-OWN: Final = Path(__file__).parent / "right_answers"
 FOLDERS: Final = {"alphavantage": "alpha_vantage", "twelvedata": "twelve_data", "yahoo": "yahoo_finance", "fx": "ecb"}
 SEED: Final = 20_261_128
 NOW: Final = datetime(2026, 11, 27, 21, 0, tzinfo=UTC)
-ALL_TIME: Final = TimeRange(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
 SYMBOLS: Final = ("AAPL", "MSFT", "IBM", "BTC-USD", "BTC-EUR", "EURUSD=X", "EURJPY=X", "USDJPY=X", "^GSPC", "GC=F")
 WIKIPEDIA: Final = "wikipedia"
 MOST_MEGABYTES: Final = 200
@@ -82,7 +79,7 @@ def own_page() -> bytes:
 
 def bodies() -> Iterator[tuple[str, str, bytes]]:
     """Provider, name and body of each answer."""
-    for path in sorted(OWN.glob("*.json")):
+    for path in sorted(RIGHT_ANSWERS.glob("*.json")):
         for number, body in enumerate(json.loads(path.read_text(encoding="utf-8"))):
             yield path.stem, f"own-{number}.json", json.dumps(body).encode()
     yield from (("ecb", name, body) for name, body in ecb_files())
@@ -100,11 +97,6 @@ def samples() -> tuple[Sample, ...]:
 @cache
 def right_samples() -> tuple[Sample, ...]:
     return tuple(sample for sample in samples() if sample.right)
-
-
-def status_of(name: str) -> int:
-    found = re.match(r"error-(\d{3})-", name)
-    return int(found[1]) if found else 200
 
 
 def asks(provider: str, file: str, body: bytes) -> tuple[tuple[Ask, ...], bool]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, TimeRange, from_micros
+from fintrack_tasks.domain import Batch, Interval, from_micros
 from fintrack_tasks.errors import (
     EmptyError,
     EntitlementError,
@@ -19,22 +17,16 @@ from fintrack_tasks.errors import (
     QuotaError,
     UnknownSymbolError,
 )
-from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
 from fintrack_tasks.fetch.providers.finnhub import PROVIDER
+from tests.fetch.providers.asking import needs_samples, question, sample, sample_names
 
-SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "provider-samples" / "finnhub"
 NOW = datetime(2026, 10, 3, tzinfo=UTC)
-ALL_TIME = TimeRange(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
 
-pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="no recorded answers at ../shared/provider-samples")
+pytestmark = needs_samples
 
 
 def parse(name: str, symbol: str = "AAPL", interval: Interval | None = None, status: int | None = None) -> Batch:
-    found = re.match(r"error-(\d{3})-", name)
-    response = HttpResponse(status or (int(found[1]) if found else 200), (SAMPLES / name).read_bytes())
-    instrument = Instrument.of(symbol)
-    ask = Ask(Kind.BARS, instrument, NOW, interval, ALL_TIME) if interval else Ask(Kind.QUOTE, instrument, NOW)
-    return PROVIDER.parse(ask, response)
+    return PROVIDER.parse(question(symbol, interval, NOW), sample("finnhub", name, status))
 
 
 @pytest.mark.parametrize(
@@ -142,7 +134,7 @@ def test_a_text_says_more_than_its_status(name: str, status: int, error: type[Pr
         parse(name, status=status)
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in SAMPLES.glob("*")) if SAMPLES.is_dir() else [])
+@pytest.mark.parametrize("name", sample_names("finnhub"))
 def test_every_recorded_file_gives_rows_or_a_typed_error_whatever_is_asked(name: str) -> None:
     for symbol in ("AAPL", "EURUSD=X", "BTC-USD"):
         for interval in (None, *Interval):

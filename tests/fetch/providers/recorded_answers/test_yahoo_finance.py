@@ -1,41 +1,29 @@
-"""Recorded answers of the real providers, every file of them; the expected values were read off the files by hand."""
+"""Recorded answers of Yahoo Finance, every file of them; the expected values were read off the files by hand."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fintrack_tasks.domain import AssetClass, Batch, Instrument, Interval, Kind, TimeRange, from_micros, to_micros
+from fintrack_tasks.domain import Batch, Instrument, Interval, Kind, TimeRange, from_micros, to_micros
 from fintrack_tasks.errors import (
     EmptyError,
     MalformedError,
     ProviderError,
     QuotaError,
     TransientError,
-    UnavailableRangeError,
     UnknownSymbolError,
 )
 from fintrack_tasks.fetch.providers import provider
 from fintrack_tasks.fetch.providers.base import Ask, HttpResponse
+from tests.fetch.providers.asking import ALL_TIME, needs_samples, question, sample, sample_names
 
-SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "provider-samples"
 NOW = datetime(2026, 10, 3, tzinfo=UTC)
-ALL_TIME = TimeRange(datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
 
-pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="no recorded answers at ../shared/provider-samples")
-
-
-def files(folder: str) -> list[str]:
-    return sorted(path.name for path in (SAMPLES / folder).glob("*")) if SAMPLES.is_dir() else []
-
-
-def status_of(name: str) -> int:
-    found = re.match(r"error-(\d{3})-", name)
-    return int(found[1]) if found else 200
+pytestmark = needs_samples
 
 
 def yahoo(
@@ -45,19 +33,8 @@ def yahoo(
     interval: Interval = Interval.D1,
     window: TimeRange = ALL_TIME,
 ) -> Batch:
-    response = HttpResponse(status_of(name), (SAMPLES / "yahoo" / name).read_bytes())
-    instrument = Instrument.of(symbol)
-    ask = Ask(kind, instrument, NOW) if kind is Kind.QUOTE else Ask(kind, instrument, NOW, interval, window)
-    return provider("yahoo_finance").parse(ask, response)
-
-
-def coinbase(
-    name: str, symbol: str = "BTC-USD", interval: Interval | None = None, window: TimeRange = ALL_TIME
-) -> Batch:
-    response = HttpResponse(status_of(name), (SAMPLES / "coinbase" / name).read_bytes())
-    instrument = Instrument.of(symbol, AssetClass.CRYPTO)
-    ask = Ask(Kind.BARS, instrument, NOW, interval, window) if interval else Ask(Kind.QUOTE, instrument, NOW)
-    return provider("coinbase").parse(ask, response)
+    ask = question(symbol, None if kind is Kind.QUOTE else interval, NOW, window)
+    return provider("yahoo_finance").parse(ask, sample("yahoo", name))
 
 
 def opened(batch: Batch, row: int) -> date:
@@ -74,7 +51,7 @@ def ohlc(batch: Batch, row: int) -> tuple[Any, ...]:
 # --- every file
 
 
-@pytest.mark.parametrize("name", files("yahoo"))
+@pytest.mark.parametrize("name", sample_names("yahoo"))
 def test_every_recorded_yahoo_file_gives_rows_or_a_typed_error(name: str) -> None:
     """Whatever is asked: each symbol's own file, and all files as an answer to something else."""
     found = re.match(r"(?:chart|quote|download)-(.+?)(?:-1d|-1m|-20|-stub|-index|-200)", name)
@@ -91,25 +68,13 @@ def test_every_recorded_yahoo_file_gives_rows_or_a_typed_error(name: str) -> Non
                     assert symbol == own
 
 
-@pytest.mark.parametrize("name", files("coinbase"))
-def test_every_recorded_coinbase_file_gives_rows_or_a_typed_error(name: str) -> None:
-    for interval in (None, *Interval):
-        try:
-            batch = coinbase(name, interval=interval)
-        except ProviderError as error:
-            assert type(error) is not ProviderError  # noqa: PT017  both outcomes are right ones
-        else:
-            assert name.startswith("advanced-" if "advanced" in name else ("ticker", "candles"))
-            assert len(batch) >= 1
-
-
-@pytest.mark.parametrize("name", [name for name in files("yahoo") if name.startswith("quote-")])
+@pytest.mark.parametrize("name", [name for name in sample_names("yahoo") if name.startswith("quote-")])
 def test_every_v7_quote_is_no_answer_to_a_chart(name: str) -> None:
     with pytest.raises((MalformedError, UnknownSymbolError)):
         yahoo(name, "AAPL")
 
 
-# --- Yahoo: dates
+# --- dates
 
 
 def test_sydney_bars_are_dated_by_the_local_session_not_by_utc() -> None:
@@ -216,7 +181,7 @@ def test_a_window_keeps_what_opens_in_it() -> None:
     assert batch.columns["close"] == ["6985.47021484375"]
 
 
-# --- Yahoo: splits, dividends, intervals
+# --- splits, dividends, intervals
 
 
 def test_the_split_of_apple_is_told_beside_the_bars() -> None:
@@ -254,7 +219,7 @@ def test_daily_bars_where_hours_were_asked_for_are_refused() -> None:
 
 def test_a_weekend_is_empty_or_of_the_wrong_interval_but_never_malformed_json() -> None:
     """The recorded range is of minutes; asked as what it is not, the interval is what is wrong."""
-    body = (SAMPLES / "yahoo" / "chart-AAPL-1m-weekend-empty.json").read_bytes()
+    body = sample("yahoo", "chart-AAPL-1m-weekend-empty.json").body
     ask = Ask(Kind.BARS, Instrument.of("AAPL"), NOW, Interval.M15, ALL_TIME)
     with pytest.raises(EmptyError):
         provider("yahoo_finance").parse(ask, HttpResponse(200, body.replace(b'"1m"', b'"15m"')))
@@ -267,7 +232,7 @@ def test_an_answer_for_another_symbol_is_refused() -> None:
         yahoo("chart-AAPL-1d-2020-01-02.json", "MSFT")
 
 
-# --- Yahoo: quotes
+# --- quotes
 
 
 def test_the_meta_of_a_chart_is_a_quote() -> None:
@@ -312,7 +277,7 @@ def test_a_zero_beside_a_price_means_none() -> None:
     assert row["previous_close"] == "24.28"
 
 
-# --- Yahoo: errors
+# --- errors
 
 
 @pytest.mark.parametrize(
@@ -336,113 +301,6 @@ def test_what_the_errors_of_yahoo_mean(name: str, kind: Kind, error: type[Provid
 
 
 def test_too_many_requests_is_a_quota_under_a_status_of_200_too() -> None:
-    body = (SAMPLES / "yahoo" / "error-429-too-many-requests.txt").read_bytes()
+    body = sample("yahoo", "error-429-too-many-requests.txt").body
     with pytest.raises(QuotaError):
         provider("yahoo_finance").parse(Ask(Kind.QUOTE, Instrument.of("AAPL"), NOW), HttpResponse(200, body))
-
-
-# --- Coinbase
-
-
-def test_candles_come_oldest_first_with_low_and_high_before_open() -> None:
-    """A row is [time, low, high, open, close, volume], newest first."""
-    batch = coinbase("candles-BTC-EUR-1d-2020-page1.json", "BTC-EUR", Interval.D1)
-    assert batch.currency == "EUR"
-    assert [opened(batch, row) for row in range(2)] == [date(2020, 1, 1), date(2020, 10, 16)]
-    assert ohlc(batch, 0) == ("6400.02", "6471.44", "6388.91", "6410.22")
-    assert ohlc(batch, 1) == ("9828.84", "9860", "9588", "9672.41")
-    assert batch.columns["volume"] == ["491.94797816", "1068.08144123"]
-
-
-def test_the_first_days_of_2021() -> None:
-    batch = coinbase("candles-BTC-EUR-1d-2021-01.json", "BTC-EUR", Interval.D1)
-    assert opened(batch, len(batch) - 1) == date(2021, 1, 7)
-    assert ohlc(batch, len(batch) - 1) == ("29818.73", "32900", "29516.98", "32120.19")
-
-
-def test_candles_of_minutes_are_refused_where_others_were_asked_for() -> None:
-    for interval in Interval:
-        with pytest.raises(MalformedError):
-            coinbase("candles-BTC-60s-2018-02-01.json", interval=interval)
-
-
-def test_the_float_noise_of_volumes_is_kept_as_text() -> None:
-    """Of the recorded minutes, the row 00:07 as the day's candle."""
-    raw = (SAMPLES / "coinbase" / "candles-BTC-60s-2018-02-01.json").read_bytes()
-    assert b"[1517443560,10156.99,10157,10156.99,10156.99,2.2357688599999963]" in raw
-    body = b"[[1517443200,10156.99,10157,10156.99,10156.99,2.2357688599999963]]"
-    ask = Ask(Kind.BARS, Instrument.of("BTC-USD"), NOW, Interval.D1, ALL_TIME)
-    assert provider("coinbase").parse(ask, HttpResponse(200, body)).columns["volume"] == ["2.2357688599999963"]
-
-
-def test_candles_of_advanced_trade_are_text() -> None:
-    batch = coinbase("advanced-candles-BTC-USD-1h-2024-04.json", interval=Interval.H1)
-    assert batch.columns["timestamp"] == [1_712_188_800_000_000, 1_712_192_400_000_000]
-    assert ohlc(batch, 1) == ("66312.4", "66331.99", "66055.14", "66181.6")
-    assert batch.columns["volume"] == ["358.74851052", "355.82896243"]
-
-
-@pytest.mark.parametrize(
-    ("name", "symbol", "row"),
-    [
-        (
-            "ticker-BTC-USD-2015-04-08.json",
-            "BTC-USD",
-            (datetime(2015, 4, 8, 20, 49, 6, 506997, UTC), "246.28000000", "4661.70407704", "637", "637.11"),
-        ),
-        (
-            "ticker-BTC-USDT-2024-03-13.json",
-            "BTC-USDT",
-            (datetime(2024, 3, 13, 11, 10, 41, 270099, UTC), "73367.8", "1207.50668151", "73360.34", "73369.19"),
-        ),
-        (
-            "advanced-ticker-BTC-USD-2026-04-07.json",
-            "BTC-USD",
-            (datetime(2026, 4, 7, 0, 28, 58, 544778, UTC), "68923.67", None, "68923.66", "68923.67"),
-        ),
-    ],
-)
-def test_tickers(name: str, symbol: str, row: tuple[Any, ...]) -> None:
-    batch = coinbase(name, symbol)
-    found = batch.row(0)
-    assert (from_micros(found["timestamp"]), *(found[key] for key in ("price", "volume", "bid", "ask"))) == row
-    assert batch.currency == symbol.split("-")[1]
-
-
-@pytest.mark.parametrize(
-    ("name", "interval", "error"),
-    [
-        ("candles-empty-200.json", Interval.D1, EmptyError),
-        ("error-400-too-many-candles.json", Interval.M15, UnavailableRangeError),
-        ("error-400-end-too-old.json", Interval.D1, UnavailableRangeError),
-        ("error-404-notfound.json", None, UnknownSymbolError),
-        ("error-429-rate-limit.json", None, QuotaError),
-        ("advanced-ws-ticker-ETH-USDT-sample.json", None, MalformedError),
-        ("ws-subscriptions-2021-04-17.json", None, MalformedError),
-        ("ws-ticker-2021-04-17-part1.jsonl", None, MalformedError),
-        ("ws-ticker-2021-04-17-part1.jsonl", Interval.D1, MalformedError),
-        ("products-2021-04-17.json", None, MalformedError),
-        ("products-2021-08-trimmed.json", Interval.D1, MalformedError),
-        ("stats-2015.json", None, MalformedError),
-        ("v2-exchange-rates-BTC.json", None, MalformedError),
-        ("v2-spot-BTC-USD.json", None, MalformedError),
-        ("advanced-ticker-BTC-USD-2026-04-07.json", Interval.D1, MalformedError),
-        ("ticker-BTC-USD-2015-04-08.json", Interval.D1, MalformedError),
-        ("candles-BTC-EUR-1d-2021-01.json", None, MalformedError),
-    ],
-)
-def test_what_is_no_answer_of_coinbase(name: str, interval: Interval | None, error: type[ProviderError]) -> None:
-    with pytest.raises(error):
-        coinbase(name, interval=interval)
-
-
-def test_the_rate_limit_text_is_a_quota_under_a_status_of_200_too() -> None:
-    body = (SAMPLES / "coinbase" / "error-429-rate-limit.json").read_bytes()
-    with pytest.raises(QuotaError):
-        provider("coinbase").parse(Ask(Kind.QUOTE, Instrument.of("BTC-USD"), NOW), HttpResponse(200, body))
-
-
-def test_one_message_of_the_websocket_is_no_ticker_of_another_product() -> None:
-    line = (SAMPLES / "coinbase" / "ws-ticker-2021-04-17-part1.jsonl").read_bytes().splitlines()[0]
-    with pytest.raises(MalformedError, match="BAND-GBP"):
-        provider("coinbase").parse(Ask(Kind.QUOTE, Instrument.of("BTC-USD"), NOW), HttpResponse(200, line))
