@@ -60,10 +60,29 @@ def next_step(
     """
     if isinstance(error, EmptyError) and not _broken(item, error):
         return _empty(item, asked, provider, error, context=context)
-    earliest = error.earliest if isinstance(error, UnavailableRangeError) else None
+    attempts = _record(item, provider, error, context=context)
+    following: Retry | Ended | None = _following(
+        asked, provider, error, retries, attempts, context.settings, spare=spare
+    )
+    if following is None and item.consensus > 1 and (batch := consensus_of(item, context=context)):
+        return batch  # fewer providers than were asked for answered: what they said need not wait for the others
+    following = following or _later(item, error, attempts, context.now)
+    if following is None:
+        return _end(item, asked, provider, error, attempts, context=context)
+    with context.database.connection() as conn:
+        if isinstance(following, Ended):
+            run_items.defer(conn, item, following.until or context.now)
+        else:
+            seconds = following.countdown + context.settings.fintrack_item_deadline_seconds
+            run_items.extend_deadline(conn, item, context.now, seconds)
+    return following
+
+
+def _record(item: Item, provider: str, error: ProviderError, *, context: StageContext) -> Sequence[Mapping[str, Any]]:
+    """Append the attempt to the item's log; returns all attempts, oldest first."""
     until = context.now + timedelta(seconds=error.retry_after) if error.retry_after is not None else None
     with context.database.connection() as conn:
-        attempts = run_items.note_attempt(
+        return run_items.note_attempt(
             conn,
             item,
             provider,
@@ -72,29 +91,26 @@ def next_step(
             context.now,
             until=until,
             asked=error.asked,
-            earliest=earliest,
+            earliest=error.earliest if isinstance(error, UnavailableRangeError) else None,
         )
-    following: Retry | Ended | None = _following(
-        asked, provider, error, retries, attempts, context.settings, spare=spare
-    )
-    if following is None and item.consensus > 1 and (batch := consensus_of(item, context=context)):
-        return batch  # fewer providers than were asked for answered; what they said need not wait for the others
-    following = following or _later(item, error, attempts, context.now)
-    if following is None and isinstance(error, EmptyError):
+
+
+def _end(
+    item: Item,
+    asked: Item,
+    provider: str,
+    error: ProviderError,
+    attempts: Sequence[Mapping[str, Any]],
+    *,
+    context: StageContext,
+) -> Ended:
+    """The end of an item for which no provider is left."""
+    if isinstance(error, EmptyError):
         return _empty(item, asked, provider, error, context=context)
-    if following is None and isinstance(error, UnavailableRangeError):
+    if isinstance(error, UnavailableRangeError):
         with context.database.connection() as conn:
             record_rest(conn, item, None, refusers(attempts), context.now)
-    if following is None:
-        return fail_item(item, error.reason, error.detail, context=context, provider=provider)
-    with context.database.connection() as conn:
-        if isinstance(following, Ended):
-            run_items.defer(conn, item, following.until or context.now)
-        else:
-            run_items.extend_deadline(
-                conn, item, context.now, following.countdown + context.settings.fintrack_item_deadline_seconds
-            )
-    return following
+    return fail_item(item, error.reason, error.detail, context=context, provider=provider)
 
 
 def _empty(item: Item, asked: Item, provider: str, error: EmptyError, *, context: StageContext) -> Ended:
