@@ -2,14 +2,14 @@
 
 ==========================  ===========================================================================================
 ``GET health``              ``{"healthy": true, "now": ..., "seed": ...}``
-``GET requests``            the count, see :meth:`Ledger.report`; ``?windows=1,60`` adds the most requests in any window
+``GET requests``            see :meth:`RequestLog.report`; ``?windows=1,60`` adds the most requests in any window
                             of so many seconds, ``&list=0`` leaves out the single requests
-``DELETE requests``         counts from nought; the quotas' windows begin anew
+``DELETE requests``         counts from zero; the quotas' windows begin anew
 ``GET POST DELETE faults``  what is on; switch one on (a JSON object, see :class:`Fault`); switch all off
 ``GET POST quotas``         what holds; change it (``{"coinbase": "10/s"}``, ``unlimited`` lifts it)
 ==========================  ===========================================================================================
 
-What is wrong with a request is said with 400, what is not there with 404, another method with 405.
+A wrong request is answered with 400, an unknown path with 404, another method with 405.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from fintrack_tasks.fetch.quota.limits import parse_quotas
 from fintrack_tasks.sandbox.fake_apis.base import Reply, json_reply
 from fintrack_tasks.sandbox.faults import Fault, Faults
 from fintrack_tasks.sandbox.market import Market
-from fintrack_tasks.sandbox.quotas import Ledger
+from fintrack_tasks.sandbox.quotas import RequestLog
 
-__all__ = ["Control", "Desk"]
+__all__ = ["Control", "ControlEndpoint"]
 
 _MOST_BYTES: Final = 64 * 1024
 _MOST_WINDOWS: Final = 20
 
 
-class Desk:
+class ControlEndpoint:
     """The server's side of the endpoint.
 
     :param providers: the names that quotas and faults may be given for.
     """
 
-    def __init__(self, market: Market, ledger: Ledger, faults: Faults, providers: Collection[str]) -> None:
-        self._market, self._ledger, self._faults, self._providers = market, ledger, faults, providers
+    def __init__(self, market: Market, request_log: RequestLog, faults: Faults, providers: Collection[str]) -> None:
+        self._market, self._request_log, self._faults, self._providers = market, request_log, faults, providers
         self._answers: Mapping[tuple[str, str], Callable[[bytes, Mapping[str, str]], Any]] = {
             ("health", "GET"): lambda _body, _params: self._health(),
             ("requests", "GET"): lambda _body, params: self._requests(params),
@@ -55,7 +55,7 @@ class Desk:
         }
 
     def answer(self, method: str, path: str, body: bytes, params: Mapping[str, str]) -> Reply:
-        """The reply; what is wrong is said in it, nothing is raised for rubbish."""
+        """The reply; for a wrong request one that says what is wrong with it. Nothing is raised."""
         found = self._answers.get((path, method))
         if found is None:
             methods = [known for place, known in self._answers if place == path]
@@ -74,10 +74,10 @@ class Desk:
         windows = [float(text) for text in params.get("windows", "").split(",") if text]
         if len(windows) > _MOST_WINDOWS or not all(math.isfinite(seconds) and seconds > 0 for seconds in windows):
             raise ValueError(f"windows are at most {_MOST_WINDOWS} numbers of seconds above 0")
-        return self._ledger.report(windows, listed=params.get("list", "1") != "0")
+        return self._request_log.report(windows, listed=params.get("list", "1") != "0")
 
     def _reset(self) -> dict[str, Any]:
-        self._ledger.clear()
+        self._request_log.clear()
         return {}
 
     def _clear_faults(self) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class Desk:
         return self._faults_on()
 
     def _quotas(self) -> dict[str, Any]:
-        return {name: [[q.limit, q.seconds] for q in quotas] for name, quotas in self._ledger.quotas.items()}
+        return {name: [[q.limit, q.seconds] for q in quotas] for name, quotas in self._request_log.quotas.items()}
 
     def _set_quotas(self, body: bytes) -> dict[str, Any]:
         made = {}
@@ -100,7 +100,7 @@ class Desk:
             if name not in self._providers or not isinstance(text, str):
                 raise ValueError(f"quotas are given as text for one of {', '.join(self._providers)}")
             made[name] = parse_quotas(text, name)
-        self._ledger.quotas.update(made)
+        self._request_log.quotas.update(made)
         return self._quotas()
 
 
@@ -133,16 +133,16 @@ class Control:
         self._url, self._seconds = f"{url.rstrip('/')}/_control", seconds
 
     def health(self) -> dict[str, Any]:
-        """Whether it lives, its time and its seed."""
+        """Whether it runs, its time and its seed."""
         return self._ask("GET", "health")
 
     def requests(self, windows: Sequence[float] = (), *, listed: bool = True) -> dict[str, Any]:
-        """The count; see :meth:`fintrack_tasks.sandbox.quotas.Ledger.report`."""
+        """The count; see :meth:`fintrack_tasks.sandbox.quotas.RequestLog.report`."""
         text = ",".join(f"{seconds:g}" for seconds in windows)
         return self._ask("GET", f"requests?windows={text}&list={int(listed)}")
 
     def reset(self) -> None:
-        """Count from nought."""
+        """Count from zero."""
         self._ask("DELETE", "requests")
 
     def add_fault(self, kind: str, **fields: object) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The exchanges outside New York: their sessions, zones and currencies, by a symbol's suffix or an index' name.
+"""The local market's exchanges outside New York: sessions, zones and currencies, by a symbol's suffix or index name.
 
 Sessions are those of :mod:`fintrack_tasks.session_times`, which bring pandas. They are computed when a symbol is first
 asked for, once for each calendar; New York's own days need none of it.

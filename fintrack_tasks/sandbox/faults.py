@@ -1,4 +1,4 @@
-"""Faults that are switched on by request, reproducible under the seed."""
+"""Faults of the local market (time-outs, errors, cut or malformed bodies): switched on by request, seeded."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Faults:
         self._on.clear()
         self._random = Random(self._seed)  # noqa: S311
 
-    def take(self, provider: str, symbol: str) -> Fault | None:
+    def next_fault(self, provider: str, symbol: str) -> Fault | None:
         """The fault that befalls this request, used up by one: the first that was switched on, of those that fit."""
         for index, fault in enumerate(self._on):
             if not fnmatchcase(provider, fault.provider) or not fnmatchcase(symbol, fault.symbol):
@@ -118,7 +118,7 @@ class Faults:
         return None
 
     def spoil(self, fault: Fault, reply: Reply, api: FakeApi) -> Reply:
-        """The reply with its body spoilt, for the kinds that spoil bodies; only JSON can have nulls."""
+        """The reply with its body damaged, for the kinds that damage bodies; only JSON can have nulls."""
         if fault.kind == "malformed":
             return replace(reply, body=reply.body[: len(reply.body) // 2] + b'"}{')
         if fault.kind == "html":

@@ -1,4 +1,4 @@
-"""A path inside a bar: shorter bars that begin at its open, end at its close and touch its high and its low."""
+"""Shorter bars made up inside a longer one: from its open to its close, touching its high and its low."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bundled real prices, read once, with every decimal as the file has it."""
+"""The bundled real prices and ECB rates, read once, with every decimal as the file has it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The count of every request, and the quotas that it is held against: exact sliding windows per provider and key."""
+"""What the local market counts and enforces: every request, and quotas as exact sliding windows per provider and key.
+
+The product keeps within quotas by :mod:`fintrack_tasks.fetch.quota`; this is the other side.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any, Final
 
 from fintrack_tasks.fetch.providers.base import Quota
 
-__all__ = ["Ledger", "Refusal", "Request", "most_in_window", "named"]
+__all__ = ["Refusal", "Request", "RequestLog", "most_in_window", "named"]
 
 _KEPT: Final = 200_000
 
@@ -43,11 +46,11 @@ class Refusal:
 
 
 def named(key: str) -> str:
-    """A key's name: it tells keys apart and does not give them away."""
+    """A short hash that tells keys apart without revealing them."""
     return f"key:{hashlib.sha256(key.encode()).hexdigest()[:8]}"
 
 
-class Ledger:
+class RequestLog:
     """Counts requests and says whether one more is within the quotas. For one thread.
 
     :param quotas: provider name to its quotas; a provider that is absent has none.
@@ -77,7 +80,7 @@ class Ledger:
         return None
 
     def note(self, request: Request) -> None:
-        """Write a request down."""
+        """Record a request."""
         self._log.append(request)
         self._counts.update(
             (

@@ -1,4 +1,4 @@
-"""A sandbox in a thread of this process, for tests."""
+"""The local market in a thread of this process, for tests and benchmarks."""
 
 from __future__ import annotations
 

@@ -23,12 +23,12 @@ from tornado.netutil import bind_sockets
 from fintrack_tasks import hosts
 from fintrack_tasks.domain import ORIGIN_HEADER
 from fintrack_tasks.fetch.providers.base import Quota
-from fintrack_tasks.sandbox.control import Desk
+from fintrack_tasks.sandbox.control import ControlEndpoint
 from fintrack_tasks.sandbox.fake_apis import all_apis
 from fintrack_tasks.sandbox.fake_apis.base import FakeApi, Keyed, Priced, Reply, json_reply
 from fintrack_tasks.sandbox.faults import Faults
 from fintrack_tasks.sandbox.market import Market
-from fintrack_tasks.sandbox.quotas import Ledger, Request, named
+from fintrack_tasks.sandbox.quotas import Request, RequestLog, named
 
 __all__ = ["FAKE_APIS", "Sandbox", "base_urls", "listen", "serve"]
 
@@ -58,9 +58,9 @@ class Sandbox:
         timer: Callable[[], float] = time.time,
     ) -> None:
         self.market = Market(seed, clock)
-        self.ledger = Ledger(quotas)
+        self.request_log = RequestLog(quotas)
         self.faults = Faults(seed)
-        self._desk = Desk(self.market, self.ledger, self.faults, FAKE_APIS)
+        self._control = ControlEndpoint(self.market, self.request_log, self.faults, FAKE_APIS)
         self._timer = timer
 
     def __call__(self, request: HTTPServerRequest) -> None:
@@ -68,7 +68,7 @@ class Sandbox:
         name, _, path = unquote(request.path).lstrip("/").partition("/")
         params = _params(request)
         if name == "_control" and not _is_page(request):
-            _send(request, self._desk.answer(request.method or "", path, request.body, params or {}))
+            _send(request, self._control.answer(request.method or "", path, request.body, params or {}))
         elif name in FAKE_APIS:
             self._play(request, FAKE_APIS[name], path, params)
         elif name == "_control":
@@ -82,8 +82,8 @@ class Sandbox:
         caller = named(key) if key else str(request.remote_ip)
         cost = api.credits_of(path, params or {}) if isinstance(api, Priced) else 1
         keyless = api.without_key() if isinstance(api, Keyed) and not key else None
-        refusal = None if keyless else self.ledger.admit(api.name, caller, at, cost)
-        fault = self.faults.take(api.name, api.symbol_of(path, params or {})) if refusal is None else None
+        refusal = None if keyless else self.request_log.admit(api.name, caller, at, cost)
+        fault = self.faults.next_fault(api.name, api.symbol_of(path, params or {})) if refusal is None else None
         if refusal:
             reply = api.too_many(key, refusal.window)
         elif fault and fault.kind == "storm429":
@@ -99,7 +99,7 @@ class Sandbox:
         origin = reply.origin or self.market.origin() or _NO_PRICES
         reply = replace(reply, headers={**reply.headers, ORIGIN_HEADER: origin})
         refused = bool(refusal or reply.status == 429 or (fault and fault.kind == "storm429"))
-        self.ledger.note(Request(at, api.name, caller, path[:_PATH_KEPT], reply.status, refused))
+        self.request_log.note(Request(at, api.name, caller, path[:_PATH_KEPT], reply.status, refused))
         if fault and fault.kind == "cut":
             _send_cut(request, reply)
         elif fault and fault.kind == "latency":

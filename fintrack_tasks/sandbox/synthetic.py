@@ -1,4 +1,4 @@
-"""Synthetic daily series: deterministic under a seed, reachable at any date without walking there."""
+"""Synthetic daily series of symbols without bundled prices: deterministic under a seed, each day computed by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The days on which the synthetic stocks and indices trade: New York's, exceptional closures since 1990 included."""
+"""New York's trading days and early closes, for the synthetic stocks and indices; exceptional closures included.
+
+Unlike ``exchanges`` they are computed without pandas.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from fintrack_tasks.sandbox import Running, running
-from fintrack_tasks.sandbox.quotas import Ledger, Request, named
+from fintrack_tasks.sandbox.quotas import Request, RequestLog, named
 
 CHART = "yahoo_finance/v8/finance/chart/"
 
@@ -78,9 +78,9 @@ def test_the_refusals_are_in_each_providers_own_form(fresh: Running) -> None:
 
 
 def test_a_key_is_named_and_not_given_away() -> None:
-    ledger = Ledger()
-    ledger.note(Request(1.0, "finnhub", named("sk-live-very-secret"), "quote", 200))
-    text = str(ledger.report([1.0]))
+    request_log = RequestLog()
+    request_log.note(Request(1.0, "finnhub", named("sk-live-very-secret"), "quote", 200))
+    text = str(request_log.report([1.0]))
     assert "secret" not in text
     assert "sk-live" not in text
     assert named("sk-live-very-secret") in text
@@ -89,10 +89,10 @@ def test_a_key_is_named_and_not_given_away() -> None:
 
 def test_every_request_is_counted_also_beyond_those_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fintrack_tasks.sandbox.quotas._KEPT", 10)
-    ledger = Ledger()
+    request_log = RequestLog()
     for i in range(25):
-        ledger.note(Request(float(i), "coinbase", "127.0.0.1", "products", 200))
-    report = ledger.report()
+        request_log.note(Request(float(i), "coinbase", "127.0.0.1", "products", 200))
+    report = request_log.report()
     assert (report["total"], report["by_status"], len(report["requests"])) == (25, {"200": 25}, 10)
 
 

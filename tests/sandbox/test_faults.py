@@ -15,7 +15,7 @@ from fintrack_tasks.sandbox.faults import KINDS, Fault, Faults
 def befallen(seed: int, probability: float, n: int = 200) -> list[bool]:
     faults = Faults(seed)
     faults.add(Fault("cut", probability=probability))
-    return [faults.take("coinbase", "BTC-USD") is not None for _ in range(n)]
+    return [faults.next_fault("coinbase", "BTC-USD") is not None for _ in range(n)]
 
 
 @given(st.integers(min_value=0, max_value=2**40), st.floats(min_value=0.0, max_value=1.0))
@@ -34,9 +34,9 @@ def test_clearing_begins_the_random_numbers_anew() -> None:
     seen = []
     for _ in range(2):
         faults.add(Fault("cut", probability=0.5))
-        seen.append([faults.take("p", "S") is not None for _ in range(30)])
+        seen.append([faults.next_fault("p", "S") is not None for _ in range(30)])
         faults.clear()
-        assert faults.take("p", "S") is None
+        assert faults.next_fault("p", "S") is None
     assert seen[0] == seen[1]
 
 
@@ -45,7 +45,7 @@ def test_a_fault_fits_its_provider_and_symbols_and_is_used_up() -> None:
     faults.add(Fault("cut", provider="coinbase", symbol="BTC-*", count=2))
     faults.add(Fault("html", symbol="BTC-USD", count=1))
     taken = [
-        faults.take(provider, symbol)
+        faults.next_fault(provider, symbol)
         for provider, symbol in [
             ("yahoo_finance", "BTC-EUR"), ("coinbase", "ETH-USD"), ("coinbase", "BTC-EUR"), ("coinbase", "BTC-USD"),
             ("coinbase", "BTC-USD"), ("coinbase", "BTC-USD"),

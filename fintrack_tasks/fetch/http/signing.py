@@ -1,4 +1,4 @@
-"""Requests signed with a key that is not sent. Pure functions: the time and the nonce are arguments.
+"""Signatures of requests to Coinbase, by a key that is not sent. Pure functions: time and nonce are arguments.
 
 Coinbase has two schemes, and a key is of one of them. Its form in ``API_KEY_COINBASE`` (several separated by commas)
 says which:

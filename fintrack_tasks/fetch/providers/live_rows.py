@@ -1,4 +1,4 @@
-"""Two rows of one bar: the bar itself, and what a provider adds of the market as it stands now.
+"""Joining two rows of one bar: the bar itself, and the live row that a provider adds for the present state.
 
 A row is open, high, low, close, adjusted close and volume, as the provider's own text.
 """

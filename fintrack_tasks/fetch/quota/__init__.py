@@ -1,1 +1,1 @@
-"""The quotas of providers: as settings say them, and held for the whole fleet by the gate before every request."""
+"""The quotas of providers: parsed from the settings, and kept by a gate before every request."""

@@ -54,11 +54,11 @@ _MOST_TURNS: Final = 20
 
 
 class Gate:
-    """The rate limiter of the module's description. One per process; safe to share between threads.
+    """The fleet-wide rate limiter. One per process; safe to share between threads.
 
     :param client: Redis.
     :param sleep: spends a short wait; seconds.
-    :param asleep: how many threads may sleep here at once: the others keep the process' other providers going.
+    :param asleep: how many threads may sleep here at once, so that the rest goes on with other providers.
     :param clock: seconds; replaces Redis' own clock in tests.
     :param prefix: of the keys in Redis; gates with the same prefix share their quotas.
     """
@@ -78,7 +78,7 @@ class Gate:
         self._keys = keys
         self._script = GateScript(client, settings, clock, prefix)
         self._sleep = sleep
-        self._beds = threading.BoundedSemaphore(asleep)
+        self._sleepers = threading.BoundedSemaphore(asleep)
         self._waiting: Counter[str] = Counter()
 
     @property
@@ -204,16 +204,16 @@ class Gate:
         """Spend a short wait; False when it is long, or too many threads sleep already."""
         if seconds > PATIENCE:
             return False
-        bed = seconds > _NAP
-        if bed and not self._beds.acquire(blocking=False):
+        long = seconds > _NAP
+        if long and not self._sleepers.acquire(blocking=False):
             return False
         self._waiting[provider] += 1
         try:
             self._sleep(seconds)
         finally:
             self._waiting[provider] -= 1
-            if bed:
-                self._beds.release()
+            if long:
+                self._sleepers.release()
         return True
 
 

@@ -5,9 +5,9 @@
 --
 -- For each key of the provider and each window w (a quota, or the spacing that a burst limit asks for):
 --   c<w>:<b>   granted requests of class b and lower ones, scored by the time at which they leave the window
---   v<w>:<b>   what budget class b sees: the granted ones of all classes, and the tickets of its own and higher classes
---   o<w>:<b>   requests and tickets of class b and lower ones, which its cap holds
--- fly          granted and not answered, scored by the grant;  tickets, scored by the time when they are forfeited
+--   v<w>:<b>   what budget class b sees: the granted ones of all classes, and the reservations of its own and higher ones
+--   o<w>:<b>   requests and reservations of class b and lower ones, which its cap holds
+-- fly          granted and not answered, scored by the grant;  tickets: reservations, scored by the time of their lapse
 --
 -- A request leaves a quota's window one window after its ANSWER came: whenever the provider counted it, it was before
 -- that. So no delay between here and there can bring more requests into any sliding window than the quota allows.
@@ -87,7 +87,7 @@ local function counted(key, member, moment)
   end
 end
 
--- What has become true by now: forfeited tickets, expired leases, requests still in flight, ended windows.
+-- What has become true by now: lapsed reservations, expired leases, requests still in flight, ended windows.
 local function settle(key)
   local late = redis.call('ZRANGEBYSCORE', named(key, 'tickets'), '-inf', text(now))
   if #late > 0 then remove(key, late) end
@@ -108,8 +108,8 @@ local function leaves(key, set, room)
   return tonumber(found[2]) or 0
 end
 
--- The earliest time at which every window has room. Who confirms a ticket has had his turn among the tickets: only the
--- granted ones stand before him, but his class' cap holds for him too, for he may come late.
+-- The earliest time at which every window has room. A reservation that is confirmed has waited its turn among the
+-- reservations: only granted requests count against it, and its class' cap, since it may be confirmed late.
 local function earliest(key, confirming)
   local at = now
   for _, window in ipairs(a.windows) do
@@ -212,7 +212,7 @@ local function leave()
   return {'left'}
 end
 
--- The probe or the ticket is not used after all.
+-- The probe or the reservation is not used after all.
 local function cancel()
   remove(a.keys[1], members(a.id, a.class, a.weight))
   return {'cancelled'}
