@@ -94,10 +94,10 @@ class Market:
     def origin(self) -> str:
         """Where the prices come from that were asked for since the last call: those of bars, or of quotes where there
         are no bars; empty where there are neither."""
-        said = "; ".join(sorted(self._bars_from or self._ticks_from))
+        origins = "; ".join(sorted(self._bars_from or self._ticks_from))
         self._bars_from.clear()
         self._ticks_from.clear()
-        return said
+        return origins
 
     def listing(self, symbol: str) -> Listing:
         """A symbol's facts.

@@ -139,7 +139,7 @@ def real_splits(symbol: str) -> tuple[tuple[date, int], ...]:
     """The day and the ratio (new shares for one old) of each split of a symbol's bundled days, oldest first.
 
     The prices are unadjusted, the adjusted closes are not: across a split their ratio jumps by a whole number, which
-    no dividend brings about. Dividends are not told: the adjusted closes give them to three percent only.
+    no dividend brings about. Dividends are left out: the adjusted closes give them to three percent only.
     """
     found = []
     for before, after in pairwise(real_daily().get(symbol, ())):

@@ -22,7 +22,7 @@ _KEPT: Final = 200_000
 class Request:
     """One request as it arrived, ``at`` in epoch seconds. ``key`` is a name of the caller: no key is written down.
 
-    :param refused: it was told that its quota is used up, whatever the status says.
+    :param refused: it was refused because its quota is used up, whatever the status.
     """
 
     at: float

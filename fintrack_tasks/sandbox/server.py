@@ -185,7 +185,7 @@ def serve(
     """Serve until SIGTERM or SIGINT.
 
     :param port: 0 for a free one.
-    :param ready: told the port once the server listens.
+    :param ready: called with the port once the server listens.
     :raises OSError: the address cannot be had.
     """
 

@@ -236,26 +236,26 @@ def _words(value: object, name: str) -> dict[str, Any]:
     return found
 
 
-def _same(ask: Ask, said: Mapping[str, Any], *names: str) -> None:
+def _same(ask: Ask, fields: Mapping[str, Any], *names: str) -> None:
     """An answer must be of the instrument that was asked for."""
-    told = "/".join(str(said.get(name)) for name in names)
+    symbol = "/".join(str(fields.get(name)) for name in names)
     wanted = "/".join(_pair(ask.instrument)) if ask.instrument.asset_class in _PAIRS else ask.instrument.symbol
-    if told.upper().replace(".", "-") != wanted.replace(".", "-"):
-        raise MalformedError(f"an answer for {told!r:.30} where {wanted:.30} was asked for")
+    if symbol.upper().replace(".", "-") != wanted.replace(".", "-"):
+        raise MalformedError(f"an answer for {symbol!r:.30} where {wanted:.30} was asked for")
 
 
 def _quote(ask: Ask, body: Mapping[str, Any]) -> Batch:
     root = next((name for name in body if name.startswith("Global Quote")), "Global Quote")
-    said = _words(body.get(root), root[:40])
-    if not said:
+    fields = _words(body.get(root), root[:40])
+    if not fields:
         raise UnknownSymbolError("an empty quote, as of a symbol that is not known")
-    _same(ask, said, "symbol")
+    _same(ask, fields, "symbol")
     columns = {
-        "price": _price(said, "price"),
-        "volume": exact_decimal(said.get("volume"), "volume"),
-        **{name: _beside(said, name.replace("_", " ")) for name in ("previous_close", "open", "high", "low")},
+        "price": _price(fields, "price"),
+        "volume": exact_decimal(fields.get("volume"), "volume"),
+        **{name: _beside(fields, name.replace("_", " ")) for name in ("previous_close", "open", "high", "low")},
     }
-    return _one(ask, _closed(_date(said.get("latest trading day")), ask.now), columns, said)
+    return _one(ask, _closed(_date(fields.get("latest trading day")), ask.now), columns, fields)
 
 
 def _closed(day: date, now: datetime) -> datetime:
@@ -265,18 +265,18 @@ def _closed(day: date, now: datetime) -> datetime:
 
 
 def _rate(ask: Ask, body: Mapping[str, Any]) -> Batch:
-    said = _words(body.get("Realtime Currency Exchange Rate"), "Realtime Currency Exchange Rate")
-    _same(ask, said, "from_currency code", "to_currency code")
+    fields = _words(body.get("Realtime Currency Exchange Rate"), "Realtime Currency Exchange Rate")
+    _same(ask, fields, "from_currency code", "to_currency code")
     columns = {
-        "price": _price(said, "exchange rate"),
+        "price": _price(fields, "exchange rate"),
         "volume": None,
-        "bid": _beside(said, "bid price"),
-        "ask": _beside(said, "ask price"),
+        "bid": _beside(fields, "bid price"),
+        "ask": _beside(fields, "ask price"),
     }
-    return _one(ask, _instant(said.get("last refreshed"), _zone(said.get("time zone"))), columns, said)
+    return _one(ask, _instant(fields.get("last refreshed"), _zone(fields.get("time zone"))), columns, fields)
 
 
-def _one(ask: Ask, at: datetime, columns: Mapping[str, str | None], said: Mapping[str, Any]) -> Batch:
+def _one(ask: Ask, at: datetime, columns: Mapping[str, str | None], fields: Mapping[str, Any]) -> Batch:
     return Batch(
         kind=ask.kind,
         symbol=ask.instrument.symbol,
@@ -286,12 +286,12 @@ def _one(ask: Ask, at: datetime, columns: Mapping[str, str | None], said: Mappin
             "timestamp": [price_time(to_micros(at), "the time of a quote")],
             **{name: [value] for name, value in columns.items()},
         },
-        meta=source_meta(said, zone="time zone"),
+        meta=source_meta(fields, zone="time zone"),
     )
 
 
-def _price(said: Mapping[str, Any], name: str) -> str:
-    text = exact_decimal(said.get(name), name)
+def _price(fields: Mapping[str, Any], name: str) -> str:
+    text = exact_decimal(fields.get(name), name)
     if text is None:
         raise MalformedError(f"a quote without {name}")
     if float(text) <= 0:
@@ -299,9 +299,9 @@ def _price(said: Mapping[str, Any], name: str) -> str:
     return text
 
 
-def _beside(said: Mapping[str, Any], name: str) -> str | None:
+def _beside(fields: Mapping[str, Any], name: str) -> str | None:
     """A price beside the main one; ``-`` and zero are words for "none"."""
-    value = said.get(name)
+    value = fields.get(name)
     text = None if value == "-" else exact_decimal(value, name)
     return text if text is not None and float(text) > 0 else None
 
@@ -317,23 +317,23 @@ def _currency(ask: Ask) -> str | None:
 def _bars(ask: Ask, body: Mapping[str, Any]) -> Batch:
     interval = ask.interval or Interval.D1
     series = _series(body, interval)
-    said = _words(body.get("Meta Data"), "Meta Data")
+    meta = _words(body.get("Meta Data"), "Meta Data")
     names = {
         AssetClass.FOREX: ("from symbol", "to symbol"),
         AssetClass.CRYPTO: ("digital currency code", "market code"),
     }
-    _same(ask, said, *names.get(ask.instrument.asset_class, ("symbol",)))
-    rows = _stamped(series, said, interval)
-    _raise_if_cut(ask, rows, said)
+    _same(ask, meta, *names.get(ask.instrument.asset_class, ("symbol",)))
+    rows = _stamped(series, meta, interval)
+    _raise_if_cut(ask, rows, meta)
     inside = {stamp: row for stamp, row in rows.items() if ask.covers(stamp)}
     if not inside:
         raise EmptyError("no bars in this range")
     raise_if_too_many(len(inside))
-    bars = {stamp: _bar(row, said) for stamp, row in inside.items()}
+    bars = {stamp: _bar(row, meta) for stamp, row in inside.items()}
     order, left_out = bars_with_close({stamp: [bar["close"]] for stamp, bar in bars.items()}, close=0)
     table = [bars[stamp] for stamp in order]
     events = {
-        name: told for name in _EVENTS if (told := [e for stamp in sorted(inside) for e in _event(name, stamp, rows)])
+        name: found for name in _EVENTS if (found := [e for stamp in sorted(inside) for e in _event(name, stamp, rows)])
     }
     return Batch(
         kind=ask.kind,
@@ -343,7 +343,7 @@ def _bars(ask: Ask, body: Mapping[str, Any]) -> Batch:
         interval=interval,
         columns={"timestamp": order, **{name: [row[name] for row in table] for name in table[0]}},
         meta={
-            **source_meta(said, zone="time zone"),
+            **source_meta(meta, zone="time zone"),
             **left_out,
             **({"zone": _NEW_YORK.key, **events} if events else {}),
         },
@@ -362,28 +362,28 @@ def _series(body: Mapping[str, Any], interval: Interval) -> Mapping[str, Any]:
     return rows
 
 
-def _stamped(series: Mapping[str, Any], said: Mapping[str, Any], interval: Interval) -> dict[int, Any]:
+def _stamped(series: Mapping[str, Any], meta: Mapping[str, Any], interval: Interval) -> dict[int, Any]:
     """The rows by their stamps: midnight UTC of the local date for days, the instant of opening for others."""
     if interval is Interval.D1:
         return {to_micros(datetime.combine(_date(key), time(), UTC)): row for key, row in series.items()}
-    zone = _zone(said.get("time zone"))
+    zone = _zone(meta.get("time zone"))
     rows = {to_micros(_instant(key, zone)): row for key, row in series.items()}
     if any(stamp % 900_000_000 for stamp in rows):
         raise MalformedError(f"a bar at a time where none of {interval.value} opens")
     return rows
 
 
-def _raise_if_cut(ask: Ask, rows: Mapping[int, Any], said: Mapping[str, Any]) -> None:
+def _raise_if_cut(ask: Ask, rows: Mapping[int, Any], meta: Mapping[str, Any]) -> None:
     """The newest rows alone say nothing of the days before them: these must not pass for days without a bar."""
-    whole = ask.interval is Interval.D1 and str(said.get("output size")).lower().startswith("full")
+    whole = ask.interval is Interval.D1 and str(meta.get("output size")).lower().startswith("full")
     if ask.window and not whole and len(rows) >= _COMPACT and min(rows) > to_micros(ask.window.start):
         first = from_micros(min(rows))
         raise UnavailableRangeError(f"an answer that reaches back to {first:%Y-%m-%d} alone", earliest=first)
 
 
-def _bar(row: object, said: Mapping[str, Any]) -> dict[str, str | None]:
+def _bar(row: object, meta: Mapping[str, Any]) -> dict[str, str | None]:
     fields = _words(row, "a bar")
-    market = str(said.get("market code")).lower()
+    market = str(meta.get("market code")).lower()
 
     # Bars of crypto had "1a. open (CNY)" beside "1b. open (USD)" for years.
     def value(name: str) -> str | None:
@@ -401,10 +401,10 @@ def _event(name: str, stamp: int, rows: Mapping[int, Any]) -> Iterator[list[Any]
     Every day has both fields, ``1.0`` and ``0.0000`` where there is nothing to tell.
     """
     field, nothing, rest = _EVENTS[name]
-    said = _words(rows[stamp], "a bar")
-    if field in said and bounded_decimal(told := decimal_or_label(said[field]) or MISSING_NUMBER) != nothing:
+    fields = _words(rows[stamp], "a bar")
+    if field in fields and bounded_decimal(value := decimal_or_label(fields[field]) or MISSING_NUMBER) != nothing:
         opens = datetime.combine(from_micros(stamp).date(), _OPEN, _NEW_YORK)
-        yield [to_micros(opens), told, *rest]
+        yield [to_micros(opens), value, *rest]
 
 
 # --- Times

@@ -145,9 +145,9 @@ def _ticker(ask: Ask, body: object) -> Batch:
 
 
 def _same_product(ask: Ask, body: Mapping[str, Any]) -> None:
-    said = body.get("product_id")
-    if said is not None and said != ask.instrument.symbol:
-        raise MalformedError(f"an answer for {said!r:.20} where {ask.instrument.symbol} was asked for")
+    product = body.get("product_id")
+    if product is not None and product != ask.instrument.symbol:
+        raise MalformedError(f"an answer for {product!r:.20} where {ask.instrument.symbol} was asked for")
 
 
 def _iso(text: object) -> int:

@@ -45,7 +45,7 @@ _MOST_COLUMNS: Final = 200
 _Day = tuple[date, Mapping[str, str]]
 """A day and its rates: currency to the published text."""
 _Cells = tuple[str, list[tuple[str, str]]]
-"""A day and its rates as they stand there."""
+"""A day and its rates, unchecked."""
 
 
 class Ecb:
@@ -229,17 +229,15 @@ def _xml(body: bytes) -> Iterator[_Cells]:
     try:
         for start in range(0, len(body), _PIECE):
             parser.feed(body[start : start + _PIECE])
-            yield from days.taken()
+            yield from days.pop_ended()
         parser.close()
-        yield from days.taken()
+        yield from days.pop_ended()
     except etree.XMLSyntaxError as error:
         raise MalformedError(f"no XML where XML was promised ({str(error)[:100]!r})") from None
 
 
 class _Days:
-    """What lxml tells its target: the elements as they begin and end. Days are cubes with a time, currencies cubes of
-    a day with a rate.
-    """
+    """A target of lxml's parser that collects days: cubes with a time, holding cubes of a currency with its rate."""
 
     def __init__(self) -> None:
         self._ended: list[_Cells] = []
@@ -264,8 +262,8 @@ class _Days:
             self._day = None
         self._depth -= 1
 
-    def taken(self) -> list[_Cells]:
-        """The days that have ended since the last time."""
+    def pop_ended(self) -> list[_Cells]:
+        """The days that have ended since the last call."""
         ended, self._ended = self._ended, []
         return ended
 
@@ -289,10 +287,10 @@ def _csv(body: bytes) -> Iterator[_Cells]:
     except UnicodeDecodeError:
         raise MalformedError("no text where CSV was promised") from None
     names: list[str] = []
-    for number, line in lines:
+    for position, line in lines:
         columns = line.count(",") + 1
         if columns > _MOST_COLUMNS or (names and columns != len(names)):
-            raise MalformedError(f"line {number} has {columns} columns, the first one {len(names)}")
+            raise MalformedError(f"line {position} has {columns} columns, the first one {len(names)}")
         row = [cell.strip() for cell in line.split(",")]
         if not names:
             names = row

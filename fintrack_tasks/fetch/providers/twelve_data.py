@@ -125,7 +125,7 @@ class TwelveData:
             error = _error_of(body, response.status, asks[0].now)
             if not isinstance(error, UnknownSymbolError | EmptyError):
                 raise error
-            if len(names) > 1:  # it cannot be said which of the symbols it is about
+            if len(names) > 1:  # it is unknown which of the symbols it is about
                 raise MalformedError(f"of a whole batch: {error.detail}")
         if len(names) == 1 and names[0] not in body:
             body = {names[0]: body}  # one alone is answered without its name
@@ -199,10 +199,10 @@ def _body(response: HttpResponse, now: datetime) -> Mapping[str, Any]:
     return body
 
 
-def _quota(said: str, now: datetime, response: HttpResponse | None = None) -> QuotaError:
+def _quota(message: str, now: datetime, response: HttpResponse | None = None) -> QuotaError:
     """Minutes and days are those of the clock in UTC."""
     until = now.astimezone(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
-    if by_day := "for the day" in said or "daily" in said:
+    if by_day := "for the day" in message or "daily" in message:
         until = until.replace(hour=0, minute=0) + timedelta(days=1)
     given = retry_after(response.headers, now) if response else None
     wait = (until - now).total_seconds() if given is None else given
@@ -218,18 +218,18 @@ def _error_of(body: Mapping[str, Any], status: int, now: datetime) -> ProviderEr
     """What an error means. Its text is not repeated: it may name the key."""
     code = body.get("code")
     code = code if type(code) is int and 100 <= code <= 599 else status
-    said = str(body.get("message"))[:1000].lower()
-    if code == 429 or "api credits" in said:
-        return _quota(said, now)
+    message = str(body.get("message"))[:1000].lower()
+    if code == 429 or "api credits" in message:
+        return _quota(message, now)
     if code == 401:
         return KeyRejectedError("the API key is missing or not accepted")
-    if code == 403 or any(text in said for text in _PLAN):
+    if code == 403 or any(text in message for text in _PLAN):
         # An entitlement is learnt of the endpoint: the refusal of a symbol must not close it to all others.
-        meant = UnknownSymbolError if _SYMBOLS_PLAN in said else EntitlementError
+        meant = UnknownSymbolError if _SYMBOLS_PLAN in message else EntitlementError
         return meant("not in the plan behind the key")
-    if _NO_DATA in said:
+    if _NO_DATA in message:
         return EmptyError("no data for this range")
-    if code == 404 or (code == 400 and "symbol" in said):
+    if code == 404 or (code == 400 and "symbol" in message):
         return UnknownSymbolError("the symbol is not known there")
     return TransientError(f"an error of code {code}") if code >= 500 else MalformedError(f"an error of code {code}")
 
@@ -239,8 +239,8 @@ def _none(ask: Ask) -> EmptyError | UnavailableRangeError:
     kept = first_kept(ask.now, _KEPT_DAYS)
     if ask.window is None or ask.interval is Interval.D1 or ask.window.start >= kept:
         return EmptyError("no data for this range")
-    said = f"no {ask.interval} bars in a range of which they may not be kept"
-    return UnavailableRangeError(said, earliest=kept if kept < ask.window.end else None)
+    detail = f"no {ask.interval} bars in a range of which they may not be kept"
+    return UnavailableRangeError(detail, earliest=kept if kept < ask.window.end else None)
 
 
 def _outcome(ask: Ask, body: Mapping[str, Any], status: int) -> Batch | ProviderError:
@@ -353,13 +353,13 @@ def _batch(
     )
 
 
-def _same_symbol(ask: Ask, said: Mapping[str, Any]) -> None:
+def _same_symbol(ask: Ask, entry: Mapping[str, Any]) -> None:
     """Also that an index is one: its name may be that of a stock elsewhere."""
-    if said.get("symbol") != _symbol(ask.instrument):
+    if entry.get("symbol") != _symbol(ask.instrument):
         raise MalformedError(
-            f"an answer for {said.get('symbol')!r:.20} where {ask.instrument.symbol:.20} was asked for"
+            f"an answer for {entry.get('symbol')!r:.20} where {ask.instrument.symbol:.20} was asked for"
         )
-    kind = said.get("type")
+    kind = entry.get("type")
     if kind is not None and (kind == "Index") != (ask.instrument.asset_class is AssetClass.INDEX):
         raise MalformedError(f"an answer for a {kind!r:.20} where {ask.instrument.symbol:.20} was asked for")
 

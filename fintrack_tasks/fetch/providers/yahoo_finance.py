@@ -161,18 +161,18 @@ def _result(ask: Ask, response: HttpResponse) -> tuple[str, Mapping[str, Any]]:
 def _raise(ask: Ask, error: object, status: int) -> None:
     code = error.get("code") if isinstance(error, dict) else None
     text = error.get("description") if isinstance(error, dict) else error
-    said = " ".join(f"{code}: {text}".split())[:200]
+    message = " ".join(f"{code}: {text}".split())[:200]
     if code == "Not Found" or status == 404:
-        raise UnknownSymbolError(said)
+        raise UnknownSymbolError(message)
     if code == "Unauthorized":
-        raise TransientError(said)
+        raise TransientError(message)
     if status == 403:
-        raise EntitlementError(said)
+        raise EntitlementError(message)
     # Any other refusal of a range (an end before its start) is one of a question that was wrong.
-    if ask.kind is not Kind.QUOTE and _NOT_KEPT.search(said):
-        kept = _KEPT_DAYS.search(said)
-        raise UnavailableRangeError(said, earliest=first_kept(ask.now, int(kept[1])) if kept else None)
-    raise MalformedError(said)
+    if ask.kind is not Kind.QUOTE and _NOT_KEPT.search(message):
+        kept = _KEPT_DAYS.search(message)
+        raise UnavailableRangeError(message, earliest=first_kept(ask.now, int(kept[1])) if kept else None)
+    raise MalformedError(message)
 
 
 def _member(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -250,9 +250,9 @@ def _bars(ask: Ask, result: Mapping[str, Any]) -> Batch:
 
 
 def _same_interval(interval: Interval, meta: Mapping[str, Any]) -> None:
-    said = text(meta.get("dataGranularity"), "dataGranularity")
-    if said is not None and said not in _GRANULARITIES[interval]:
-        raise MalformedError(f"bars of {said!r:.10} where {interval.value} was asked for")
+    granularity = text(meta.get("dataGranularity"), "dataGranularity")
+    if granularity is not None and granularity not in _GRANULARITIES[interval]:
+        raise MalformedError(f"bars of {granularity!r:.10} where {interval.value} was asked for")
 
 
 def _stamps(result: Mapping[str, Any]) -> list[Any]:
@@ -369,14 +369,14 @@ def _regular_start(meta: Mapping[str, Any]) -> int | None:
 
 
 def _is_of(ask: Ask, quote: object) -> bool:
-    said = quote.get("symbol") if isinstance(quote, dict) else None
-    return isinstance(said, str) and said.upper() == ask.instrument.symbol
+    symbol = quote.get("symbol") if isinstance(quote, dict) else None
+    return isinstance(symbol, str) and symbol.upper() == ask.instrument.symbol
 
 
 def _same_symbol(ask: Ask, meta: Mapping[str, Any]) -> None:
-    said = text(meta.get("symbol"), "symbol")
-    if said is not None and said.upper() != ask.instrument.symbol:
-        raise MalformedError(f"an answer for {said:.20} where {ask.instrument.symbol} was asked for")
+    symbol = text(meta.get("symbol"), "symbol")
+    if symbol is not None and symbol.upper() != ask.instrument.symbol:
+        raise MalformedError(f"an answer for {symbol:.20} where {ask.instrument.symbol} was asked for")
 
 
 def _events(events: object, belongs: Callable[[int], bool]) -> dict[str, list[list[Any]]]:
@@ -438,5 +438,5 @@ def _adjusted(
 
 def _traded(meta: Mapping[str, Any]) -> int | None:
     """The time of the last trade, microseconds; ``None`` where the answer does not say."""
-    said = meta.get("regularMarketTime")
-    return None if said is None else epoch_micros(said, "regularMarketTime")
+    seconds = meta.get("regularMarketTime")
+    return None if seconds is None else epoch_micros(seconds, "regularMarketTime")

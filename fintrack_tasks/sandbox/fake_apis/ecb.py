@@ -48,8 +48,8 @@ class Ecb:
         return self.failed(429)
 
     def failed(self, status: int) -> Reply:
-        said = f"{status} {responses.get(status, 'Unknown Error')}"
-        page = f"<!DOCTYPE html>\n<html><head><title>{said}</title></head><body><h1>{said}</h1></body></html>\n"
+        title = f"{status} {responses.get(status, 'Unknown Error')}"
+        page = f"<!DOCTYPE html>\n<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n"
         return Reply(status, page.encode(), "text/html; charset=utf-8")
 
     def with_nulls(self, answer: Any, random: Random) -> Any:

@@ -99,8 +99,8 @@ class Wikipedia:
         return self.failed(429)
 
     def failed(self, status: int) -> Reply:
-        said = f"{status} {responses.get(status, 'Unknown Error')}"
-        page = f"<!DOCTYPE html>\n<html lang=en><title>Wikimedia Error</title><h1>Error</h1><p>{said}</p></html>\n"
+        title = f"{status} {responses.get(status, 'Unknown Error')}"
+        page = f"<!DOCTYPE html>\n<html lang=en><title>Wikimedia Error</title><h1>Error</h1><p>{title}</p></html>\n"
         return Reply(status, page.encode(), _HTML)
 
     def with_nulls(self, answer: Any, random: Random) -> Any:

@@ -66,8 +66,8 @@ class YahooFinance:
         return Reply(429, b"Too Many Requests\r\n", "text/plain; charset=utf-8")
 
     def failed(self, status: int) -> Reply:
-        said = responses.get(status, "Unknown Error")
-        return _error("finance", said, f"HTTP {status} {said}", status)
+        phrase = responses.get(status, "Unknown Error")
+        return _error("finance", phrase, f"HTTP {status} {phrase}", status)
 
     def with_nulls(self, answer: Any, random: Random) -> Any:
         """A whole row, or its close and adjusted close, is null here and there; a quote's price is."""
