@@ -14,14 +14,14 @@ from fintrack_tasks.store import alerts, database_mode, outbox
 from fintrack_tasks.tasks import foreign_messages
 from fintrack_tasks.tasks.base import connections, settings, utc_now
 
-__all__ = ["RULE", "tell"]
+__all__ = ["RULE", "report"]
 
 RULE: Final = "forged_message"
 _EVERY: Final = 10.0
 """Seconds between two alerts of one task: however many are forged, the table does not fill."""
 
 
-def tell(task: str, claimed: Item, reason: str, args: Any) -> None:
+def report(task: str, claimed: Item, reason: str, args: Any) -> None:
     """Write the message to the dead letters and raise an alert, in the table and in Kafka.
 
     :param claimed: the item that the message names.

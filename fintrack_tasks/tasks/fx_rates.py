@@ -17,7 +17,7 @@ __all__ = ["fetch_fx_rates"]
 log = structlog.get_logger("fintrack.tasks")
 
 
-class RatesTask(BaseTask):
+class FxRatesTask(BaseTask):
     """Retries a provider error six times within about a quarter of an hour."""
 
     abstract = True
@@ -27,8 +27,8 @@ class RatesTask(BaseTask):
     retry_backoff_max = 600
 
 
-@app.task(name="fintrack.fetch_fx_rates", base=RatesTask, bind=True, ignore_result=False)
-def fetch_fx_rates(self: RatesTask, ticket: list[str] | None = None) -> dict[str, Any]:
+@app.task(name="fintrack.fetch_fx_rates", base=FxRatesTask, bind=True, ignore_result=False)
+def fetch_fx_rates(self: FxRatesTask, ticket: list[str] | None = None) -> dict[str, Any]:
     """Update the fx rates: all days since 1999 on the first run, then what is new.
 
     :returns: ``{"rates": int, "changed": int, "newest": ISO time}``, or ``{"again_in": seconds}`` where the provider's

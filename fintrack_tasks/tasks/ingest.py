@@ -75,7 +75,7 @@ class ItemTask(BaseTask):
             self.refuse(exc, args, kwargs)
             return
         if isinstance(exc, ForgedMessageError) or not stage_messages.are_ours(self.name, args, kwargs):
-            forged_messages.tell(self.name, item, str(exc), args)
+            forged_messages.report(self.name, item, str(exc), args)
             return
         reason = "internal_error"
         if isinstance(exc, StoreError | DataError | IntegrityError):

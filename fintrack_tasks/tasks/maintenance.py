@@ -9,7 +9,7 @@ import structlog
 from fintrack_tasks import pipeline
 from fintrack_tasks.app import app
 from fintrack_tasks.embedded import logs
-from fintrack_tasks.store import cleanup as cleaning
+from fintrack_tasks.store.cleanup import clean
 from fintrack_tasks.tasks import orphaned_items
 from fintrack_tasks.tasks.base import BaseTask, connections, settings, stage_context, utc_now
 from fintrack_tasks.tasks.ingest import enqueue
@@ -39,6 +39,6 @@ def reconcile() -> dict[str, Any]:
 def cleanup() -> dict[str, Any]:
     """Remove published outbox rows and unreferenced payloads past their age."""
     with connections().database.connection() as conn:
-        removed = cleaning.clean(conn, utc_now())
+        removed = clean(conn, utc_now())
     log.info("cleaned", **removed)
     return removed

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import psycopg
 import pytest
-import requests
 
 from fintrack_tasks import tasks
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.errors import MalformedError, ProviderError
-from fintrack_tasks.fetch.http.client import HttpClient
 from fintrack_tasks.fetch.quota.gate import Gate
 from fintrack_tasks.fetch.quota.permits import Wait
-from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.fx_rates import Updated, update_fx_rates
-from fintrack_tasks.sandbox import Running, running
+from fintrack_tasks.sandbox import Running
 from fintrack_tasks.settings import Settings
-from fintrack_tasks.store import Database
 from fintrack_tasks.tasks import base
-
-SETTINGS = Settings.from_mapping({})
+from tests.fixtures_market import MarketClock
+from tests.fixtures_stages import Stages
 
 pytestmark = pytest.mark.integration
 
@@ -33,32 +29,15 @@ ALL = 80_189
 """The bundled rates up to that day, counted by awk."""
 
 
-class Clock:
-    """The market's time, which a test sets."""
-
-    now = NOW
-
-
-@pytest.fixture(scope="module")
-def market() -> Iterator[Running]:
-    with running(seed=7, clock=lambda: Clock.now) as sandbox:
-        yield sandbox
-
-
 @pytest.fixture
-def update(
-    database: Database, market: Running, make_gate: Callable[..., Gate]
-) -> Iterator[Callable[..., Updated | Wait]]:
-    http, gate = HttpClient(market.provider_base_urls, timeout=20.0), make_gate({"ECB_QUOTA": "unlimited"})
+def update(make_stages: Callable[..., Stages], market: Running, clock: MarketClock) -> Callable[..., Updated | Wait]:
+    stages = make_stages(NOW, {"ECB_QUOTA": "unlimited"}, market)
 
-    def do(now: datetime = NOW, gate: Gate = gate, **named: Any) -> Updated | Wait:
-        Clock.now = now
-        return update_fx_rates(context=StageContext(database, SETTINGS, now), http=http, gate=gate, **named)
+    def do(now: datetime = NOW, gate: Gate = stages.gate, **named: Any) -> Updated | Wait:
+        clock.now = now
+        return update_fx_rates(context=stages.at(now), http=stages.http, gate=gate, **named)
 
-    yield do
-    Clock.now = NOW
-    http.close()
-    requests.delete(f"{market.url}/_control/faults", timeout=5)
+    return do
 
 
 def test_the_first_run_brings_all_days_since_1999_and_the_next_one_what_is_new(

@@ -10,39 +10,35 @@ from typing import Any
 import psycopg
 import pytest
 
-from fintrack_tasks.domain import Batch, Kind, Mode, from_micros
+from fintrack_tasks.domain import Kind, Mode, from_micros
 from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.fetch.http.client import HttpClient
 from fintrack_tasks.fetch.providers.base import HttpResponse
-from fintrack_tasks.fetch.quota.gate import Gate
-from fintrack_tasks.pipeline import fetch_item, load_item, transform_item
-from fintrack_tasks.pipeline.context import StageContext
 from fintrack_tasks.pipeline.fx_rates import update_fx_rates
 from fintrack_tasks.pipeline.save_quote import save_quote
 from fintrack_tasks.queries.explain import explain_values
-from fintrack_tasks.sandbox import Running, running
+from fintrack_tasks.sandbox import Running
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database
 from fintrack_tasks.store.database_mode import admit, claim
+from tests.fixtures_stages import Stages
 from tests.store.items import make_run
-
-SETTINGS = Settings.from_mapping({})
 
 NOW = datetime(2026, 6, 18, 15, 0, tzinfo=UTC)
 TABLES = ("quotes", "bars", "payloads", "fx_rates", "coverage", "outbox")
 
 
-@pytest.fixture(scope="module")
-def market() -> Iterator[Running]:
-    with running(seed=7, clock=lambda: NOW) as sandbox:
-        yield sandbox
+@pytest.fixture
+def stages(make_stages: Callable[..., Stages], market: Running) -> Stages:
+    """The stages over the local market, as base URLs in an operator's ``.env`` may lead there."""
+    return make_stages(NOW, {"ECB_QUOTA": "unlimited"}, market)
 
 
 @pytest.fixture
-def http(market: Running) -> Iterator[HttpClient]:
-    """A client whose base URLs lead to the local market, as a line in an operator's ``.env`` may."""
-    client = HttpClient(market.provider_base_urls, timeout=20.0)
-    yield client
+def nameless(stages: Stages, market: Running) -> Iterator[Stages]:
+    """The same with answers that do not say who gave them, as those of the real providers."""
+    client = Nameless(market.provider_base_urls, timeout=20.0)
+    yield Stages(stages.context, client, stages.gate)
     client.close()
 
 
@@ -85,23 +81,15 @@ def test_whose_prices_it_holds_is_known_once_it_is_open(database: Database, data
 
 @pytest.mark.parametrize("provider", ["yahoo_finance", "coinbase"])
 def test_an_answer_of_the_local_market_never_gets_into_a_live_database_whatever_the_settings_say(
-    provider: str, database: Database, database_settings: Settings, conn: psycopg.Connection, http: HttpClient,
-    make_gate: Callable[..., Gate],
-) -> None:  # fmt: skip
+    provider: str, stages: Stages, database: Database, conn: psycopg.Connection
+) -> None:
     admit(database, simulated=False)
     before = rows(conn)
     symbol = "AAPL" if provider == "yahoo_finance" else "BTC-USD"
     for kind in (Kind.QUOTE, Kind.BARS):
         _, [item] = make_run(conn, [symbol], kind, now=NOW)
         with pytest.raises(ConfigurationError, match="holds real prices, and these are simulated"):
-            fetch_item(
-                item,
-                provider,
-                context=StageContext(database, database_settings, NOW),
-                retries=0,
-                http=http,
-                gate=make_gate(),
-            )
+            stages.fetch(item, provider)
     assert rows(conn) == before
 
 
@@ -114,28 +102,23 @@ class Nameless(HttpClient):
 
 @pytest.mark.parametrize("holds", list(Mode))
 def test_rates_get_among_their_kind_alone(
-    holds: Mode, database: Database, conn: psycopg.Connection, http: HttpClient, market: Running,
-    make_gate: Callable[..., Gate],
-) -> None:  # fmt: skip
+    holds: Mode, database: Database, conn: psycopg.Connection, stages: Stages, nameless: Stages
+) -> None:
     admit(database, simulated=holds is Mode.SIMULATED)
-    other = http if holds is Mode.LIVE else Nameless(market.provider_base_urls, timeout=20.0)
+    other = stages if holds is Mode.LIVE else nameless
     with pytest.raises(ConfigurationError, match=r"^DB_NAME: .* holds (real|simulated) prices"):
-        update_fx_rates(
-            context=StageContext(database, SETTINGS, NOW), http=other, gate=make_gate({"ECB_QUOTA": "unlimited"})
-        )
+        update_fx_rates(context=other.context, http=other.http, gate=other.gate)
     assert rows(conn)["fx_rates"] == rows(conn)["payloads"] == 0
 
 
 def test_an_answer_of_which_nothing_is_known_never_gets_among_simulated_ones(
-    database: Database, database_settings: Settings, conn: psycopg.Connection, market: Running,
-    make_gate: Callable[..., Gate],
-) -> None:  # fmt: skip
+    database: Database, conn: psycopg.Connection, nameless: Stages
+) -> None:
     admit(database, simulated=True)
     before = rows(conn)
     _, [item] = make_run(conn, ["AAPL"], Kind.QUOTE, now=NOW)
     with pytest.raises(ConfigurationError, match=r"holds simulated prices \(the local market's\), and these are real"):
-        fetch_item(item, "yahoo_finance", context=StageContext(database, database_settings, NOW), retries=0,
-                   gate=make_gate(), http=Nameless(market.provider_base_urls, timeout=20.0))  # fmt: skip
+        nameless.fetch(item)
     assert rows(conn) == before
 
 
@@ -168,19 +151,11 @@ def test_a_quote_of_the_fetcher_is_saved_among_its_kind_alone(
     ],
 )
 def test_what_explains_a_stored_value_names_its_origin(
-    symbol: str, provider: str, kind: Kind, origin: str, database: Database, database_settings: Settings,
-    conn: psycopg.Connection, http: HttpClient, make_gate: Callable[..., Gate],
-) -> None:  # fmt: skip
+    symbol: str, provider: str, kind: Kind, origin: str, stages: Stages, conn: psycopg.Connection
+) -> None:
     _, [item] = make_run(conn, [symbol], kind, now=datetime(2012, 3, 1, tzinfo=UTC))
-    batch = fetch_item(
-        item, provider, context=StageContext(database, database_settings, NOW), retries=0, http=http, gate=make_gate()
-    )
-    assert isinstance(batch, Batch)
-    load_item(
-        item,
-        transform_item(item, batch, context=StageContext(database, SETTINGS, NOW)),
-        context=StageContext(database, database_settings, NOW),
-    )
+    batch = stages.fetched(item, provider)
+    stages.load(item, batch)
     at = from_micros(int(batch.columns["timestamp"][-1]))
     found = explain_values(conn, item.instrument_id, item.instrument, at)
     [value] = found["quotes" if kind is Kind.QUOTE else "bars"]

@@ -12,7 +12,6 @@ import pytest
 import redis
 
 from fintrack_tasks.connections import Connections
-from fintrack_tasks.pipeline import quality as assurance
 from fintrack_tasks.store import runs
 from fintrack_tasks.store.quotes import load_quote
 from fintrack_tasks.tasks import quality
@@ -63,7 +62,7 @@ def test_what_is_left_after_two_minutes_is_another_message(
     sent: list[tuple[str, Any]], conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quality, "_AT_MOST", 0.0)
-    monkeypatch.setattr(assurance, "_PAGE", 2)
+    monkeypatch.setattr("fintrack_tasks.pipeline.quality._PAGE", 2)
     ended_run(conn, ["AAPL", "MSFT", "IBM"])
     assert [measure_quality() for _ in range(4)] == [{"instruments": n} for n in (2, 1, 0, 0)]
     assert sent == [("fintrack.measure_quality", ())] * 3
