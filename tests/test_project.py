@@ -298,3 +298,36 @@ def test_a_chosen_python_that_does_not_run_is_not_replaced_in_silence(bare_check
     refused = make_venv(bare_checkout, PYTHON="/nowhere/python")
     assert refused.returncode != 0
     assert refused.stderr == "make: PYTHON=/nowhere/python does not run\n"
+
+
+BESIDE = {
+    *("benchmarks", "browser", "chaos", "docker", "e2e", "integration", "kafka"),
+    *("conformance", "recorded_answers"),
+}
+"""Folders of tests of several modules together, or of what is not in the package."""
+WHOLE = {
+    "cli/test_commands.py": "every command",
+    "embedded/test_modes.py": "the modes of a stack",
+    "fetch/quota/test_gate_model.py": "the gate against a model of it",
+    "sandbox/fake_apis/test_parsed_by_providers.py": "every fake API, by the provider's own parser",
+    "store/test_statements.py": "every statement of the package",
+    "test_clock.py": "every module below the tasks",
+    "test_conftest.py": "the suite itself",
+    "test_installed.py": "the wheel",
+    "test_project.py": "the repository",
+}
+
+
+def test_tests_mirror_the_package_path_for_path() -> None:
+    tests, package = ROOT / "tests", ROOT / "fintrack_tasks"
+    astray = []
+    for path in sorted(tests.rglob("test_*.py")):
+        own = path.relative_to(tests)
+        named = own.name.removeprefix("test_").removesuffix(".py")
+        folder = package / own.parent
+        found = [folder / f"{named}.py", folder / named, folder / f"__{named}__.py", folder / "versions"]
+        if not BESIDE & set(own.parts) and str(own) not in WHOLE and not any(each.exists() for each in found):
+            astray.append(str(own))
+
+    assert astray == []
+    assert [name for name in WHOLE if not (tests / name).exists()] == []
