@@ -32,7 +32,7 @@ FACTS: Final = Facts(
     intervals=frozenset(),
     page_size=1,
     quotas=(Quota(1, 1.0, burst=1),),
-    # The foundation's policy: a client says what it is, and does not pass for a browser.
+    # The foundation's policy: a client identifies itself and does not pretend to be a browser.
     headers={"User-Agent": "fintrack-tasks (market-data ETL; lists of index members)", "Accept": "text/html"},
     largest_body=2 * 1024 * 1024,  # the page has 0.9 MB
 )
@@ -74,7 +74,7 @@ class Constituent:
     """A member of an index.
 
     :param symbol: in Yahoo's form, ``BRK-B`` where the page has ``BRK.B``.
-    :param date_added: since when; ``None`` where the page does not say it in full.
+    :param date_added: since when it is a member; ``None`` where the page has no full date.
     """
 
     symbol: str

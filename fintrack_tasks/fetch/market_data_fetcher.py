@@ -239,13 +239,14 @@ class MarketDataFetcher:
         return self.api_client.get_forex_price(symbol)
 
     def fetch_many(self, symbols: Sequence[str]) -> dict[str, Data | FinTrackError]:
-        """The same of several symbols, each of the class that its form says. An error stands where there is no quote,
-        a :class:`~fintrack_tasks.errors.UsageError` where there is no symbol; the others have theirs all the same.
+        """The quotes of several symbols, each of its form's asset class; where there is none, the error in its place.
+
+        Text that is no symbol gives a :class:`~fintrack_tasks.errors.UsageError`; the other symbols are not affected.
         """
         return self.api_client.get_prices(symbols)
 
     def save_to_database(self, data: Data) -> None:
-        """Check and store what one of the fetches returned: it then stands in the view ``market_data``.
+        """Check and store what one of the fetches returned: it is then in the view ``market_data``.
 
         :raises UsageError: when a value is missing or a check rejects it.
         """

@@ -1,4 +1,4 @@
-"""The order of the providers for each asset class and kind: who is asked first, and who stands behind whom.
+"""The order of the providers for each asset class and kind: who is asked first, and who comes after whom.
 
 Whether a failure moves an item on along its route is decided in :mod:`fintrack_tasks.pipeline.after_failure`.
 """
@@ -64,7 +64,7 @@ def _named(asset_class: AssetClass, kind: Kind, settings: Settings) -> tuple[str
 
 
 def _serving(asset_class: AssetClass, kind: Kind, interval: Interval | None, settings: Settings) -> tuple[str, ...]:
-    chosen = f"{asset_class}_{kind}" in settings.routes  # whoever names a kind's providers knows what they have
+    chosen = f"{asset_class}_{kind}" in settings.routes  # an operator who names a kind's providers knows their plans
     return tuple(
         name
         for name in _named(asset_class, kind, settings)

@@ -25,7 +25,7 @@ _LONGEST: Final = 3_600.0
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What goes wrong, for whom, how often.
+    """One kind of fault, the requests that it applies to, and how often.
 
     :param kind: one of :data:`KINDS`.
     :param provider: a shell pattern of provider names.

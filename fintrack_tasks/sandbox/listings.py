@@ -90,27 +90,27 @@ class Listing:
 
     @property
     def statement(self) -> dict[str, Any]:
-        """What the days say of themselves in their metadata."""
+        """The statement about their origin in the metadata of daily bars."""
         return _statement(self.origin)
 
     @property
     def path_statement(self) -> dict[str, Any]:
-        """What shorter bars say of themselves: a bundled day has no hours."""
+        """The same for intraday bars, which no bundled day has."""
         return _statement(self.path_origin)
 
     @property
     def quote_statement(self) -> dict[str, Any]:
-        """What a price of now says of itself."""
+        """The same for a current price."""
         return _statement(self.quote_origin)
 
     @property
     def path_origin(self) -> str:
-        """Where shorter bars come from."""
+        """The origin of intraday bars."""
         return self.origin if self.synthetic else f"synthetic: a path within each day of: {self.origin}"
 
     @property
     def quote_origin(self) -> str:
-        """Where a price of now comes from."""
+        """The origin of a current price."""
         return self.origin if self.synthetic else f"synthetic: about the last close of: {self.origin}"
 
 

@@ -92,8 +92,8 @@ class Market:
         return self._clock()
 
     def origin(self) -> str:
-        """Where the prices come from that were asked for since the last call: those of bars, or of quotes where there
-        are no bars; empty where there are neither."""
+        """The origin of the prices asked for since the last call: of bars, or of quotes where there were no bars; empty
+        where there were neither."""
         origins = "; ".join(sorted(self._bars_from or self._ticks_from))
         self._bars_from.clear()
         self._ticks_from.clear()
@@ -118,7 +118,7 @@ class Market:
         """The bars that open in ``[start, end)``, oldest first; the one in progress is live.
 
         Bars of 15 minutes and longer are joined from the same quarters of an hour, shorter ones from the minutes of
-        these quarters, so that every length tells the same story.
+        these quarters, so that all lengths agree.
 
         Days are stamped as :meth:`stamp` says; shorter bars are counted from the open, and again from the end of a
         lunch break.
@@ -263,7 +263,7 @@ def _at(day: date, clock: time, zone: tzinfo) -> datetime:
 
 
 def _spans(session: SessionParts, seconds: int) -> list[tuple[datetime, datetime]]:
-    """Each part cut into stretches of so many seconds, the last one of each as long as there is time."""
+    """Each part cut into stretches of ``seconds``, the last one of each possibly shorter."""
     step, found = timedelta(seconds=seconds), []
     for start, end in session:
         found += [(start + step * i, min(start + step * (i + 1), end)) for i in range(-((start - end) // step))]

@@ -81,7 +81,7 @@ def real_daily() -> Mapping[str, tuple[Daily, ...]]:
 
 
 def real_origin(symbol: str) -> str:
-    """Where a symbol's bundled days come from; data/ORIGIN.md says more."""
+    """The origin of a symbol's bundled days; more in data/ORIGIN.md."""
     if symbol == "^VIX":
         return f"{_INDICES}: closes only, which stand for open, high and low"
     return _INDICES if symbol.startswith("^") else _STOCKS
@@ -130,7 +130,7 @@ def fx_pair(base: str, quote: str) -> tuple[Daily, ...] | None:
 
 
 def rate_decimals(rate: float) -> int:
-    """Decimals of a rate: five, and so many more below one that six significant digits are left."""
+    """Decimals of a rate: five, and below one as many more as leave six significant digits."""
     return max(5, 5 - math.floor(math.log10(rate)))
 
 

@@ -129,7 +129,7 @@ class RequestLog:
 
 
 def _refusal(quota: Quota, served: deque[float], at: float, cost: int) -> Refusal | None:
-    """The window is (at - seconds, at]: so many of its youngest must have left it that there is room for the cost."""
+    """The window is (at - seconds, at]: enough of its requests must have left it to make room for the cost."""
     place = quota.limit - cost + 1
     if place < 1:
         return Refusal(quota.seconds, quota.seconds)

@@ -123,8 +123,8 @@ class Sandbox:
 
 
 def _is_page(request: HTTPServerRequest) -> bool:
-    """Whether a web page asks, of which the control endpoint has none: by what browsers say of a request's origin, or
-    by a name that somebody's DNS points here. Scripts say neither, and ask by number or as localhost."""
+    """Whether a web page sent the request, which the control endpoint refuses: browsers send headers of its origin, and
+    DNS rebinding a foreign name. Scripts send no such headers, and name the host by number or as localhost."""
     host = re.sub(r":\d*$", "", request.headers.get("Host", "")).strip("[]")
     foreign = request.headers.get("Sec-Fetch-Site", "none") != "none" or "Origin" in request.headers
     return foreign or not (hosts.is_named_loopback(host) or hosts.address_of(host))
@@ -148,7 +148,7 @@ def _send(request: HTTPServerRequest, reply: Reply) -> None:
         return
     headers = HTTPHeaders({"Content-Type": reply.content_type, "Content-Length": str(len(reply.body)), **reply.headers})
     line = ResponseStartLine("HTTP/1.1", reply.status, responses.get(reply.status, "Unknown"))
-    # A coroutine's future: an answer that the client does not take any more is nobody's error.
+    # The exception is fetched, so that asyncio does not report an answer whose client is gone.
     sent = request.connection.write_headers(line, headers, None if request.method == "HEAD" else reply.body)
     sent.add_done_callback(lambda done: done.exception())
     request.connection.finish()

@@ -67,7 +67,8 @@ def _bounded(facts: Facts, pieces: Iterable[bytes], late: Callable[[], bool]) ->
 def unpacked(facts: Facts, pieces: Iterable[bytes], coding: str) -> Iterator[bytes]:
     """The pieces as they were before their ``Content-Encoding``, each of at most 64 KiB; some are empty.
 
-    One layer of gzip or deflate is unpacked. More than one is refused: nobody asked for it, and bombs are made so.
+    One layer of gzip or deflate is unpacked. More than one is refused: it was not asked for, and decompression bombs
+    have that form.
     """
     codings = [name for part in coding.lower().split(",") if (name := part.strip()) not in ("", "identity")]
     if not codings:

@@ -63,7 +63,7 @@ MAPPED: Final[tuple[tuple[type[Exception], type[ProviderError], str], ...]] = (
     (zlib.error, MalformedError, "the body's compression is broken"),
     (OSError, TransientError, "the connection broke"),
 )
-"""Library errors to ours, the narrower ones first. The text never carries the URL: a key may stand in its query."""
+"""Library errors to ours, the narrower ones first. The text never contains the URL, whose query may hold a key."""
 
 _KNOWN: Final = tuple(known for known, _, _ in MAPPED)
 

@@ -2,7 +2,7 @@
 
 Docs: https://www.alphavantage.co/documentation/.
 
-One path answers everything; ``function`` says what is asked. The fields of an answer carry numbers that differ from
+One path answers everything; ``function`` selects what is asked. The fields' names begin with numbers that differ from
 function to function, so that they are found by the words behind the number. Limits and errors are texts at status 200.
 
 Daily bars of stocks are asked of ``TIME_SERIES_DAILY``: ``TIME_SERIES_DAILY_ADJUSTED`` is premium, and a free key would
@@ -307,7 +307,7 @@ def _beside(fields: Mapping[str, Any], name: str) -> str | None:
 
 
 def _currency(ask: Ask) -> str | None:
-    """The second of a pair; of a stock's prices Alpha Vantage does not say it."""
+    """The second of a pair; ``None`` for a stock, of which Alpha Vantage does not name it."""
     return _pair(ask.instrument)[1] if ask.instrument.asset_class in _PAIRS else None
 
 
@@ -374,7 +374,7 @@ def _stamped(series: Mapping[str, Any], meta: Mapping[str, Any], interval: Inter
 
 
 def _raise_if_cut(ask: Ask, rows: Mapping[int, Any], meta: Mapping[str, Any]) -> None:
-    """The newest rows alone say nothing of the days before them: these must not pass for days without a bar."""
+    """Refuse the newest rows alone where the window begins earlier: the days before must not count as without a bar."""
     whole = ask.interval is Interval.D1 and str(meta.get("output size")).lower().startswith("full")
     if ask.window and not whole and len(rows) >= _COMPACT and min(rows) > to_micros(ask.window.start):
         first = from_micros(min(rows))
@@ -396,9 +396,9 @@ def _bar(row: object, meta: Mapping[str, Any]) -> dict[str, str | None]:
 
 
 def _event(name: str, stamp: int, rows: Mapping[int, Any]) -> Iterator[list[Any]]:
-    """What an adjusted day tells beside its prices: ``[time, numerator, 1]`` of a split, ``[time, amount]`` else.
+    """The event of an adjusted day: ``[time, numerator, 1]`` of a split, ``[time, amount]`` of a dividend.
 
-    Every day has both fields, ``1.0`` and ``0.0000`` where there is nothing to tell.
+    Every day has both fields, ``1.0`` and ``0.0000`` without an event.
     """
     field, nothing, rest = _EVENTS[name]
     fields = _words(rows[stamp], "a bar")

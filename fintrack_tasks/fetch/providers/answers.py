@@ -1,4 +1,4 @@
-"""Fields of an answer, read alike by every provider: exact decimals, times, currencies, statuses, or a typed error.
+"""Fields of an answer, read alike by every provider: exact decimals, times, currencies, statuses; or a typed error.
 
 The body as JSON is read with ``json_body``. Nothing here knows a provider.
 """
@@ -52,7 +52,7 @@ MOST_ROWS: Final = 20_000
 
 
 def raise_for_status(response: HttpResponse, now: datetime) -> None:
-    """Raise what 429 and 5xx mean everywhere; every other status is the provider's own to read."""
+    """Raise what 429 and 5xx mean everywhere; every other status is left to the provider's ``parse``."""
     if response.status == 429:
         raise QuotaError("429 Too Many Requests", retry_after=retry_after(response.headers, now))
     if response.status >= 500 or response.status == 408:
@@ -183,7 +183,7 @@ def source_statement(value: object) -> dict[str, Any]:
 
 
 def source_meta(answer: Mapping[str, Any], *, zone: str, exchange: str | None = None) -> dict[str, Any]:
-    """What a batch's ``meta`` says of its source: ``zone``, ``exchange``, and ``statement`` where a sandbox makes one.
+    """The part of a batch's ``meta`` about its source: ``zone``, ``exchange``, and a sandbox's ``statement``.
 
     :param zone: the name of the answer's member with the time zone; ``exchange`` likewise.
     """

@@ -37,9 +37,9 @@ JSON_HEADERS: Final = MappingProxyType({"User-Agent": "fintrack-tasks", "Accept"
 
 
 def first_kept(now: datetime, days: int) -> datetime:
-    """The first midnight UTC from which on bars are kept for so many days, an hour at the least to spare.
+    """The first midnight UTC of the bars that a provider keeps for ``days`` days, with at least an hour to spare.
 
-    What is kept moves with the provider's clock: the very first moment would be gone by the time it is asked for.
+    The limit moves with the provider's clock: bars at the very limit would be gone by the time they are asked for.
     """
     oldest = (now - timedelta(days=days) + timedelta(hours=25)).astimezone(UTC)
     return oldest.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -78,7 +78,7 @@ class KeyUse:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a provider declares of itself."""
+    """The declared facts of a provider: what it serves, its limits, and how it is asked."""
 
     name: str
     """As in ``fetch.<name>``, ``<NAME>_BASE_URL`` and the ``source`` of its rows."""
@@ -89,14 +89,14 @@ class Facts:
     page_size: int
     """The most bars that one request may return."""
     quotas: tuple[Quota, ...]
-    """All windows that hold at once, the public plan's."""
+    """The public plan's limits, which hold together."""
     symbols_per_request: int = 1
     key: KeyUse | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     without: frozenset[tuple[AssetClass, Kind]] = frozenset()
-    """Combinations of the above that the provider does not have, or not in any plan that can be relied on."""
+    """Combinations of the above that are not asked for by default: not served, or not surely in any plan."""
     kept_days: Mapping[Interval, int] = field(default_factory=dict)
-    """For how many days back bars of an interval are kept; all that there are where it is not named."""
+    """Days for which bars of an interval are kept; an interval that is absent has no such limit."""
     largest_body: int = 8 * 1024 * 1024
     """Bytes, decompressed; a larger answer is refused."""
 
@@ -110,7 +110,7 @@ class Facts:
     ) -> bool:
         """Whether such a question may be put to the provider.
 
-        :param any_plan: also what no plan can be relied on to have: somebody who has one says so.
+        :param any_plan: also what is in :attr:`without`, since the operator has named the provider for it.
         """
         return (
             asset_class in self.asset_classes
@@ -122,7 +122,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One question to a provider. ``interval`` and ``window`` are there for bars; ``now`` is the caller's clock."""
+    """One question to a provider. ``interval`` and ``window`` are set for bars; ``now`` is the caller's clock."""
 
     kind: Kind
     instrument: Instrument
@@ -179,7 +179,7 @@ class HttpResponse:
 
     @property
     def simulated(self) -> bool:
-        """Whether the local market answered, at whatever address."""
+        """Whether the local market gave the answer."""
         return ORIGIN_HEADER in self.headers
 
 
@@ -210,7 +210,7 @@ class Profiling(Protocol):
         ...
 
     def parse_profile(self, instrument: Instrument, response: HttpResponse, now: datetime) -> Instrument:
-        """The instrument with what the answer says of it.
+        """The instrument, completed from the answer.
 
         :raises fintrack_tasks.errors.ProviderError: the subclass says what the answer means.
         """

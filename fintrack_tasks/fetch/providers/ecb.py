@@ -2,7 +2,7 @@
 
 Docs: https://www.ecb.europa.eu/stats/policy_and_exchange_rates/euro_reference_exchange_rates. The rates are published
 at about 16:00 Central European Time of their day, in one file for all currencies: the newest day, the newest 90
-calendar days, or all days since 1999. They say how many units of a currency one euro buys; nothing is inverted here.
+calendar days, or all days since 1999. A rate is the units of a currency that one euro buys; nothing is inverted here.
 """
 
 from __future__ import annotations

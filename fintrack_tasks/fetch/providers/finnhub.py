@@ -69,7 +69,7 @@ _NOT_SUPPORTED: Final = "symbol not supported"
 _NO_ACCESS: Final = "access to this resource"
 _API_KEY: Final = "api key"
 _PLAIN: Final = (_LIMIT, _NOT_SUPPORTED, _NO_ACCESS, _API_KEY)
-"""What errors say that come as plain text, under whatever status."""
+"""Texts of errors that come as plain text, under any status."""
 _LONGEST_TEXT: Final = 200
 _US_EXCHANGES: Final = ("NASDAQ", "NEW YORK STOCK EXCHANGE", "NYSE", "CBOE", "BATS", "OTC")
 

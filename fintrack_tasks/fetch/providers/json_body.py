@@ -16,7 +16,7 @@ __all__ = ["LONGEST_NUMBER", "json_body"]
 LONGEST_NUMBER: Final = 64
 """Characters of a number's text."""
 _SURELY_EXACT: Final = 15
-"""Characters of a number that a float holds as it is written: so many digits survive."""
+"""Characters: a float keeps all digits of a number that is not longer."""
 _DEEPEST: Final = 32
 """Levels of JSON; answers have 7 at the most."""
 _MOST_VALUES: Final = 250_000
@@ -27,8 +27,8 @@ _MOST_CONTAINERS: Final = 60_000
 def json_body(response: HttpResponse, *, quoted: bool = True) -> Any:
     """The body as JSON.
 
-    Beyond what JSON itself demands, no object says two things under one name, nothing is nested beyond 32 levels, and
-    there is no more of it than any answer holds. A number that no float can hold as it is written stays its own text,
+    Beyond what JSON itself demands, no object has two values under one name, nothing is nested beyond 32 levels, and
+    the number of values is bounded. A number that no float can hold as it is written stays its own text,
     so that :func:`fintrack_tasks.fetch.providers.answers.exact_decimal` judges what was written.
 
     :param quoted: whether an error may repeat the start of the body; not where that may hold a key.

@@ -14,7 +14,7 @@ Row = Sequence[str | None]
 
 
 def is_snapshot(row: Row) -> bool:
-    """Whether a row is one price without any trade: what stands on the screen, not what happened in a bar."""
+    """Whether a row is a single price without volume: the price on display, not the course of a bar."""
     prices = {Decimal(price) for price in row[:4] if price is not None}
     return len(prices) == 1 and not Decimal(row[5] or 0)
 
@@ -22,8 +22,7 @@ def is_snapshot(row: Row) -> bool:
 def merged(first: Row, second: Row) -> list[str | None]:
     """One intraday bar of its two parts: the first open, the highest, the lowest, the last close, the sum of volumes.
 
-    Of what is not known of one part nothing is known of the whole.
-    A snapshot is no part of a bar: beside one it changes nothing.
+    A value that is unknown in one part is unknown in the whole. A snapshot is no part of a bar and changes nothing.
     """
     if is_snapshot(second) != is_snapshot(first):
         return list(first if is_snapshot(second) else second)
@@ -39,7 +38,7 @@ def merged(first: Row, second: Row) -> list[str | None]:
 
 
 def newer(first: Row, second: Row) -> list[str | None]:
-    """One daily bar of two that both tell of the whole day: the later one, unless it is a snapshot beside a bar."""
+    """One daily bar of two that both cover the whole day: the later one, unless it is a snapshot beside a bar."""
     return list(first if is_snapshot(second) and not is_snapshot(first) else second)
 
 

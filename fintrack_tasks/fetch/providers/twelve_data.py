@@ -1,7 +1,7 @@
 """Twelve Data: quotes and bars of stocks and indices, quotes of currencies and crypto, up to eight symbols at once.
 
 Docs: https://twelvedata.com/docs. Times of bars are local to ``meta.exchange_timezone``. ``timezone=UTC`` is not asked
-for: the answer goes on to name the exchange's zone, so that nothing in it would say whose clock it shows.
+for: the answer would still name the exchange's zone, so that nothing in it would show which zone its times are in.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class TwelveData:
     def request_many(self, asks: Sequence[Ask]) -> HttpRequest:
         """One request for questions of one kind, interval and window; each symbol that it names costs a credit.
 
-        What has no sure name there is left out; :meth:`parse_many` says so of it.
+        An instrument without a sure name there is left out; :meth:`parse_many` gives an error for it.
 
         :raises UnknownSymbolError: when nothing is left to ask for.
         :raises ValueError: for more than a request may hold, or questions that differ in more than their instrument.
@@ -377,7 +377,7 @@ def _price(value: object, name: str) -> str:
 
 
 def _volume(ask: Ask, value: object) -> str | None:
-    """An index is not traded: its usual "0" says that nothing is counted, not that nothing happened."""
+    """An index is not traded: its usual "0" means that no volume is counted, hence ``None``."""
     text = exact_decimal(value, "volume")
     return None if text and ask.instrument.asset_class is AssetClass.INDEX and not float(text) else text
 

@@ -191,7 +191,7 @@ def _quote(ask: Ask, meta: Mapping[str, Any]) -> Batch:
         raise NoPriceError("no regularMarketPrice")
     stamp = price_time(epoch_micros(meta.get("regularMarketTime"), "regularMarketTime"), "regularMarketTime")
     previous = meta.get("regularMarketPreviousClose", meta.get("previousClose", meta.get("chartPreviousClose")))
-    # Futures and yields may be at or below zero; of all else a zero says that there is no price.
+    # Futures and yields may be at or below zero; for everything else zero means that there is no price.
     signed = ask.instrument.is_signed
     beside = exact_decimal if signed else positive_decimal
     columns = {
@@ -265,14 +265,14 @@ def _stamps(result: Mapping[str, Any]) -> list[Any]:
 
 
 def _kept(ask: Ask, opened: Iterable[tuple[int, int, _Values]], traded: int | None) -> tuple[dict[int, _Values], int]:
-    """The bars inside the window by their opening, and how many were left out for want of a price of their own.
+    """The bars inside the window by their opening, and how many were left out because they have no price of their own.
 
     :param traded: the time of the last trade, at which a snapshot of a closed market is stamped.
     """
     rows = [each for each in opened if ask.covers(each[0])]
-    # A bar stands by its close: of the other prices one that is null is unknown, and the checks say so.
+    # Only a bar without a close is left out: another price that is null is unknown, as the checks report.
     bars = _joined(ask, (each for each in rows if each[2][_CLOSE] is not None))
-    # After the close a row of the last price may stand alone, where its bar was not asked for or is not there.
+    # After the close a row of the last price may come without its bar, when that was not asked for or does not exist.
     kept = {opens: row for opens, (stamp, row) in bars.items() if not _stands_still(ask, opens, stamp, row, traded)}
     left_out = sum(values[_CLOSE] is None for _, _, values in rows) + len(bars) - len(kept)
     if not kept:
@@ -286,7 +286,7 @@ def _kept(ask: Ask, opened: Iterable[tuple[int, int, _Values]], traded: int | No
 def _joined(ask: Ask, opened: Iterable[tuple[int, int, _Values]]) -> dict[int, tuple[int, _Values]]:
     """One row for each opening, with its last stamp.
 
-    Of two rows of one opening the later is live: a part of an intraday bar, or a day as it stands now. Two rows of one
+    Of two rows of one opening the later is live: a part of an intraday bar, or the day so far. Two rows of one
     stamp that differ are no answer.
     """
     join = newer if ask.interval is Interval.D1 else merged
@@ -400,7 +400,7 @@ def _events(events: object, belongs: Callable[[int], bool]) -> dict[str, list[li
 def _group(value: object, name: str) -> Mapping[str, Any]:
     """The members of an object that may be null or empty, an empty list among them.
 
-    :raises MalformedError: for anything else: what it would tell must not be lost in silence.
+    :raises MalformedError: for anything else, so that no event is lost unnoticed.
     """
     if not value and (value is None or isinstance(value, list)):
         return {}

@@ -152,7 +152,7 @@ class Gate:
         self._script.call(facts, request, budget, {"op": "cancel", "id": reservation.id, "keys": [reservation.key]})
 
     def learn(self, permit: Permit, error: ProviderError) -> bool:
-        """Remember what an error says about the permit's key; returns whether a key was set aside just now.
+        """Record what an error means for the permit's key; returns whether the key was set aside just now.
 
         A quota that the provider says is used up closes the key until the provider's own time, or for one window. An
         endpoint outside the plan, or a refused key, is not asked again with that key for a day. A provider without
@@ -193,7 +193,7 @@ class Gate:
         return read_standings(answer, names, quotas_of(facts, self._settings))
 
     def pause(self, facts: Facts) -> float:
-        """Seconds for which a provider is left alone that does not say for how long: one window of its quotas."""
+        """Seconds of a pause after a refusal without a ``Retry-After``: one window of the provider's quotas."""
         return max((q.seconds for q in quotas_of(facts, self._settings) if q.seconds <= 3_600), default=60.0)
 
     def waiting(self, provider: str) -> int:

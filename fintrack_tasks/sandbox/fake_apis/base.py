@@ -41,7 +41,7 @@ class FakeApi(Protocol):
     """The public plan's quotas, such as ``10/s``."""
 
     def answer(self, market: Market, path: str, params: Mapping[str, str]) -> Reply:
-        """The reply to a GET of ``path`` (without the provider's prefix, percent-decoded); never raises for rubbish."""
+        """The reply to a GET of ``path``, percent-decoded and without the provider's prefix; nothing is raised."""
         ...
 
     def too_many(self, key: str, window: float) -> Reply:
@@ -71,7 +71,7 @@ class FakeApi(Protocol):
 
 @runtime_checkable
 class Keyed(Protocol):
-    """An API that answers nobody without a key."""
+    """A fake API that requires a key."""
 
     def without_key(self) -> Reply:
         """The reply to a request that has none."""
@@ -80,7 +80,7 @@ class Keyed(Protocol):
 
 @runtime_checkable
 class Priced(Protocol):
-    """An API at which a request may cost more than one of its quota."""
+    """A fake API at which a request may use more than one unit of its quota."""
 
     def credits_of(self, path: str, params: Mapping[str, str]) -> int:
         """What the request costs, at least one."""

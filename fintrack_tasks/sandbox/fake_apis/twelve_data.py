@@ -163,7 +163,7 @@ def _text(listing: Listing, price: float) -> str:
 
 
 def _volume(listing: Listing, volume: int) -> dict[str, str]:
-    """Pairs have none; that of an index is often nought."""
+    """Pairs have none; that of an index is often zero."""
     return {} if _is_pair(listing) else {"volume": str(volume)}
 
 
@@ -240,7 +240,7 @@ _VIEWS: Final[Mapping[str, _View]] = {"quote": _quote, "time_series": _series, "
 
 
 def _zone(listing: Listing, seconds: int, wanted: str) -> ZoneInfo:
-    """Of the times in the answer. It is asked for in vain where bars are days; those of pairs are in UTC anyhow."""
+    """The zone of the answer's times. The parameter has no effect on daily bars; pairs without it are in UTC."""
     if seconds == _DAY:
         return listing.zone
     if wanted == "Exchange":
@@ -274,7 +274,7 @@ def _moment(text: str, zone: ZoneInfo) -> datetime:
 
 
 def _meta(listing: Listing, interval: str) -> dict[str, Any]:
-    """A pair's names no zone and its currencies in words; one of intraday bars says that their path is made up."""
+    """For a pair no zone, and its currencies; the statement of intraday bars says that their path is made up."""
     name, kind = _name_of(listing), _TYPES[listing.asset_class]
     statement = listing.statement if interval == "1day" else listing.path_statement
     about: dict[str, Any] = {

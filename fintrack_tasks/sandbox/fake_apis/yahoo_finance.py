@@ -199,7 +199,7 @@ def _columns(bars: Sequence[Bar], tick: Tick, *, daily: bool) -> dict[str, Any]:
 
 
 def _type(listing: Listing) -> tuple[str, str, str]:
-    """What it is, and its exchange: outside New York by the calendar's name, for want of Yahoo's own."""
+    """What it is, and its exchange: outside New York by the calendar's name, since Yahoo's own is not known."""
     kind, exchange, full = _TYPES[listing.asset_class]
     if listing.exchange is None or listing.asset_class is AssetClass.COMMODITY:
         return kind, exchange, full
