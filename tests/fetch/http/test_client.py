@@ -5,11 +5,9 @@ from __future__ import annotations
 import gzip
 import inspect
 import io
-import ipaddress
 import json
 import logging
 import socket
-import ssl
 import struct
 import threading
 import time
@@ -17,21 +15,19 @@ import traceback
 import tracemalloc
 import zlib
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 import requests
 import urllib3
 import urllib3.exceptions
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import SecretStr
 
@@ -46,163 +42,25 @@ from fintrack_tasks.errors import (
 from fintrack_tasks.fetch.http import transport
 from fintrack_tasks.fetch.http.client import MAPPED, HttpClient
 from fintrack_tasks.fetch.http.signing import exchange_signature
-from fintrack_tasks.fetch.providers import provider
-from fintrack_tasks.fetch.providers.answers import raise_for_status, retry_after
-from fintrack_tasks.fetch.providers.base import Facts, HttpRequest, HttpResponse, KeyUse
-
-KEY = "k3y-that-nobody-may-see"
-FACTS: Facts = replace(provider("coinbase").facts, name="venue", key=None, headers={"User-Agent": "browser"})
-KEYED = replace(FACTS, key=KeyUse("API_KEY_VENUE", query="token"))
-REQUEST = HttpRequest("/bars", {"symbol": "BTC-USD"})
-
-Talk = Callable[[socket.socket, bytes], None]
-
-
-class Holder(HttpClient):
-    """A client that asks with the venue's one key where the caller gives none."""
-
-    def get(self, facts: Facts, request: HttpRequest, key: SecretStr | None = None) -> HttpResponse:
-        own = facts.key is not None and facts.key.variable == "API_KEY_VENUE"
-        return super().get(facts, request, key or (SecretStr(KEY) if own else None))
-
-
-class Peer:
-    """A TCP server that answers each connection with its own talk and keeps the heads that it was sent."""
-
-    def __init__(self, *talks: Talk, tls: ssl.SSLContext | None = None) -> None:
-        self.heads: list[bytes] = []
-        self._talks = talks
-        self._tls = tls
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._threads: list[threading.Thread] = []
-        self.connections: list[socket.socket] = []
-        self._accepting = threading.Thread(target=self._accept, daemon=True)
-        self._accepting.start()
-        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._listener.getsockname()[1]}"
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections.append(connection)
-            thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        connection.settimeout(5)
-        if self._tls:
-            try:
-                wrapped = self._tls.wrap_socket(connection, server_side=True)
-            except OSError:
-                return
-            self.connections[self.connections.index(connection)] = connection = wrapped
-        with connection:
-            try:
-                while head := self._head(connection):
-                    self.heads.append(head)
-                    self._talks[min(len(self.heads), len(self._talks)) - 1](connection, head)
-            except OSError:
-                return
-
-    @staticmethod
-    def _head(connection: socket.socket) -> bytes:
-        head = b""
-        while b"\r\n\r\n" not in head:
-            part = connection.recv(4096)
-            if not part:
-                return b""
-            head += part
-        return head
-
-    def stop_listening(self) -> None:
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._accepting.join(5)
-
-    def close(self) -> None:
-        self.stop_listening()
-        for connection in self.connections:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(6)
-
-    def target(self, number: int) -> str:
-        """The address line of the nth request."""
-        return self.heads[number].split(b" ", 2)[1].decode()
-
-
-@contextmanager
-def peer(*talks: Talk, tls: ssl.SSLContext | None = None) -> Iterator[Peer]:
-    server = Peer(*talks, tls=tls)
-    try:
-        yield server
-    finally:
-        server.close()
-
-
-def says(body: bytes, status: str = "200 OK", *headers: str, length: int | None = None) -> Talk:
-    """A talk that sends one whole answer (or one that promises another length)."""
-
-    def talk(connection: socket.socket, _head: bytes) -> None:
-        lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *headers, "", ""]
-        connection.sendall("\r\n".join(lines).encode() + body)
-        if length is not None:
-            connection.shutdown(socket.SHUT_RDWR)
-
-    return talk
-
-
-def hangs_up(connection: socket.socket, _head: bytes) -> None:
-    connection.shutdown(socket.SHUT_RDWR)
-
-
-def drips(connection: socket.socket, _head: bytes) -> None:
-    """A byte at a time, each within any read time-out, and without an end."""
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-    for _ in range(100):
-        connection.sendall(b"x")
-        time.sleep(0.05)
-
-
-def stalls(connection: socket.socket, _head: bytes) -> None:
-    """Half a body, then silence."""
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
-    connection.recv(1)
-
-
-def sends(*parts: bytes, pause: float = 0.0, ends: bool = True) -> Talk:
-    """A talk of raw bytes."""
-
-    def talk(connection: socket.socket, _head: bytes) -> None:
-        for part in parts:
-            connection.sendall(part)
-            time.sleep(pause)
-        if ends:
-            connection.shutdown(socket.SHUT_RDWR)
-
-    return talk
-
-
-def endless(start: bytes, unit: bytes, pause: float = 0.0) -> Talk:
-    """A talk that goes on until the client has had enough."""
-
-    def talk(connection: socket.socket, _head: bytes) -> None:
-        connection.sendall(start)
-        for _ in range(1_000_000):
-            connection.sendall(unit)
-            time.sleep(pause)
-
-    return talk
-
-
-def client(server: Peer, timeout: float = 5.0) -> HttpClient:
-    return Holder({"venue": server.url}, timeout)
-
+from fintrack_tasks.fetch.providers.answers import raise_for_status
+from fintrack_tasks.fetch.providers.base import HttpRequest, HttpResponse, KeyUse
+from tests.fetch.http.peer import (
+    FACTS,
+    KEY,
+    KEYED,
+    REQUEST,
+    Holder,
+    Peer,
+    Talk,
+    client,
+    drips,
+    endless,
+    hangs_up,
+    peer,
+    says,
+    sends,
+    stalls,
+)
 
 # --- what is asked, and what comes back
 
@@ -314,44 +172,6 @@ def test_a_connection_that_is_closed_unread_is_not_tried_again() -> None:
         listener.settimeout(0.5)
         with pytest.raises(TimeoutError):
             listener.accept()
-
-
-def test_a_pooled_connection_that_breaks_under_a_request_is_not_tried_again() -> None:
-    """Its server may have read the request before it closed."""
-    with peer(says(b"[]"), hangs_up, says(b"[]")) as server:
-        asking = client(server)
-        asking.get(FACTS, REQUEST)
-        with pytest.raises(TransientError, match="the connection broke"):
-            asking.get(FACTS, REQUEST)
-        assert (len(server.heads), len(server.connections)) == (2, 1)
-        assert asking.get(FACTS, REQUEST).status == 200
-        assert (len(server.heads), len(server.connections)) == (3, 2)
-
-
-def test_a_pooled_connection_that_its_server_has_closed_is_not_used_again() -> None:
-    def answers_and_closes(connection: socket.socket, head: bytes) -> None:
-        says(b"[]")(connection, head)
-        connection.shutdown(socket.SHUT_RDWR)
-
-    with peer(answers_and_closes) as server:
-        asking = client(server)
-        for _ in range(4):
-            assert asking.get(FACTS, REQUEST).status == 200
-            time.sleep(0.05)
-        assert (len(server.heads), len(server.connections)) == (4, 4)
-
-
-def test_a_pooled_connection_that_idled_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its server may be about to close it, which a request could not be saved from."""
-    monkeypatch.setattr(transport, "_IDLE_SECONDS", 0.1)
-    with peer(says(b"[]")) as server:
-        asking = client(server)
-        asking.get(FACTS, REQUEST)
-        asking.get(FACTS, REQUEST)
-        assert len(server.connections) == 1
-        time.sleep(0.15)
-        asking.get(FACTS, REQUEST)
-        assert len(server.connections) == 2
 
 
 def test_a_refused_connection_is_tried_again_at_once_and_then_serves() -> None:
@@ -654,155 +474,6 @@ def test_a_packed_body_that_is_cut_is_transient() -> None:
     cut = says(gzip.compress(b"[1,2]" * 99)[:-9], "200 OK", "Content-Encoding: gzip")
     with peer(cut) as server, pytest.raises(TransientError, match="cut off"):
         client(server).get(FACTS, REQUEST)
-
-
-# --- one pool for many threads
-
-
-def test_threads_share_the_pool_and_each_gets_its_own_answer() -> None:
-    def echoes(connection: socket.socket, head: bytes) -> None:
-        says(head.split(b" ", 2)[1])(connection, head)
-
-    with peer(echoes) as server:
-        asking = client(server)
-
-        def ask(number: int) -> bool:
-            return asking.get(FACTS, HttpRequest(f"/bars/{number}")).body == f"/bars/{number}".encode()
-
-        with ThreadPoolExecutor(8) as threads:
-            assert all(threads.map(ask, range(200)))
-        assert len(server.heads) == 200
-        assert len(server.connections) <= 8
-
-
-def test_no_cookie_is_kept() -> None:
-    with peer(says(b"[]", "200 OK", "Set-Cookie: seen=1; Path=/")) as server:
-        asking = client(server)
-        asking.get(FACTS, REQUEST)
-        asking.get(FACTS, REQUEST)
-    assert b"cookie" not in server.heads[1].lower()
-
-
-# --- TLS
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate of 127.0.0.1 and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "venue")])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(datetime.now(tz=UTC) - timedelta(days=1))
-        .not_valid_after(datetime.now(tz=UTC) + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "venue.pem"
-    path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
-
-
-@pytest.fixture
-def tls(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return context
-
-
-def trusting(server: Peer, certificate: Path, url: str | None = None) -> HttpClient:
-    session = transport.open_session()
-    session.verify = str(certificate)
-    return Holder({"venue": url or server.url}, 5.0, session)
-
-
-def test_a_trusted_certificate_is_accepted_and_its_connection_is_pooled(tls: ssl.SSLContext, certificate: Path) -> None:
-    with peer(says(b"[]"), tls=tls) as server:
-        asking = trusting(server, certificate)
-        assert asking.get(FACTS, REQUEST).body == asking.get(FACTS, REQUEST).body == b"[]"
-        assert len(server.connections) == 1
-
-
-def test_a_self_signed_certificate_is_refused_and_nothing_is_sent(tls: ssl.SSLContext) -> None:
-    with peer(says(b"[]"), tls=tls) as server:
-        with pytest.raises(TransientError, match="certificate"):
-            client(server).get(KEYED, REQUEST)
-        assert server.heads == []
-        assert len(server.connections) == 1  # it would be no better a moment later
-
-
-def test_a_certificate_of_another_name_is_refused(tls: ssl.SSLContext, certificate: Path) -> None:
-    with peer(says(b"[]"), tls=tls) as server:
-        elsewhere = server.url.replace("127.0.0.1", "localhost")
-        with pytest.raises(TransientError, match="certificate"):
-            trusting(server, certificate, elsewhere).get(KEYED, REQUEST)
-        assert server.heads == []
-
-
-def test_the_environment_cannot_lift_the_check(tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.setenv(name, "")
-    with peer(says(b"[]"), tls=tls) as server, pytest.raises(TransientError, match="certificate"):
-        client(server).get(FACTS, REQUEST)
-
-
-def test_a_handshake_that_breaks_is_tried_again_since_nothing_was_sent() -> None:
-    tries = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def slams() -> None:
-            with suppress(OSError):
-                while True:
-                    connection, _ = listener.accept()
-                    tries.append(connection.recv(1))  # of the client's hello
-                    connection.close()
-
-        threading.Thread(target=slams, daemon=True).start()
-        with pytest.raises(TransientError, match="no connection"):
-            HttpClient({"venue": f"https://127.0.0.1:{listener.getsockname()[1]}"}).get(FACTS, REQUEST)
-        listener.shutdown(socket.SHUT_RDWR)
-    assert len(tries) == 3
-
-
-def test_a_handshake_without_an_answer_is_no_connection_in_time() -> None:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listener,
-        pytest.raises(TransientError, match="no connection in time"),
-    ):
-        HttpClient({"venue": f"https://127.0.0.1:{listener.getsockname()[1]}"}, timeout=0.3).get(FACTS, REQUEST)
-
-
-def test_a_tls_connection_that_breaks_after_the_request_is_not_tried_again(
-    tls: ssl.SSLContext, certificate: Path
-) -> None:
-    with peer(hangs_up, tls=tls) as server, pytest.raises(TransientError, match="the connection broke"):
-        trusting(server, certificate).get(FACTS, REQUEST)
-    assert len(server.heads) == 1
-
-
-def test_a_redirect_does_not_drop_the_encryption(tls: ssl.SSLContext, certificate: Path) -> None:
-    with peer(says(b"[]")) as plain:
-        there = f"Location: {plain.url}/bars"
-        moved = peer(says(b"", "302 Found", there), tls=tls)
-        with moved as server, pytest.raises(MalformedError, match="redirect away"):
-            trusting(server, certificate).get(KEYED, REQUEST)
-        assert plain.connections == []
-
-
-def test_a_redirect_does_not_drop_the_encryption_of_one_port(tls: ssl.SSLContext, certificate: Path) -> None:
-    def talk(connection: socket.socket, head: bytes) -> None:
-        says(b"", "302 Found", f"Location: {server.url.replace('https', 'http')}/bars")(connection, head)
-
-    with peer(talk, tls=tls) as server, pytest.raises(MalformedError, match="redirect away"):
-        trusting(server, certificate).get(KEYED, REQUEST)
 
 
 # --- redirects
@@ -1182,36 +853,6 @@ def test_an_error_that_is_none_of_the_networks_is_not_swallowed() -> None:
 # --- Retry-After
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("120", 120.0),
-        ("0", 0.0),
-        (" 7 ", 7.0),
-        ("99999999999999", 31 * 86_400.0),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", 31 * 86_400.0),
-        ("Wed, 10 Jan 2024 12:02:00 GMT", 120.0),
-        ("Wednesday, 10-Jan-24 12:02:00 GMT", 120.0),
-        ("Wed, 10 Jan 2024 11:00:00 GMT", 0.0),
-        ("Wed, 10 Jan 2024 13:02:00 +0100", 120.0),
-        ("Wed, 10 Jan 2024 12:02:00 -0000", 120.0),
-        ("", None),
-        ("soon", None),
-        ("-5", None),
-        ("1.5", None),
-        ("٣", None),
-        ("Wed, 99 Jan 2024 12:02:00 GMT", None),
-    ],
-)
-def test_retry_after_in_both_forms(text: str, seconds: float | None) -> None:
-    now = datetime(2024, 1, 10, 12, tzinfo=UTC)
-    assert retry_after({"retry-after": text}, now) == seconds
-
-
-def test_retry_after_may_be_absent() -> None:
-    assert retry_after({}, datetime(2024, 1, 10, tzinfo=UTC)) is None
-
-
 NOW = datetime(2024, 1, 10, 12, tzinfo=UTC)
 
 
@@ -1271,29 +912,3 @@ def test_metadata_is_asked_for_nothing_with_a_key_or_without(base: str) -> None:
     for facts, key in ((FACTS, None), (KEYED, SecretStr(KEY))):
         with pytest.raises(ConfigurationError, match=r"VENUE_BASE_URL names .* link-local or metadata address"):
             client.get(facts, REQUEST, key)
-
-
-@pytest.mark.parametrize(
-    ("name", "leads_to"), [("rebound.example.com", "169.254.169.254"), ("localhost", "203.0.113.7")], ids=str
-)
-def test_a_name_that_leads_to_metadata_is_left_before_anything_is_sent(
-    monkeypatch: pytest.MonkeyPatch, name: str, leads_to: str
-) -> None:
-    # A connection to this machine says that its peer is another one, as after a name was bound anew.
-    peer = Peer(lambda connection, head: None)
-    port = urlsplit(peer.url).port
-    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-
-    class Elsewhere(socket.socket):
-        def getpeername(self) -> tuple[str, int]:
-            return leads_to, 80
-
-    monkeypatch.setattr(socket, "socket", Elsewhere)
-    try:
-        with pytest.raises(ConfigurationError, match=f"{name} leads to {leads_to}, which is never asked"):
-            HttpClient({"venue": f"http://{name}:{port}"}, timeout=2).get(FACTS, REQUEST)
-    finally:
-        monkeypatch.undo()
-        peer.close()
-    assert peer.heads == []

@@ -17,6 +17,7 @@ from fintrack_tasks.fetch.providers.answers import (
     exact_decimal,
     label,
     price_time,
+    retry_after,
     source_statement,
     text,
 )
@@ -108,3 +109,36 @@ def test_of_a_sources_statement_its_plain_values_are_kept() -> None:
 def test_a_time_beyond_the_calendar_is_told_all_the_same() -> None:
     with pytest.raises(MalformedError, match="microseconds"):
         price_time(-(10**30), "time")
+
+
+# --- Retry-After
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("120", 120.0),
+        ("0", 0.0),
+        (" 7 ", 7.0),
+        ("99999999999999", 31 * 86_400.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 31 * 86_400.0),
+        ("Wed, 10 Jan 2024 12:02:00 GMT", 120.0),
+        ("Wednesday, 10-Jan-24 12:02:00 GMT", 120.0),
+        ("Wed, 10 Jan 2024 11:00:00 GMT", 0.0),
+        ("Wed, 10 Jan 2024 13:02:00 +0100", 120.0),
+        ("Wed, 10 Jan 2024 12:02:00 -0000", 120.0),
+        ("", None),
+        ("soon", None),
+        ("-5", None),
+        ("1.5", None),
+        ("٣", None),
+        ("Wed, 99 Jan 2024 12:02:00 GMT", None),
+    ],
+)
+def test_retry_after_in_both_forms(text: str, seconds: float | None) -> None:
+    now = datetime(2024, 1, 10, 12, tzinfo=UTC)
+    assert retry_after({"retry-after": text}, now) == seconds
+
+
+def test_retry_after_may_be_absent() -> None:
+    assert retry_after({}, datetime(2024, 1, 10, tzinfo=UTC)) is None
