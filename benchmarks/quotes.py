@@ -105,11 +105,11 @@ def send(peer, count: int) -> None:
 
 def pipeline(count: int) -> tuple[float, float]:
     """Symbols per second through the pipeline, to the acknowledged event and to the committed row."""
-    from fintrack_tasks.cli.context import opened
+    from fintrack_tasks.cli.context import open_connections
     from fintrack_tasks.cli.run import enqueue_job
     from fintrack_tasks.store import outbox, runs
 
-    with opened() as connections:
+    with open_connections() as connections:
         began = time.perf_counter()
         run = enqueue_job("fetch_market_data", symbols=[f"S{count}X{n}" for n in range(count)])
         committed = None

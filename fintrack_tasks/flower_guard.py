@@ -175,7 +175,7 @@ def install() -> None:
             self.fintrack_rules = _complete(self.options, settings())
         except ConfigurationError as error:
             raise SystemExit(f"Flower: {error}") from None
-        flower_shutdown.bound()
+        flower_shutdown.limit_shutdown()
         return original(self)
 
     start.guarded = True  # type: ignore[attr-defined]

@@ -11,13 +11,13 @@ import signal
 import threading
 from typing import Any, Final
 
-__all__ = ["SECONDS", "bound"]
+__all__ = ["SECONDS", "limit_shutdown"]
 
 SECONDS: Final = 5.0
 """From the first request to end; the containers' grace is 40 s, that of ``fintrack down`` 15."""
 
 
-def bound() -> None:
+def limit_shutdown() -> None:
     """Count from the next SIGTERM on, and leave what it does as it is: called once Flower has said what that is."""
     told = signal.getsignal(signal.SIGTERM)
     if not callable(told) or threading.current_thread() is not threading.main_thread():

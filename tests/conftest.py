@@ -56,9 +56,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def learnt_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+def added_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test learns its own secrets: a password of another's, such as ``one``, would mask a word of this one's."""
-    monkeypatch.setattr(masking, "_learnt", set())
+    monkeypatch.setattr(masking, "_added", set())
 
 
 def missing_service(reason: str) -> NoReturn:

@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from fintrack_tasks import outages
-from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.context import open_connections
 from fintrack_tasks.errors import OutageError
 from fintrack_tasks.observability import HealthChecker
 from fintrack_tasks.settings import Settings
@@ -75,7 +75,7 @@ def test_what_is_wrong_with_a_server_is_told_as_what_it_is(stack: dict[str, str]
             Database(settings).connection().__enter__()
         told.append(str(caught.value))
     if ours == "redis":
-        with pytest.raises(OutageError) as caught, opened(settings) as connections:
+        with pytest.raises(OutageError) as caught, open_connections(settings) as connections:
             connections.redis.ping()
         told.append(str(caught.value))
     for line in told:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from fintrack_tasks.cli.groups import SETTINGS, Commands, LazyGroup
+from fintrack_tasks.cli.command_groups import SETTINGS, Commands, LazyGroup
 from fintrack_tasks.errors import FinTrackError, OutageError
 
 __all__ = ["COMMANDS", "app", "main"]
@@ -99,10 +99,10 @@ def main() -> None:
                 stream.reconfigure(errors="backslashreplace")
         code = app(prog_name="fintrack", standalone_mode=False)
     except FinTrackError as error:
-        _complain(_said(error))
+        _print_error(_message(error))
         code = error.exit_code
     except UsageProblem as error:
-        code = _misused(error)
+        code = _report_misuse(error)
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     except SystemExit as ended:
@@ -110,7 +110,7 @@ def main() -> None:
             raise
         code = _UNREAD  # `fintrack ... | head -1`: no error of ours, which 1 would be
     if code == _INTERRUPTED:
-        _complain("interrupted")
+        _print_error("interrupted")
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -120,30 +120,30 @@ _UNREAD: Final = 141
 """That of a command whose output nobody reads any more, as a shell has it (128 and SIGPIPE)."""
 
 
-def _misused(error: Any) -> int:
+def _report_misuse(error: Any) -> int:
     """A command line that cannot be run; a group that was called without a command shows its help."""
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
     else:
         where = error.ctx.command_path if getattr(error, "ctx", None) else "fintrack"
         text = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".?")
-        _complain(f"{text[:1].lower()}{text[1:]}; see: {where} --help")
+        _print_error(f"{text[:1].lower()}{text[1:]}; see: {where} --help")
     return int(error.exit_code)
 
 
-def _said(error: FinTrackError) -> str:
+def _message(error: FinTrackError) -> str:
     """What is wrong; where a server of ours is away, with a stack that may have been meant."""
     if error.exit_code != OutageError.exit_code:
         return str(error)
-    from fintrack_tasks.cli.which_stack import said_with_hint  # noqa: PLC0415  the stack's libraries, for this alone
+    from fintrack_tasks.cli.stack_hints import message_with_hint  # noqa: PLC0415  the stack's libraries, for this alone
 
     try:
-        return said_with_hint(error)
+        return message_with_hint(error)
     except FinTrackError:
         return str(error)  # a setting is wrong as well, or the folder cannot be read: one thing after the other
 
 
-def _complain(text: str) -> None:
+def _print_error(text: str) -> None:
     from fintrack_tasks.cli.output import errors  # noqa: PLC0415  the console's libraries, for a complaint alone
 
     errors.print(f"fintrack: {text}", style="red", markup=False, highlight=False, soft_wrap=True)

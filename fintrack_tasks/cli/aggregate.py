@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from fintrack_tasks.cli import completion
-from fintrack_tasks.cli.arguments import AsJson, instrument_of, known, moment, nothing_stored
-from fintrack_tasks.cli.context import opened, utc_now
+from fintrack_tasks.cli.arguments import AsJson, find_instrument, nothing_stored, parse_instrument, parse_time
+from fintrack_tasks.cli.context import open_connections, utc_now
 from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.domain import Interval, from_micros
 from fintrack_tasks.errors import UsageError
@@ -44,13 +44,13 @@ def aggregate(
     """Put stored bars together, each class by its own days: sessions, UTC, 17:00 New York."""
     from fintrack_tasks.transform.resample import BarLength  # noqa: PLC0415  numpy, for this command alone
 
-    first, last = (moment(name, text) if text else None for name, text in (("--start", start), ("--end", end)))
+    first, last = (parse_time(name, text) if text else None for name, text in (("--start", start), ("--end", end)))
     if first and last and last <= first:
         raise UsageError(f"the end ({end}) must be after the start ({start})")
-    instrument_of(symbol)  # refused before a server is asked
-    with opened(reading=True) as connections, connections.database.connection() as conn:
+    parse_instrument(symbol)  # refused before a server is asked
+    with open_connections(reading=True) as connections, connections.database.connection() as conn:
         require_schema(conn)
-        number, instrument = known(conn, symbol)
+        number, instrument = find_instrument(conn, symbol)
         made = aggregate_bars(
             conn, number, instrument, BarLength(to.value), now=utc_now(), source=source, start=first, end=last,
             adjust=adjust,

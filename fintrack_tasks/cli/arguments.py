@@ -13,24 +13,24 @@ from fintrack_tasks.domain import Instrument, Interval
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.store import instruments
 
-__all__ = ["AsJson", "calendar_said", "instrument_of", "known", "moment", "nothing_stored"]
+__all__ = ["AsJson", "calendar_text", "find_instrument", "nothing_stored", "parse_instrument", "parse_time"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
 
 
-def known(conn: psycopg.Connection, symbol: str) -> tuple[int, Instrument]:
+def find_instrument(conn: psycopg.Connection, symbol: str) -> tuple[int, Instrument]:
     """The number and the facts of a symbol that was fetched at some time.
 
     :raises UsageError: for what is no symbol, and for one that nobody ever fetched.
     """
-    instrument = instrument_of(symbol)
+    instrument = parse_instrument(symbol)
     found = instruments.find(conn, instrument)
     if found is None:
         raise UsageError(f"nothing is known of {instrument.symbol}; see: fintrack instruments list")
     return found
 
 
-def calendar_said(instrument: Instrument) -> str:
+def calendar_text(instrument: Instrument) -> str:
     """The calendar that an instrument is judged by, for people."""
     return calendar_name(instrument) or (
         "no calendar known: what is missing is not known, and rules of sessions are silent; name one with: fintrack"
@@ -38,7 +38,7 @@ def calendar_said(instrument: Instrument) -> str:
     )
 
 
-def instrument_of(symbol: str) -> Instrument:
+def parse_instrument(symbol: str) -> Instrument:
     """The instrument that a person named.
 
     :raises UsageError: for what is no symbol.
@@ -49,7 +49,7 @@ def instrument_of(symbol: str) -> Instrument:
         raise UsageError(str(error)) from None
 
 
-def moment(name: str, text: str) -> datetime:
+def parse_time(name: str, text: str) -> datetime:
     """An ISO date (midnight UTC) or time; a time without a zone is UTC's.
 
     :raises UsageError: names what is wrong.

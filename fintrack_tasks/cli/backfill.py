@@ -9,11 +9,11 @@ from typing import Annotated, Any, Final
 import typer
 
 from fintrack_tasks.cli import completion
-from fintrack_tasks.cli.context import opened, utc_now
-from fintrack_tasks.cli.groups import group
+from fintrack_tasks.cli.command_groups import group
+from fintrack_tasks.cli.context import open_connections, utc_now
 from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.cli.run import NAMES, Job, follow_run, listed
-from fintrack_tasks.cli.watch import counts
+from fintrack_tasks.cli.run_progress import counts
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import AssetClass, Budget, Item
 from fintrack_tasks.fetch import providers, route
@@ -41,7 +41,7 @@ _JOB: Final = NAMES[Job.HISTORICAL]
 _BUDGET: Final = Budget.DEEP_BACKFILL.name.lower()
 
 
-def _named(**given: Any) -> dict[str, Any]:
+def _given_options(**given: Any) -> dict[str, Any]:
     named = {**given, "symbols": listed(given["symbols"]), "intervals": listed(given["intervals"])}
     return {name: value for name, value in named.items() if value is not None} | {"budget": _BUDGET}
 
@@ -56,11 +56,11 @@ def plan_run(
     as_json: AsJson = False,
 ) -> None:
     """What is missing, how many requests that takes of whom, and how long within the quotas. Nothing is enqueued."""
-    named = _named(symbols=symbols, intervals=intervals, start=start, end=end, asset_class=asset_class)
+    named = _given_options(symbols=symbols, intervals=intervals, start=start, end=end, asset_class=asset_class)
     arguments, settings = check_arguments(_JOB, now=utc_now(), **named), load_settings()
     check_span(arguments, settings, utc_now())
-    with opened(settings) as connections:
-        planned = _planned(connections, arguments)
+    with open_connections(settings) as connections:
+        planned = _make_plan(connections, arguments)
         items = list(planned.items)
         needs = _needs(connections, items)
     refused = [{"symbol": one.item.instrument.symbol, "detail": one.detail} for one in planned.refused]
@@ -78,12 +78,14 @@ def plan_run(
         console.print("nothing is missing")
     if not items:
         return
-    rows = [[need["provider"], need["requests"], _said(need["quotas"]), _duration(need["seconds"])] for need in needs]
+    rows = [
+        [need["provider"], need["requests"], _quota_text(need["quotas"]), _duration(need["seconds"])] for need in needs
+    ]
     console.print(table("backfill", ["provider", "requests", "for backfills: now free of limit", "takes about"], rows))
     console.print(f"{len(items)} windows; start it with: fintrack backfill run and the same options")
 
 
-def _planned(connections: Connections, arguments: Arguments) -> Plan:
+def _make_plan(connections: Connections, arguments: Arguments) -> Plan:
     with connections.database.connection() as conn:
         require_schema(conn)
         return plan.plan_run(conn, arguments, connections.settings, utc_now())
@@ -92,7 +94,7 @@ def _planned(connections: Connections, arguments: Arguments) -> Plan:
 def _needs(connections: Connections, items: list[Item]) -> list[dict[str, Any]]:
     """For each first provider of an item's route its requests, its quotas as they stand, and the seconds they take."""
     settings = connections.settings
-    first = Counter(_first(item, settings) for item in items)
+    first = Counter(_first_provider(item, settings) for item in items)
     found = []
     for name, requests in sorted(first.items()):
         if not name:
@@ -118,7 +120,7 @@ def _needs(connections: Connections, items: list[Item]) -> list[dict[str, Any]]:
     return found
 
 
-def _first(item: Item, settings: Settings) -> str:
+def _first_provider(item: Item, settings: Settings) -> str:
     """The provider that is asked first: of the item's route the first that keeps its window, or the first.
 
     Empty when nobody can answer, for lack of a key or altogether.
@@ -135,7 +137,7 @@ def _seconds(requests: int, quotas: list[dict[str, Any]]) -> float:
     return round(max(waits, default=0.0), 1)
 
 
-def _said(quotas: list[dict[str, Any]]) -> str:
+def _quota_text(quotas: list[dict[str, Any]]) -> str:
     parts = (f"{q['free_now']} of {q['limit'] * q['keys']} per {_duration(q['seconds'])}" for q in quotas)
     return ", ".join(parts) or "unlimited"
 
@@ -158,7 +160,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Fetch what is missing, behind quotes and gap repair, and follow it; Ctrl-C stops watching, not the work."""
-    named = _named(symbols=symbols, intervals=intervals, start=start, end=end, asset_class=asset_class)
+    named = _given_options(symbols=symbols, intervals=intervals, start=start, end=end, asset_class=asset_class)
     check_span(check_arguments(_JOB, now=utc_now(), **named), load_settings(), utc_now())
     began = time.monotonic()
     follow_run(_JOB, named, began, timeout=timeout, as_json=as_json)
@@ -169,7 +171,7 @@ def status(
     limit: Annotated[int, typer.Option(help="How many, newest first.", min=1, max=1000)] = 10, as_json: AsJson = False
 ) -> None:
     """The newest backfills: what is done, what waits for a quota, what failed."""
-    with opened(reading=True) as connections, connections.database.connection() as conn:
+    with open_connections(reading=True) as connections, connections.database.connection() as conn:
         require_schema(conn)
         found = runs.newest_runs(conn, limit, budget=_BUDGET)
         waiting = {summary.run_id: runs.waiting_of_run(conn, summary.run_id) for summary in found}

@@ -12,7 +12,7 @@ import typer
 
 from fintrack_tasks.cli import completion
 from fintrack_tasks.cli.arguments import nothing_stored
-from fintrack_tasks.cli.context import opened, utc_now
+from fintrack_tasks.cli.context import open_connections, utc_now
 from fintrack_tasks.cli.output import console, errors, print_json
 from fintrack_tasks.domain import AssetClass, Instrument, Interval, from_micros
 from fintrack_tasks.errors import UsageError
@@ -69,7 +69,7 @@ def chart(
     target = output or Path(f"{re.sub('[^A-Za-z0-9.-]', '', instrument.symbol)}-{wanted}.png")
     if target.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"cannot write {target}: the name must end in .png or .html")
-    with opened(reading=True) as connections, connections.database.connection() as conn:
+    with open_connections(reading=True) as connections, connections.database.connection() as conn:
         require_schema(conn)
         found = instruments.find(conn, instrument)
         span = bars.span(conn, found[0], wanted) if found else None

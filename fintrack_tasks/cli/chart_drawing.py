@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fintrack_tasks.cli.axis_ticks import ticks
+from fintrack_tasks.cli.chart_ticks import ticks
 from fintrack_tasks.printable import printable
 
 if TYPE_CHECKING:

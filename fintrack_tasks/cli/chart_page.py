@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import orjson
 
-from fintrack_tasks.cli.axis_ticks import said
+from fintrack_tasks.cli.chart_ticks import time_label
 from fintrack_tasks.printable import printable
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def html_page(chart: Chart, drawing: str, panes: tuple[float, float]) -> bytes:
         f"<style>{_STYLE}</style></head><body><h1>{title}</h1><p>{notes}</p>\n"
         f'<figure><div role="img" aria-label="Candles, volume and indicators; the newest values are in the table">'
         f'{drawing}</div><div id="line" hidden></div><div id="bar" hidden></div></figure>\n'
-        f"<table><caption>{html.escape(said(chart.times[-1], daily=chart.daily))}</caption>{rows}</table>\n"
+        f"<table><caption>{html.escape(time_label(chart.times[-1], daily=chart.daily))}</caption>{rows}</table>\n"
         f'<script type="application/json" id="bars">{_bars(chart, panes)}</script>\n<script>{_SCRIPT}</script>\n'
         "</body></html>\n"
     )
@@ -90,7 +90,7 @@ def _bars(chart: Chart, panes: tuple[float, float]) -> str:
         for name, values in {**named, **chart.indicators}.items()
         if np.isfinite(values).any()
     ]
-    times = [said(moment, daily=chart.daily) for moment in chart.times]
+    times = [time_label(moment, daily=chart.daily) for moment in chart.times]
     told = {"times": times, "rows": rows, "left": round(float(panes[0]), 5), "right": round(float(panes[1]), 5)}
     return orjson.dumps(told).decode().replace("<", "\\u003c")
 

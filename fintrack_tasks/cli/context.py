@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from fintrack_tasks import outages
-from fintrack_tasks.cli.simulated import shown_from
+from fintrack_tasks.cli.simulated_notice import set_price_source
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.settings import Settings, load_settings, redact_url
 
-__all__ = ["opened", "redis_outage", "utc_now"]
+__all__ = ["open_connections", "redis_outage", "utc_now"]
 
 
 @contextmanager
-def opened(settings: Settings | None = None, *, reading: bool = False) -> Iterator[Connections]:
+def open_connections(settings: Settings | None = None, *, reading: bool = False) -> Iterator[Connections]:
     """The connections of one command, closed at its end.
 
     :param reading: the command changes nothing, and logs in to PostgreSQL as a reader where there is one.
@@ -24,7 +24,7 @@ def opened(settings: Settings | None = None, *, reading: bool = False) -> Iterat
     """
     settings = settings or load_settings()
     made = Connections(settings.as_reader() if reading else settings)
-    shown_from(lambda: made.simulated)
+    set_price_source(lambda: made.simulated)
     try:
         with redis_outage(made.settings):
             yield made
@@ -53,7 +53,7 @@ def utc_now() -> datetime:
     return datetime.now(tz=UTC)
 
 
-def as_environment(values: Mapping[str, str]) -> list[str]:
+def export_lines(values: Mapping[str, str]) -> list[str]:
     """``export NAME='value'`` lines for a POSIX shell."""
     return [
         f"export {name}='{value.replace(chr(39), chr(39) + chr(92) + chr(39) * 2)}'"

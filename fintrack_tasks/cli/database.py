@@ -6,8 +6,8 @@ from typing import Annotated, Final
 
 import typer
 
-from fintrack_tasks.cli.context import opened
-from fintrack_tasks.cli.groups import group
+from fintrack_tasks.cli.command_groups import group
+from fintrack_tasks.cli.context import open_connections
 from fintrack_tasks.cli.output import console, print_json
 from fintrack_tasks.domain import Instrument
 from fintrack_tasks.errors import OutageError
@@ -58,14 +58,14 @@ def prepare(settings: Settings) -> str:
     from fintrack_tasks.store.migrate import upgrade as migrate  # noqa: PLC0415  Alembic, a third of a second
 
     owner = settings.as_owner()
-    with opened(owner) as connections:
+    with open_connections(owner) as connections:
         with connections.database.connection():
             pass  # a server that is down is named here, in one line, before Alembic meets it
         if connections.database.mode:  # one of the other kind is left as it is
             admit(connections.database, simulated=settings.simulated)
     revision = migrate(owner.sqlalchemy_url)
     _make_logins(settings, owner)
-    with opened(settings) as connections:
+    with open_connections(settings) as connections:
         admit(connections.database, simulated=settings.simulated)
         with connections.database.connection() as conn:
             if instruments.none_known(conn):
@@ -80,10 +80,10 @@ def _make_logins(settings: Settings, owner: Settings) -> None:
     logins.pop(owner.db_user, None)
     for user, (login, role) in logins.items():
         try:
-            with opened(login) as connections, connections.database.connection():
+            with open_connections(login) as connections, connections.database.connection():
                 continue  # it is there, with this password
         except OutageError:
-            with opened(owner) as connections, connections.database.connection() as conn:
+            with open_connections(owner) as connections, connections.database.connection() as conn:
                 roles.ensure_login(conn, user, login.db_password.get_secret_value(), role)
 
 
@@ -91,7 +91,7 @@ def earlier_database(settings: Settings) -> str | None:
     """What to say of the one database that a local stack had before each mode got its own."""
     if settings.db_name == _EARLIER:
         return None
-    with opened(settings) as connections, connections.database.connection() as conn:
+    with open_connections(settings) as connections, connections.database.connection() as conn:
         if not conn.execute("SELECT FROM pg_database WHERE datname = %s", (_EARLIER,)).fetchone():
             return None
     return (

@@ -10,11 +10,11 @@ from uuid import UUID
 
 import typer
 
-from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.context import open_connections
 from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.cli.run import enqueue_job, events, refusal
-from fintrack_tasks.cli.stack import boot, mode_of, start_workers, wait_for_workers
-from fintrack_tasks.cli.watch import Followed, counts, follow
+from fintrack_tasks.cli.run_progress import RunProgress, counts, follow
+from fintrack_tasks.cli.stack import boot, requested_mode, start_workers, wait_for_workers
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.embedded import Stack
 from fintrack_tasks.errors import FinTrackError
@@ -46,7 +46,7 @@ def demo(
     """Start everything, run the three jobs once, show what came of it, stop everything."""
     began = time.monotonic()
     stack = Stack(load_settings().fintrack_home)
-    stack.require_mode(mode_of(live=live))
+    stack.require_mode(requested_mode(live=live))
     ours = not any(server.running for server in stack.health().values())
     try:
         environment = boot(stack, live=live, seed=seed)
@@ -54,7 +54,7 @@ def demo(
             errors.print("starting the workers", markup=False)
             start_workers(stack, environment, workers=1)
         wait_for_workers(stack)
-        with opened(Settings.from_mapping(environment)) as connections:
+        with open_connections(Settings.from_mapping(environment)) as connections:
             runs = [enqueue_job(name, **named) for name, named in _jobs(live=live)]
             followed = follow(connections, runs, timeout=timeout, refusal=refusal)
             result = _result(connections, runs, followed)
@@ -77,7 +77,7 @@ def _jobs(*, live: bool) -> list[tuple[str, dict[str, Any]]]:
     return [(name, {} if live else named) for name, named in _JOBS]
 
 
-def _result(connections: Connections, runs: list[UUID], followed: Followed) -> dict[str, Any]:
+def _result(connections: Connections, runs: list[UUID], followed: RunProgress) -> dict[str, Any]:
     with connections.database.connection() as conn:
         rows = totals(conn)
         acknowledged = sum((Counter(events_of_run(conn, run)) for run in runs), Counter[str]())
@@ -139,7 +139,7 @@ def _line(row: dict[str, Any]) -> list[Any]:
     return [*plain, quoted, row["source"], row["daily_bars"], span, row["indicators"]]
 
 
-def _judge(result: dict[str, Any], details: dict[str, Any], followed: Followed) -> None:
+def _judge(result: dict[str, Any], details: dict[str, Any], followed: RunProgress) -> None:
     """Exit 0 only when every item is accounted for and no stored bar differs from its real price."""
     lost = [c["items"] - c["loaded"] - c["empty"] - c["failed"] for c in result["jobs"].values()]
     if not followed.ended:

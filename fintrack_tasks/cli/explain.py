@@ -10,8 +10,8 @@ import typer
 
 from fintrack_tasks.calendars import calendar_name
 from fintrack_tasks.cli import completion
-from fintrack_tasks.cli.arguments import AsJson, calendar_said, instrument_of, known, moment
-from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.arguments import AsJson, calendar_text, find_instrument, parse_instrument, parse_time
+from fintrack_tasks.cli.context import open_connections
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.domain import Interval
 from fintrack_tasks.errors import UsageError
@@ -30,11 +30,11 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Where a stored value is from, what it was before, and the actions that adjust it."""
-    at = moment("the timestamp", timestamp)
-    instrument_of(symbol)  # refused before a server is asked
-    with opened(reading=True) as connections, connections.database.connection() as conn:
+    at = parse_time("the timestamp", timestamp)
+    parse_instrument(symbol)  # refused before a server is asked
+    with open_connections(reading=True) as connections, connections.database.connection() as conn:
         require_schema(conn)
-        instrument_id, instrument = known(conn, symbol)
+        instrument_id, instrument = find_instrument(conn, symbol)
         found = explain_values(conn, instrument_id, instrument, at, interval)
         if not any(found.values()):
             raise UsageError(_nothing_stored(conn, instrument_id, instrument.symbol, at))
@@ -47,7 +47,7 @@ def explain(
                 f"{instrument.symbol} {value.get('interval', 'quote')} {value['timestamp']:%Y-%m-%d %H:%M:%S}Z", value
             )
             _show_history(name, value)
-    console.print(f"sessions by: {calendar_said(instrument)}", markup=False, soft_wrap=True)
+    console.print(f"sessions by: {calendar_text(instrument)}", markup=False, soft_wrap=True)
 
 
 def _nothing_stored(conn: psycopg.Connection, instrument_id: int, symbol: str, at: datetime) -> str:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from fintrack_tasks.cli.arguments import AsJson, moment
-from fintrack_tasks.cli.context import opened, utc_now
-from fintrack_tasks.cli.groups import group
+from fintrack_tasks.cli.arguments import AsJson, parse_time
+from fintrack_tasks.cli.command_groups import group
+from fintrack_tasks.cli.context import open_connections, utc_now
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.errors import FinTrackError, UsageError
 from fintrack_tasks.pipeline.context import StageContext
@@ -31,7 +31,7 @@ _MACHINE: Final = Context(prec=15)
 _LONGEST: Final = 120.0
 
 
-class NoRateError(FinTrackError):
+class NoFxRateError(FinTrackError):
     """No stored rate is of that time, nor of shortly before it."""
 
     exit_code = 3
@@ -40,7 +40,7 @@ class NoRateError(FinTrackError):
 @app.command("update")
 def update(as_json: AsJson = False) -> None:
     """Fetch the European Central Bank's reference rates that are missing: all days since 1999 on the first run."""
-    with opened() as connections:
+    with open_connections() as connections:
         with connections.database.connection() as conn:
             require_schema(conn)
         outcome = _updated(connections)
@@ -88,34 +88,34 @@ def show(
         raise UsageError(f"not a pair of currencies: {pair!r:.40}; write it as EUR/USD")
     # "GBp" means something else than "GBP": only what is no minor unit is put into upper case.
     given, wanted = (code if main_unit(code)[1] else code.upper() for code in match.groups())
-    when, much = moment("--at", at) if at else utc_now(), _number(amount)
+    when, much = parse_time("--at", at) if at else utc_now(), _parse_amount(amount)
     oldest = _age(when, max_age)
     currencies = [main_unit(given)[0], main_unit(wanted)[0], *BASES]
-    with opened(reading=True) as connections, connections.database.connection() as conn:
+    with open_connections(reading=True) as connections, connections.database.connection() as conn:
         require_schema(conn)
         rates = fx_rates.as_of(conn, currencies, when, oldest)
     found = convert(much, given, wanted, when, rates, oldest)
-    told: dict[str, Any] = {"pair": f"{given}/{wanted}", "at": when, **_told(found)}
+    told: dict[str, Any] = {"pair": f"{given}/{wanted}", "at": when, **_as_json(found)}
     if as_json:
         print_json(told)
     elif found.finding:
-        raise NoRateError(
+        raise NoFxRateError(
             f"{found.finding.detail}; fintrack fx update brings them up to date, --max-age takes older ones"
         )
     elif not found.legs:
-        console.print(f"{amount} {given} = {_plain(found.amount)} {wanted}, by definition", highlight=False)
+        console.print(f"{amount} {given} = {_decimal_text(found.amount)} {wanted}, by definition", highlight=False)
     else:
         legs = [[leg["pair"], leg["rate"], leg["timestamp"], leg["source"]] for leg in told["legs"]]
-        console.print(f"{amount} {given} = {_shown(found.amount or Decimal())} {wanted}", highlight=False)
+        console.print(f"{amount} {given} = {_amount_text(found.amount or Decimal())} {wanted}", highlight=False)
         console.print(table(f"as of {when.isoformat(timespec='seconds')}", ["rate", "", "of", "source"], legs))
     if found.finding:
-        raise typer.Exit(NoRateError.exit_code)
+        raise typer.Exit(NoFxRateError.exit_code)
 
 
-def _told(found: Conversion) -> dict[str, Any]:
+def _as_json(found: Conversion) -> dict[str, Any]:
     return {
-        "amount": _plain(found.amount),
-        "rate": _plain(found.rate),
+        "amount": _decimal_text(found.amount),
+        "rate": _decimal_text(found.rate),
         "as_of": found.as_of,
         "source": found.source,
         "legs": [
@@ -137,12 +137,12 @@ def _age(when: datetime, days: float) -> timedelta:
         raise UsageError(f"no date lies {days:g} days (--max-age) before {when.date()}") from None
 
 
-def _plain(value: Decimal | None) -> str | None:
+def _decimal_text(value: Decimal | None) -> str | None:
     """Exact where it is short; what a division left has as many digits as anybody can use."""
     return None if value is None else format(_MACHINE.plus(value), "f")
 
 
-def _shown(value: Decimal) -> str:
+def _amount_text(value: Decimal) -> str:
     """To a ten-thousandth, and of less than one unit six digits; two decimals at the least."""
     places = 4 if abs(value) >= 1 or not value else max(4, 5 - value.adjusted())
     text = format(value.quantize(Decimal(1).scaleb(-places), context=Context(prec=50)), "f")
@@ -150,7 +150,7 @@ def _shown(value: Decimal) -> str:
     return f"{whole}.{fraction.rstrip('0'):0<2}"
 
 
-def _number(text: str) -> Decimal:
+def _parse_amount(text: str) -> Decimal:
     try:
         found = Decimal(text)
     except InvalidOperation:

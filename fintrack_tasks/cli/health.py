@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.context import open_connections
+from fintrack_tasks.cli.health_checks import check_beat, check_local_stack, check_outbox, check_workers
 from fintrack_tasks.cli.output import console, errors, print_json, table
-from fintrack_tasks.cli.workers import check_beat, check_local_stack, check_outbox, check_workers
 from fintrack_tasks.errors import OutageError
 from fintrack_tasks.fetch import providers, route
 from fintrack_tasks.fetch.providers.base import Facts
@@ -31,14 +31,14 @@ def health(as_json: AsJson = False) -> None:
     checks = {"workers": check_workers, "beat": check_beat, "outbox": check_outbox, "local_stack": check_local_stack}
     settings = load_settings()
     status = HealthChecker(settings=settings, checks=checks).check_system_health()
-    with opened(settings) as connections:
+    with open_connections(settings) as connections:
         standing = [_facts(name, settings, connections.gate) for name in providers.names()]
     found: dict[str, Any] = {**status.checks, "api_endpoints": _with_standing(status.checks["api_endpoints"], standing)}
     healthy = all(check["healthy"] for check in found.values())
     elsewhere = None if found["database"]["healthy"] else _hint()
     if elsewhere:
-        found = {name: _pointed(check, "detail", elsewhere) for name, check in found.items()}
-        standing = [_pointed(row, "note", elsewhere) for row in standing]
+        found = {name: _with_hint(check, "detail", elsewhere) for name, check in found.items()}
+        standing = [_with_hint(row, "note", elsewhere) for row in standing]
     if as_json:
         told = {"healthy": healthy, "checks": found, "timestamp": status.timestamp}
         print_json(told | {"providers": [{name: row.get(name) for name in _STANDING} for row in standing]})
@@ -56,17 +56,17 @@ def health(as_json: AsJson = False) -> None:
 
 
 def _hint() -> str | None:
-    from fintrack_tasks.cli.which_stack import hint  # noqa: PLC0415  the stack's libraries, where they are needed
+    from fintrack_tasks.cli.stack_hints import hint  # noqa: PLC0415  the stack's libraries, where they are needed
 
     return hint()
 
 
-def _pointed(told: dict[str, Any], field: str, elsewhere: str) -> dict[str, Any]:
+def _with_hint(told: dict[str, Any], field: str, elsewhere: str) -> dict[str, Any]:
     """What would have a stack started, where another one was meant, names that one."""
-    from fintrack_tasks.cli.which_stack import pointed  # noqa: PLC0415  see _hint
+    from fintrack_tasks.cli.stack_hints import replace_remedy  # noqa: PLC0415  see _hint
 
     said = str(told.get(field))
-    return {**told, field: pointed(said, elsewhere)} if OutageError.START in said else told
+    return {**told, field: replace_remedy(said, elsewhere)} if OutageError.START in said else told
 
 
 _STANDING: Final = ("name", "key", "circuit", "circuit_until", "keys", "note")
@@ -102,7 +102,7 @@ def _state(row: Mapping[str, Any]) -> str:
 def list_providers(as_json: AsJson = False) -> None:
     """Who serves what, routes, keys, what is used and left of the quotas, what bars them."""
     settings = load_settings()
-    with opened(settings) as connections:
+    with open_connections(settings) as connections:
         rows = [_facts(name, settings, connections.gate) for name in providers.names()]
     if as_json:
         print_json({"providers": rows, "routes": route.table(settings)})

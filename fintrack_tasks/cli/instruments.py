@@ -12,13 +12,13 @@ import psycopg
 import typer
 
 from fintrack_tasks.calendars import calendar_name
-from fintrack_tasks.cli.capacity import too_many
-from fintrack_tasks.cli.context import opened
-from fintrack_tasks.cli.describe import describe
-from fintrack_tasks.cli.groups import group
-from fintrack_tasks.cli.instrument_changes import edit, pause, remove, resume
-from fintrack_tasks.cli.instrument_facts import checked
+from fintrack_tasks.cli.command_groups import group
+from fintrack_tasks.cli.context import open_connections
+from fintrack_tasks.cli.instrument_arguments import checked_instrument
+from fintrack_tasks.cli.instruments_describe import describe
+from fintrack_tasks.cli.instruments_edit import edit, pause, remove, resume
 from fintrack_tasks.cli.output import console, errors, print_json, table
+from fintrack_tasks.cli.quota_warnings import overcommitted_quotas
 from fintrack_tasks.domain import AssetClass, Instrument
 from fintrack_tasks.errors import ProviderError, UsageError
 from fintrack_tasks.fetch import constituents
@@ -54,9 +54,9 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Register instruments: the schedule fetches them from now on."""
-    made = [checked(symbol, asset_class, currency, calendar) for symbol in symbols]
+    made = [checked_instrument(symbol, asset_class, currency, calendar) for symbol in symbols]
     chosen = list(dict.fromkeys(made))  # tsla is TSLA
-    with opened() as connections, connections.database.connection() as conn:
+    with open_connections() as connections, connections.database.connection() as conn:
         new = _register(conn, chosen)
     lacking = [i.symbol for i in chosen if calendar_name(i) is None]
     if as_json:
@@ -76,7 +76,7 @@ def add(
 @app.command("list")
 def list_instruments(as_json: AsJson = False) -> None:
     """The registered instruments, with their calendars; paused ones are not fetched."""
-    with opened(reading=True) as connections, connections.database.connection() as conn:
+    with open_connections(reading=True) as connections, connections.database.connection() as conn:
         found = instruments.registered(conn)
     if as_json:
         print_json(
@@ -114,13 +114,13 @@ def import_members(
     """Register every instrument of a CSV file, or every member of an index; or none of them when a line is wrong."""
     if (file is None) == (index is None):
         raise UsageError("give a FILE or --index NAME, one of the two")
-    with opened() as connections:
+    with open_connections() as connections:
         members = [] if index is None else _members(connections, index)
         stocks = [Instrument(member.symbol, AssetClass.STOCK, name=member.name) for member in members]
         chosen = stocks if file is None else _of_file(file)
         with connections.database.connection() as conn:
             new = _register(conn, chosen)
-            notes = too_many((known for _, known in instruments.active(conn)), connections.settings)
+            notes = overcommitted_quotas((known for _, known in instruments.active(conn)), connections.settings)
     notes = [*_made_up(members), *notes] if connections.simulated else notes
     origin = str(file or index)
     if as_json:
@@ -190,4 +190,4 @@ def _of_line(row: dict[str, str | None]) -> Instrument:
     if None in row:
         raise UsageError("more cells than the header has columns")
     facts = (row.get(name) for name in ("asset_class", "currency", "calendar", "name"))
-    return checked(row["symbol"] or "", *facts)
+    return checked_instrument(row["symbol"] or "", *facts)

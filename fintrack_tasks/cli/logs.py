@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fintrack_tasks.cli.output import console
-from fintrack_tasks.cli.which_stack import start_or_hint
+from fintrack_tasks.cli.stack_hints import start_or_hint
 from fintrack_tasks.embedded.logs import files, follow, last_lines
 from fintrack_tasks.embedded.stack import Stack
 from fintrack_tasks.errors import UsageError

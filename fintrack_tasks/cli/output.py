@@ -14,7 +14,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fintrack_tasks.cli.simulated import framed, note_once
+from fintrack_tasks.cli.simulated_notice import note_once, with_simulated_field
 from fintrack_tasks.printable import printable
 
 __all__ = ["console", "errors", "print_json", "table"]
@@ -51,7 +51,7 @@ errors = _console(stderr=True)
 
 def print_json(value: Any) -> None:
     """One JSON object on one line; times as ISO 8601, UUIDs and decimals as text."""
-    value = framed(value)
+    value = with_simulated_field(value)
     try:
         text = orjson.dumps(value, default=str, option=orjson.OPT_UTC_Z).decode()
     except orjson.JSONEncodeError:  # half a character, as a file's name may have: JSON has no way to say it

@@ -11,8 +11,8 @@ import typer
 
 from fintrack_tasks.calendars import calendar_name
 from fintrack_tasks.cli import completion
-from fintrack_tasks.cli.arguments import calendar_said, instrument_of
-from fintrack_tasks.cli.context import opened
+from fintrack_tasks.cli.arguments import calendar_text, parse_instrument
+from fintrack_tasks.cli.context import open_connections
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.queries.quality import flags_by_instrument, metrics_history
@@ -43,12 +43,12 @@ def quality(
     its first and its last bar, against the instrument's own calendar; as asked is what came of what a run asked for,
     and does not count in the order.
     """
-    chosen = None if symbol is None else instrument_of(symbol).symbol
+    chosen = None if symbol is None else parse_instrument(symbol).symbol
     since = (datetime.now(tz=UTC) - timedelta(days=days - 1)).date()
-    with opened(reading=True) as connections, connections.database.connection() as conn:
+    with open_connections(reading=True) as connections, connections.database.connection() as conn:
         rows = metrics_history(conn, METRICS, since, chosen)
         flagged = flags_by_instrument(conn, since)
-        known = instruments.find(conn, instrument_of(symbol)) if symbol else None
+        known = instruments.find(conn, parse_instrument(symbol)) if symbol else None
     found = summaries(rows, flagged)
     if chosen and not found:
         raise UsageError(f"nothing was measured of {chosen} in {days} days; see: fintrack runs list")
@@ -59,7 +59,7 @@ def quality(
         for each in found:
             _show_one(each)
         if known:
-            console.print(f"sessions by: {calendar_said(known[1])}", markup=False, soft_wrap=True)
+            console.print(f"sessions by: {calendar_text(known[1])}", markup=False, soft_wrap=True)
     else:
         _show_all(found, days)
 
@@ -148,7 +148,7 @@ def _show_all(found: Sequence[Mapping[str, Any]], days: int) -> None:
     rows = [
         [
             each["symbol"],
-            *(_share(each["metrics"].get(name)) for name in METRICS),
+            *(_share_text(each["metrics"].get(name)) for name in METRICS),
             sparkline([day["value"] for day in each["trend"][-_BLOCKS:]]),
             each["flags"],
         ]
@@ -162,14 +162,21 @@ def _show_all(found: Sequence[Mapping[str, Any]], days: int) -> None:
 def _show_one(each: Mapping[str, Any]) -> None:
     metrics = sorted(each["metrics"].items(), key=lambda pair: pair[1]["value"])
     rows = [
-        [name, _share(one), sparkline([day["value"] for day in one["trend"]]), one["job"], str(one["day"]), _told(one)]
+        [
+            name,
+            _share_text(one),
+            sparkline([day["value"] for day in one["trend"]]),
+            one["job"],
+            str(one["day"]),
+            _detail_text(one),
+        ]
         for name, one in metrics
     ]
     title = f"quality of {each['symbol']} ({each['asset_class']}), {each['flags']} flagged rows"
     console.print(table(title, ["metric", "newest", "trend", "job", "day", "counted"], rows))
 
 
-def _share(metric: Mapping[str, Any] | None) -> str:
+def _share_text(metric: Mapping[str, Any] | None) -> str:
     """Four decimals, and never 1.0000 for what is less."""
     if metric is None:
         return ""
@@ -177,7 +184,7 @@ def _share(metric: Mapping[str, Any] | None) -> str:
     return f"{value:.4f}" if value == 1 else f"{min(value, 0.9999):.4f}"
 
 
-def _told(metric: Mapping[str, Any]) -> str:
+def _detail_text(metric: Mapping[str, Any]) -> str:
     """A metric's detail as words: ``1d: expected 250, present 249``."""
     return "; ".join(
         f"{name}: {', '.join(f'{key} {_value(value)}' for key, value in part.items())}"

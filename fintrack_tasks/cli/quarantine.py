@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from fintrack_tasks.cli import completion
-from fintrack_tasks.cli.arguments import instrument_of
-from fintrack_tasks.cli.context import opened, utc_now
-from fintrack_tasks.cli.groups import group
+from fintrack_tasks.cli.arguments import parse_instrument
+from fintrack_tasks.cli.command_groups import group
+from fintrack_tasks.cli.context import open_connections, utc_now
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import from_micros
@@ -70,10 +70,10 @@ def list_rows(
 ) -> None:
     """The rows in quarantine, each with the rules that it broke."""
     _known_rule(rule)
-    with opened(reading=True) as connections, connections.database.connection() as conn:
+    with open_connections(reading=True) as connections, connections.database.connection() as conn:
         found = newest_rows(conn, None if status is Status.ALL else status.value, _symbol(symbol), rule, limit)
     if as_json:
-        print_json({"rows": [_told(row) for row in found]})
+        print_json({"rows": [_as_json(row) for row in found]})
         return
     columns = ["id", "symbol", "interval", "time (UTC)", "rules", "why", "source", "status"]
     shown = [
@@ -89,14 +89,14 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """One row: its content, every rule that it broke, where it came from, and what was decided."""
-    with opened(reading=True) as connections, connections.database.connection() as conn:
+    with open_connections(reading=True) as connections, connections.database.connection() as conn:
         row = quarantine.get(conn, number)
     if row is None:
         raise UsageError(f"nothing in quarantine has the number {number}; see: fintrack quarantine list")
     if as_json:
-        print_json(_told(row))
+        print_json(_as_json(row))
         return
-    told = _told(row)
+    told = _as_json(row)
     facts = [[name, str(told[name])] for name in told if name not in _APART and told[name]]
     console.print(table(f"quarantine {row.id}", ["what", "is"], facts))
     console.print(table("broke", ["rule", "why"], list(zip(row.rules, row.details, strict=True))))
@@ -137,7 +137,7 @@ def discard(numbers: Numbers, actor: Actor = None, as_json: AsJson = False) -> N
 def list_flags(symbol: Symbol = None, rule: RuleName = None, limit: Limit = 50, as_json: AsJson = False) -> None:
     """The rows that were loaded although a rule marked them."""
     _known_rule(rule)
-    with opened(reading=True) as connections, connections.database.connection() as conn:
+    with open_connections(reading=True) as connections, connections.database.connection() as conn:
         found = flagged_rows(conn, _symbol(symbol), rule, limit)
     if as_json:
         print_json({"flags": found})
@@ -155,7 +155,7 @@ def _decided(
     :raises UsageError: when one of the numbers is unknown; then nothing is decided.
     """
     who = printable(actor or _user())  # it goes into the audit log
-    with opened() as connections:
+    with open_connections() as connections:
         with connections.database.connection() as conn:
             unknown = [str(number) for number in numbers if quarantine.get(conn, number) is None]
         if unknown:
@@ -190,7 +190,7 @@ def _known_rule(rule: str | None) -> None:
 
 
 def _symbol(text: str | None) -> str | None:
-    return None if text is None else instrument_of(text).symbol
+    return None if text is None else parse_instrument(text).symbol
 
 
 def _time(row: Row) -> str | None:
@@ -201,5 +201,5 @@ def _time(row: Row) -> str | None:
         return None
 
 
-def _told(row: Row) -> dict[str, Any]:
+def _as_json(row: Row) -> dict[str, Any]:
     return {**asdict(row), "timestamp": _time(row), "source": row.content.get("source")}

@@ -10,10 +10,10 @@ from uuid import UUID
 import typer
 
 from fintrack_tasks.cli import completion
-from fintrack_tasks.cli.context import opened, utc_now
+from fintrack_tasks.cli.context import open_connections, utc_now
+from fintrack_tasks.cli.health_checks import require_workers
 from fintrack_tasks.cli.output import console, errors, print_json, table
-from fintrack_tasks.cli.watch import counts, follow
-from fintrack_tasks.cli.workers import require_workers
+from fintrack_tasks.cli.run_progress import counts, follow
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import AssetClass, uuid7
 from fintrack_tasks.errors import FinTrackError, OutageError, UsageError
@@ -103,7 +103,7 @@ def follow_run(name: str, named: dict[str, Any], began: float, *, timeout: float
     :raises typer.Exit: with 3 when items failed or are still on their way.
     :raises OutageError: when nobody would work on it, or its events do not go out; what came of it is shown first.
     """
-    with opened() as connections:
+    with open_connections() as connections:
         with connections.database.connection() as conn:
             require_schema(conn)
         require_workers(connections)

@@ -10,10 +10,10 @@ from uuid import UUID
 import typer
 
 from fintrack_tasks.cli import completion
-from fintrack_tasks.cli.context import opened, utc_now
-from fintrack_tasks.cli.groups import group
+from fintrack_tasks.cli.command_groups import group
+from fintrack_tasks.cli.context import open_connections, utc_now
 from fintrack_tasks.cli.output import console, print_json, table
-from fintrack_tasks.cli.watch import counts
+from fintrack_tasks.cli.run_progress import counts
 from fintrack_tasks.domain import ItemState
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.queries import runs
@@ -28,7 +28,7 @@ def list_runs(
     limit: Annotated[int, typer.Option(help="How many, newest first.", min=1, max=1000)] = 20, as_json: AsJson = False
 ) -> None:
     """The newest runs."""
-    with opened(reading=True) as connections, connections.database.connection() as conn:
+    with open_connections(reading=True) as connections, connections.database.connection() as conn:
         found = runs.newest_runs(conn, limit)
     if as_json:
         print_json(
@@ -68,7 +68,7 @@ def show(
         run_id = UUID(run)
     except ValueError:
         raise UsageError(f"not a run's id: {run!r:.60}; see: fintrack runs list") from None
-    with opened(reading=True) as connections, connections.database.connection() as conn:
+    with open_connections(reading=True) as connections, connections.database.connection() as conn:
         summary = run_summary(conn, run_id)
         if summary is None:
             raise UsageError(f"no run {run_id}; see: fintrack runs list")

@@ -19,11 +19,11 @@ import psutil
 import typer
 
 from fintrack_tasks import flower_login
-from fintrack_tasks.cli.capacity import looser_quotas
-from fintrack_tasks.cli.context import as_environment, utc_now
+from fintrack_tasks.cli.context import export_lines, utc_now
 from fintrack_tasks.cli.database import earlier_database, prepare
 from fintrack_tasks.cli.output import console, errors, print_json
-from fintrack_tasks.cli.which_stack import hint, refuse_second
+from fintrack_tasks.cli.quota_warnings import looser_quotas
+from fintrack_tasks.cli.stack_hints import hint, refuse_second
 from fintrack_tasks.domain import Mode
 from fintrack_tasks.embedded import Stack, supervise
 from fintrack_tasks.embedded.ports import LOOPBACK, choose_port
@@ -38,8 +38,8 @@ __all__ = [
     "env",
     "flower_address",
     "market_variables",
-    "mode_of",
-    "over",
+    "merged_variables",
+    "requested_mode",
     "sandbox",
     "start_workers",
     "up",
@@ -59,7 +59,7 @@ def up(
     """Start the servers, the workers, beat and Flower, and keep the pipeline on schedule."""
     stack = Stack(load_settings().fintrack_home)
     refuse_second(load_settings().fintrack_home)
-    stack.require_mode(mode_of(live=live))
+    stack.require_mode(requested_mode(live=live))
     ours = not any(process.running for process in stack.processes())
     before = _running(stack)
     previous = signal.signal(signal.SIGTERM, _interrupt)
@@ -72,11 +72,11 @@ def up(
         prices = "simulated prices of the local market" if stack.mode is Mode.SIMULATED else "real prices"
         said = f"running, {prices}; Flower: {flower}; stop it with: fintrack down"
         console.print(said, markup=False, soft_wrap=True)
-        console.print(f"user and password for Flower: {_login_place(stack)}", markup=False, soft_wrap=True)
+        console.print(f"user and password for Flower: {_login_location(stack)}", markup=False, soft_wrap=True)
         if detach and restart:
             stack.spawn(supervise.NAME, supervise.command(stack.home), {**os.environ, **environment})
         if not ours:
-            console.print(_taken_up(before, _running(stack)), markup=False, soft_wrap=True)
+            console.print(_resume_summary(before, _running(stack)), markup=False, soft_wrap=True)
         if detach:
             return
         console.print("press Ctrl-C to stop")
@@ -101,7 +101,7 @@ def _start_ended(stack: Stack, environment: Mapping[str, str]) -> None:
             stack.start_again(name, {**os.environ, **environment})
 
 
-def _taken_up(before: Mapping[str, int], after: Mapping[str, int]) -> str:
+def _resume_summary(before: Mapping[str, int], after: Mapping[str, int]) -> str:
     """What an ``up`` over a stack that runs did: a person wants to know that nothing was interrupted."""
     started = [name for name, pid in after.items() if before.get(name) != pid]
     goes_on = sum(after.get(name) == pid for name, pid in before.items())
@@ -129,11 +129,11 @@ def boot(stack: Stack, *, live: bool, seed: int, quiet: bool = False) -> dict[st
     :raises UsageError: when the stack runs in the other mode.
     """
     tell: Callable[[str], None] = (lambda _: None) if quiet else (lambda text: errors.print(text, markup=False))
-    stack.start(tell, mode_of(live=live))
+    stack.start(tell, requested_mode(live=live))
     market = market_variables(None if live else _start_sandbox(stack, seed))
     # The embedded broker counts a first batch as one message, so that whoever asks for its watermark is misled.
     stack.add_environment({"KAFKA_BATCH_MESSAGES": "1", **market})
-    environment = over(os.environ, stack.environment())
+    environment = merged_variables(os.environ, stack.environment())
     settings = Settings.from_mapping({**os.environ, **environment})
     tell("migrating the database")
     prepare(Settings.from_mapping({**os.environ, **environment, **stack.owner_environment()}))
@@ -141,14 +141,14 @@ def boot(stack: Stack, *, live: bool, seed: int, quiet: bool = False) -> dict[st
         tell(note)
     for line in looser_quotas(load_settings({**os.environ, **environment})) if live else ():
         tell(line)
-    from fintrack_tasks.publish.kafka import Cluster, ensure_topics  # noqa: PLC0415  see _use
+    from fintrack_tasks.publish.kafka import Cluster, ensure_topics  # noqa: PLC0415  see _configure_process
 
     ensure_topics(Cluster.of(settings), (settings.kafka_topic_market_data, settings.kafka_topic_notifications))
-    _use(environment)
+    _configure_process(environment)
     return environment
 
 
-def _use(environment: Mapping[str, str]) -> None:
+def _configure_process(environment: Mapping[str, str]) -> None:
     """Point this process at the stack: Celery's configuration and the settings are read after this."""
     from fintrack_tasks.app import app as celery  # noqa: PLC0415  Celery, for those alone who start something
 
@@ -156,12 +156,12 @@ def _use(environment: Mapping[str, str]) -> None:
     celery.conf.update(broker_url=environment["REDIS_URL"], result_backend=environment["REDIS_URL"])
 
 
-def mode_of(*, live: bool) -> Mode:
+def requested_mode(*, live: bool) -> Mode:
     """The mode that ``--live`` asks for, or its absence."""
     return Mode.LIVE if live else Mode.SIMULATED
 
 
-def over(environ: Mapping[str, str], stack: Mapping[str, str]) -> dict[str, str]:
+def merged_variables(environ: Mapping[str, str], stack: Mapping[str, str]) -> dict[str, str]:
     """The stack's variables, and empty ones for those that a shell still has from a local market of before."""
     return {**dict.fromkeys(addresses_in_market(environ), ""), **stack}
 
@@ -243,7 +243,7 @@ def _start_schedule(stack: Stack, environment: Mapping[str, str]) -> str:
     return f"http://{settings.flower_address}:{port}"
 
 
-def _login_place(stack: Stack) -> str:
+def _login_location(stack: Stack) -> str:
     """Where the operator finds what the Flower that runs asks for; the words themselves stay out of terminals."""
     file, given = flower_login.login_file(stack.home), stack.environment().get("FLOWER_BASIC_AUTH")
     made = file.exists() and given == flower_login.generated(stack.home)
@@ -285,7 +285,7 @@ def wait_for_workers(stack: Stack, timeout: float = 60.0) -> None:
 
     :raises OutageError: names the log of the one that does not.
     """
-    from fintrack_tasks import plain_messages  # noqa: PLC0415  see _use
+    from fintrack_tasks import plain_messages  # noqa: PLC0415  see _configure_process
     from fintrack_tasks.app import app as celery  # noqa: PLC0415
 
     plain_messages.install()
@@ -322,7 +322,7 @@ def env() -> None:
     environment = stack.environment()
     if not environment:
         raise OutageError("the local stack", str(stack.home))
-    sys.stdout.write("\n".join(as_environment(over(os.environ, environment))) + "\n")
+    sys.stdout.write("\n".join(export_lines(merged_variables(os.environ, environment))) + "\n")
 
 
 def sandbox(

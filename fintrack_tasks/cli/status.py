@@ -11,10 +11,10 @@ import orjson
 import psutil
 import typer
 
-from fintrack_tasks.cli.context import opened, utc_now
+from fintrack_tasks.cli.context import open_connections, utc_now
 from fintrack_tasks.cli.output import console, print_json, table
 from fintrack_tasks.cli.stack import flower_address
-from fintrack_tasks.cli.which_stack import start_or_hint
+from fintrack_tasks.cli.stack_hints import start_or_hint
 from fintrack_tasks.embedded.logs import files
 from fintrack_tasks.embedded.stack import Stack
 from fintrack_tasks.embedded.supervise import UNWATCHED, is_unwatched, restarts
@@ -34,7 +34,7 @@ def status(
     """What of the local stack runs, since when and where; exit code 4 when a part of it does not."""
     settings = load_settings()
     stack = Stack(settings.fintrack_home)
-    told = _told(stack)
+    told = _collect(stack)
     if told["running"]:
         told["ticks"] = _ticks(settings)
     if as_json:
@@ -47,7 +47,7 @@ def status(
         raise typer.Exit(_DOWN)
 
 
-def _told(stack: Stack) -> dict[str, Any]:
+def _collect(stack: Stack) -> dict[str, Any]:
     known = {one.process.pid for one in stack.servers().values()} | {one.pid for one in stack.processes()}
     asked = stack.health()
     servers = [
@@ -104,7 +104,7 @@ def _family(own: psutil.Process, parts: Collection[int]) -> list[psutil.Process]
 def _ticks(settings: Settings) -> list[dict[str, Any]]:
     """When each job of the schedule was last enqueued, the newest first; nothing while Redis does not answer."""
     try:
-        with opened(settings) as connections:
+        with open_connections(settings) as connections:
             kept = [
                 (key.decode().removeprefix(_TICKS), connections.redis.hget(key, "meta"))
                 for key in connections.redis.scan_iter(f"{_TICKS}[a-z]*")

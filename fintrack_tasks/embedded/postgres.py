@@ -15,10 +15,10 @@ from typing import Final
 import psycopg
 
 from fintrack_tasks.embedded import process
-from fintrack_tasks.embedded.account import Account
-from fintrack_tasks.embedded.placement import DataPlace, program_folder
 from fintrack_tasks.embedded.ports import LOOPBACK
-from fintrack_tasks.embedded.process import ProcessState, marked
+from fintrack_tasks.embedded.postgres_account import Account
+from fintrack_tasks.embedded.postgres_placement import DataPlace, program_folder
+from fintrack_tasks.embedded.process import ProcessState, with_mark
 from fintrack_tasks.embedded.server import ENVIRONMENT, NotReadyError, Server
 from fintrack_tasks.embedded.wheels import find_program, wheel_version
 from fintrack_tasks.errors import ConfigurationError, OutageError
@@ -78,22 +78,22 @@ class Postgres(Server):
 
     # --- Starting ------------------------------------------------------------------------------------------------
 
-    def prepare(self, tell: Callable[[str], None]) -> None:
+    def prepare(self, report: Callable[[str], None]) -> None:
         """Create the data folder when there is none, in one step: it is filled aside and then renamed.
 
         :raises ConfigurationError: when the data is another user's or another major version's.
         :raises OutageError: with what ``initdb`` said when it fails.
         """
-        self._settle_account(tell)
+        self._settle_account(report)
         programs = self._programs
         data = self._place.folder
         if data.exists() and not _is_whole(data):
             aside = self._place.set_aside()
-            tell(f"{data} is not a whole PostgreSQL data folder; it was set aside as {aside}")
+            report(f"{data} is not a whole PostgreSQL data folder; it was set aside as {aside}")
         if data.exists():
             self._check_data(programs, data)
         else:
-            tell("creating the PostgreSQL data folder")
+            report("creating the PostgreSQL data folder")
             self._create(programs)
         data = self._place.folder
         self._drop_stale_lock(data)
@@ -175,7 +175,7 @@ class Postgres(Server):
         account = Account.for_data(self._place.folder)
         return program_folder(found, wheel_version(self.wheel), account, self.home)
 
-    def _settle_account(self, tell: Callable[[str], None]) -> None:
+    def _settle_account(self, report: Callable[[str], None]) -> None:
         """Where we are root, take data of before from ``nobody``, whom other programs share."""
         data = self._place.folder
         account = Account.for_data(data)
@@ -183,7 +183,9 @@ class Postgres(Server):
             return
         own = Account.own()
         if own.is_shared:
-            tell("no system account can be made for PostgreSQL (useradd): it runs as nobody, whom other programs share")
+            report(
+                "no system account can be made for PostgreSQL (useradd): it runs as nobody, whom other programs share"
+            )
         elif data.exists():
             own.adopt(data)
 
@@ -245,13 +247,13 @@ class Postgres(Server):
             input=said,
             capture_output=True,
             text=True,
-            env=marked(self.home, self.name, ENVIRONMENT),
+            env=with_mark(self.home, self.name, ENVIRONMENT),
             cwd="/",
             check=False,
             **(account.popen_arguments() if account else {}),
         )
         if finished.returncode:
-            said = process.gist(f"{finished.stdout}\n{finished.stderr}") or "it said nothing"
+            said = process.summary_line(f"{finished.stdout}\n{finished.stderr}") or "it said nothing"
             raise OutageError(self.title, self.data, f"{Path(argv[0]).name} failed: {said}")
         return str(finished.stdout)
 

@@ -20,8 +20,8 @@ from typing import Final
 
 import psutil
 
-from fintrack_tasks.embedded.account import Account
 from fintrack_tasks.embedded.logs import LIMIT
+from fintrack_tasks.embedded.postgres_account import Account
 from fintrack_tasks.errors import ConfigurationError
 
 __all__ = [
@@ -32,16 +32,16 @@ __all__ = [
     "find_homes",
     "find_marked",
     "find_working_in",
-    "gist",
     "identity",
     "is_alive",
     "kill",
     "launch",
     "listens",
-    "marked",
-    "said",
+    "log_lines",
+    "summary_line",
     "tail",
     "terminate",
+    "with_mark",
 ]
 
 MARK: Final = "FINTRACK_STACK"
@@ -97,7 +97,7 @@ def identity(pid: int) -> str | None:
 
 
 def listens(pid: int, port: int) -> bool:
-    """Whether the process itself listens on the TCP port; ``True`` as well where the system does not tell."""
+    """Whether the process itself listens on the TCP port; ``True`` as well where the system does not report."""
     try:
         connections = psutil.Process(pid).net_connections("tcp")
     except psutil.AccessDenied:
@@ -155,7 +155,7 @@ def launch(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=marked(home, name, env),
+            env=with_mark(home, name, env),
             cwd=cwd,
             start_new_session=True,
             **(account.popen_arguments() if account else {}),
@@ -171,17 +171,17 @@ def exit_status(pid: int) -> int | None:
 
 
 def tail(log: str | Path) -> str:
-    """What :func:`gist` makes of the latest process' part of a log; empty when there is none."""
+    """What :func:`summary_line` makes of the latest process' part of a log; empty when there is none."""
     try:
         with Path(log).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
             text = file.read().decode("utf-8", "replace")
     except FileNotFoundError:
         return ""
-    return gist(text.rpartition(_BEGIN)[2])
+    return summary_line(text.rpartition(_BEGIN)[2])
 
 
-def said(log: str | Path, since: int, most: int) -> list[str]:
+def log_lines(log: str | Path, since: int, most: int) -> list[str]:
     """The latest process' last lines that are not blank, of what was written after ``since``, up to ``most`` bytes."""
     try:
         with Path(log).open("rb") as file:
@@ -194,14 +194,14 @@ def said(log: str | Path, since: int, most: int) -> list[str]:
     return [line for line in text.rpartition(_BEGIN)[2].splitlines() if line.strip()]
 
 
-def gist(output: str) -> str:
+def summary_line(output: str) -> str:
     """The last lines of a program's output on one line, and before them its last complaint if it stands further up."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     complaints = [line for line in lines[:-_GIST_LINES] if _COMPLAINT.search(line)]
     return " | ".join([*complaints[-1:], *lines[-_GIST_LINES:]])
 
 
-def marked(home: Path, name: str, env: Mapping[str, str]) -> dict[str, str]:
+def with_mark(home: Path, name: str, env: Mapping[str, str]) -> dict[str, str]:
     """The environment with the stack's mark added."""
     return {**env, MARK: str(home), NAME: name}
 

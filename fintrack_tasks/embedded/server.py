@@ -61,7 +61,7 @@ class Server(ABC):
         return ""
 
     @abstractmethod
-    def prepare(self, tell: Callable[[str], None]) -> None:
+    def prepare(self, report: Callable[[str], None]) -> None:
         """Bring the data folder into a state in which the server can start. May run twice."""
 
     @abstractmethod

@@ -16,8 +16,16 @@ from fintrack_tasks.embedded.ports import LOOPBACK
 from fintrack_tasks.embedded.postgres import DATABASE, OWNER, READER_LOGIN, WRITER_LOGIN, Postgres
 from fintrack_tasks.embedded.process import ProcessState
 from fintrack_tasks.embedded.server import NotReadyError, Server
-from fintrack_tasks.embedded.start import Start, end_servers
-from fintrack_tasks.embedded.state import RESTARTS, WATCHER, Keep, ServerState, StackState, locked, write_dotenv
+from fintrack_tasks.embedded.startup import Start, end_servers
+from fintrack_tasks.embedded.state import (
+    RESTARTS,
+    WATCHER,
+    PersistentState,
+    ServerState,
+    StackState,
+    locked,
+    write_dotenv,
+)
 from fintrack_tasks.embedded.valkey import Valkey
 from fintrack_tasks.errors import ConfigurationError, UsageError
 
@@ -73,11 +81,11 @@ class Stack:
         """
         with self._changing(create=True):
             state = self._in_mode(StackState.read(self._state_file), mode)
-            keep = Keep.read(self._keep_file)
+            keep = PersistentState.read(self._keep_file)
             if keep.fresh or keep.grown:
                 keep.write(self._keep_file)  # before a server learns them
-            tell = progress or (lambda _: None)
-            state = Start(self._servers(keep, state.mode), state, keep, self._record, tell).run()
+            report = progress or (lambda _: None)
+            state = Start(self._servers(keep, state.mode), state, keep, self._record, report).run()
             ports = {name: server.port for name, server in state.servers.items()}
             if ports != keep.ports:
                 keep = replace(keep, ports=ports)
@@ -88,7 +96,9 @@ class Stack:
     def _in_mode(self, state: StackState, mode: Mode | None) -> StackState:
         """The state to start from: what runs keeps its mode, and what is left of a killed stack does not run on."""
         if not state.anything_runs:
-            servers = {pid for server in self._servers(Keep.read(self._keep_file)) for pid in server.strays()}
+            servers = {
+                pid for server in self._servers(PersistentState.read(self._keep_file)) for pid in server.strays()
+            }
             process.kill([pid for pid in process.find_marked(self.home) if pid not in servers])
             return StackState(mode=mode or "")
         if mode is None:
@@ -122,7 +132,7 @@ class Stack:
             self._forget()
 
     def _end(self, state: StackState, grace: float) -> None:
-        servers = self._servers(Keep.read(self._keep_file))
+        servers = self._servers(PersistentState.read(self._keep_file))
         process.terminate([each for each in state.processes if not each.supports], grace)
         process.terminate([each for each in state.processes if each.supports], grace)
         spared = {one.process.pid for one in state.servers.values()}.union(*(each.strays() for each in servers))
@@ -134,12 +144,12 @@ class Stack:
     def health(self) -> dict[str, ServerHealth]:
         """Ask each server in its own protocol. Never raises because of a server that is down."""
         state = StackState.read(self._state_file)
-        keep = Keep.read(self._keep_file)
+        keep = PersistentState.read(self._keep_file)
         return {
             server.name: self._health(server, state.servers.get(server.name), keep) for server in self._servers(keep)
         }
 
-    def _health(self, server: Server, known: ServerState | None, keep: Keep) -> ServerHealth:
+    def _health(self, server: Server, known: ServerState | None, keep: PersistentState) -> ServerHealth:
         port = known.port if known else keep.ports.get(server.name, 0)
         address = server.address(port) if port else LOOPBACK
         if known is None:
@@ -157,16 +167,16 @@ class Stack:
         Empty when nothing of the stack runs, or when its passwords were lost and the next start will make new ones.
         """
         state = StackState.read(self._state_file)
-        keep = Keep.read(self._keep_file)
+        keep = PersistentState.read(self._keep_file)
         known = state.anything_runs and not keep.fresh and not keep.grown
         return self._environment(state, keep) if known else {}
 
     def owner_environment(self) -> dict[str, str]:
         """The variables of the login that migrates, a superuser: for :meth:`start`'s caller, and for no worker."""
-        keep = Keep.read(self._keep_file)
+        keep = PersistentState.read(self._keep_file)
         return {} if keep.fresh else {"DB_OWNER_USER": OWNER, "DB_OWNER_PASSWORD": keep.passwords["postgres"]}
 
-    def _environment(self, state: StackState, keep: Keep) -> dict[str, str]:
+    def _environment(self, state: StackState, keep: PersistentState) -> dict[str, str]:
         ports = {name: server.port for name, server in state.servers.items()}
         made: dict[str, str] = {}
         if port := ports.get(Postgres.name):
@@ -264,11 +274,11 @@ class Stack:
         with self._changing(create=True):
             state = StackState.read(self._state_file)
             more = {**state.extra_environment, **values}
-            self._save(replace(state, extra_environment=more), Keep.read(self._keep_file))
+            self._save(replace(state, extra_environment=more), PersistentState.read(self._keep_file))
 
     # --- Inside --------------------------------------------------------------------------------------------------
 
-    def _servers(self, keep: Keep, mode: str = "") -> tuple[Server, ...]:
+    def _servers(self, keep: PersistentState, mode: str = "") -> tuple[Server, ...]:
         """The servers, the slowest to prepare last: the others start up meanwhile."""
         return (
             Kafka(self.home),
@@ -289,7 +299,7 @@ class Stack:
         else:
             self._forget()
 
-    def _save(self, state: StackState, keep: Keep) -> None:
+    def _save(self, state: StackState, keep: PersistentState) -> None:
         state.write(self._state_file)
         write_dotenv(self._dotenv_file, self._environment(state, keep))
 

@@ -22,7 +22,16 @@ from fintrack_tasks.domain import Mode
 from fintrack_tasks.embedded.process import ProcessState
 from fintrack_tasks.errors import ConfigurationError, OutageError
 
-__all__ = ["RESTARTS", "WATCHER", "Keep", "ServerState", "StackState", "locked", "write_dotenv", "write_private"]
+__all__ = [
+    "RESTARTS",
+    "WATCHER",
+    "PersistentState",
+    "ServerState",
+    "StackState",
+    "locked",
+    "write_dotenv",
+    "write_private",
+]
 
 _LOCK_POLL_SECONDS: Final = 0.05
 _SERVERS: Final = ("postgres", "valkey")
@@ -90,7 +99,7 @@ def _process(raw: Mapping[str, Any]) -> ProcessState:
 
 
 @dataclass(frozen=True)
-class Keep:
+class PersistentState:
     """What outlives a stop.
 
     ``fresh`` says that the servers' passwords were made just now and no server knows them; ``grown`` that only those of
@@ -120,7 +129,7 @@ class Keep:
         write_private(path, json.dumps({"passwords": dict(self.passwords), "ports": dict(self.ports)}, indent=2))
 
     def __repr__(self) -> str:
-        return f"Keep(passwords=<hidden>, ports={dict(self.ports)})"
+        return f"PersistentState(passwords=<hidden>, ports={dict(self.ports)})"
 
 
 def _read_object(path: Path) -> dict[str, Any]:

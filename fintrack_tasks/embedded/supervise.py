@@ -21,8 +21,8 @@ from typing import Any, Final
 import psutil
 
 from fintrack_tasks.embedded import process
-from fintrack_tasks.embedded.last_words import last_words, written
-from fintrack_tasks.embedded.logs import bound
+from fintrack_tasks.embedded.exit_reason import exit_reason, log_size
+from fintrack_tasks.embedded.logs import rotate_oversized
 from fintrack_tasks.embedded.process import ProcessState
 from fintrack_tasks.embedded.stack import Stack
 from fintrack_tasks.embedded.state import RESTARTS, WATCHER, locked, write_private
@@ -89,7 +89,7 @@ def troubles(stack: Stack, now: datetime) -> list[str]:
     """What of a running stack is down now, and what ends again and again; a line for each."""
     unwatched = is_unwatched(stack)
     lines = [
-        f"{name} has ended: {last_words(one)}; its log: {one.log}"
+        f"{name} has ended: {exit_reason(one)}; its log: {one.log}"
         for name, one in stack.ended().items()
         if name != NAME or not unwatched
     ]
@@ -123,22 +123,22 @@ def _is_watching(path: Path) -> bool:
 class Supervisor:
     """Starts again what ended.
 
-    :param tell: is told in a line what happens.
+    :param report: is told in a line what happens.
     :param clock: monotonic seconds.
-    :param restart: False to tell only.
+    :param restart: False to report only.
     """
 
     def __init__(
         self,
         stack: Stack,
-        tell: Callable[[str], None],
+        report: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
         *,
         restart: bool = True,
     ) -> None:
         self._stack = stack
         self._restart = restart
-        self._tell = tell
+        self._report = report
         self._clock = clock
         self._environments: dict[str, dict[str, str]] = {}
         self._starts: dict[str, deque[float]] = {}
@@ -152,10 +152,10 @@ class Supervisor:
         """
         try:
             self._sign()
-            bound(self._stack.home)
+            rotate_oversized(self._stack.home)
             self._look(now)
         except (FinTrackError, OSError) as error:
-            self._tell(f"not looked after: {error}")
+            self._report(f"not looked after: {error}")
 
     def _sign(self) -> None:
         """Write down who watches, for whoever asks after a kill of this process."""
@@ -181,7 +181,7 @@ class Supervisor:
                 self._due[name] = clock + pause
                 when = f"starting it again in {pause:.1f} s" if pause else "starting it again"
                 when = when if self._restart else "start it with: fintrack up --detach"
-                self._tell(f"{name} has ended; its log: {one.log}; {when}")
+                self._report(f"{name} has ended; its log: {one.log}; {when}")
             if self._restart and self._due[name] <= clock:
                 self._start(name, one, now)
 
@@ -192,7 +192,7 @@ class Supervisor:
         return min(_FIRST_PAUSE * _GROWTH ** (len(starts) - 1), _LONGEST_PAUSE) if starts else 0.0
 
     def _start(self, name: str, ended: ProcessState, now: datetime) -> None:
-        reason = last_words(ended, self._since(ended))
+        reason = exit_reason(ended, self._since(ended))
         self._starts[name].append(self._clock())
         del self._due[name]
         try:
@@ -201,7 +201,7 @@ class Supervisor:
             elif self._stack.start_again(name, self._environment(name)) is None:
                 return
         except FinTrackError as error:
-            self._tell(f"{name} could not be started: {error}")
+            self._report(f"{name} could not be started: {error}")
             return
         _write(self._stack.home / RESTARTS, _Start(name, now.isoformat(), reason))
 
@@ -215,7 +215,7 @@ class Supervisor:
         for one in self._stack.parts():
             known = kept.get(one.pid, deque())
             if one.running:
-                known.append((now, written(one)))
+                known.append((now, log_size(one)))
                 while len(known) > 1 and known[1][0] <= now - _LAST_SECONDS:
                     known.popleft()
             self._written[one.pid] = known

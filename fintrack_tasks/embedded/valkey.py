@@ -32,7 +32,7 @@ class Valkey(Server):
         """The folder of the append-only file."""
         return str(self.home / "valkey")
 
-    def prepare(self, tell: Callable[[str], None]) -> None:
+    def prepare(self, report: Callable[[str], None]) -> None:
         """Make the data folder."""
         _program()
         Path(self.data).mkdir(mode=0o700, exist_ok=True)

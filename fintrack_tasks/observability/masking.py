@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote, unquote_plus
 
 from fintrack_tasks.settings import SECRET_NAMES, Settings
 
-__all__ = ["MASK", "Masker", "learn", "secrets_of", "spellings"]
+__all__ = ["MASK", "Masker", "add_secrets", "secrets_of", "spellings"]
 
 MASK: Final = "[masked]"
 _SHORTEST: Final = 4
@@ -31,12 +31,12 @@ _IN_TEXT: Final = (
 
 _ESCAPES: Final = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"}
 
-_learnt: set[str] = set()
+_added: set[str] = set()
 
 
-def learn(secrets: Iterable[str]) -> None:
+def add_secrets(secrets: Iterable[str]) -> None:
     """Mask these too, in every masker of this process: keys may be exchanged while it runs."""
-    _learnt.update(secret for secret in secrets if secret.strip())
+    _added.update(secret for secret in secrets if secret.strip())
 
 
 def secrets_of(settings: Settings) -> list[str]:
@@ -121,7 +121,7 @@ class Masker:
 
     def text(self, text: str) -> str:
         """The text without secrets."""
-        if _learnt != self._compiled_for:
+        if _added != self._compiled_for:
             self._compile()
         for pattern in self._spelled:
             text = pattern.sub(MASK, text)
@@ -130,10 +130,10 @@ class Masker:
         return text
 
     def _compile(self) -> None:
-        self._compiled_for = set(_learnt)
+        self._compiled_for = set(_added)
         # The longest first, or a part of it would be replaced and the rest left standing.
         # One pattern each: the search for a single one skips what none of its spellings begins with.
-        self._spelled = [re.compile(spellings(secret)) for secret in _longest_first(self._own | _learnt)]
+        self._spelled = [re.compile(spellings(secret)) for secret in _longest_first(self._own | _added)]
 
     def value(self, value: Any, name: str = "") -> Any:
         """The value without secrets: text, mappings and lists, however deep; other types by their text when masked."""

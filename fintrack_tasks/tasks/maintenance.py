@@ -25,7 +25,7 @@ def reconcile() -> dict[str, Any]:
 
     The supervisor does so each second; a stack that was started without one (``--no-restart``) has this alone.
     """
-    if cut := logs.bound(settings().fintrack_home):
+    if cut := logs.rotate_oversized(settings().fintrack_home):
         log.info("logs_cut", logs=cut)
     items = pipeline.reconcile_items(context=stage_context())
     if items:

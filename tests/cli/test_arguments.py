@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fintrack_tasks.cli.arguments import calendar_said
+from fintrack_tasks.cli.arguments import calendar_text
 from fintrack_tasks.domain import AssetClass, Instrument
 
 
@@ -17,10 +17,10 @@ from fintrack_tasks.domain import AssetClass, Instrument
     ],
 )
 def test_a_calendar_is_named(instrument: Instrument, said: str) -> None:
-    assert calendar_said(instrument) == said
+    assert calendar_text(instrument) == said
 
 
 def test_where_none_is_known_that_is_said_with_the_way_out() -> None:
-    said = calendar_said(Instrument.of("NBK.KW"))
+    said = calendar_text(Instrument.of("NBK.KW"))
     assert said.startswith("no calendar known")
     assert "fintrack instruments edit NBK.KW --calendar NAME" in said

@@ -10,7 +10,7 @@ import pytest
 
 from fintrack_tasks.cli.demo import _show
 from fintrack_tasks.cli.output import console
-from fintrack_tasks.cli.simulated import NOTE, shown_from
+from fintrack_tasks.cli.simulated_notice import NOTE, set_price_source
 
 COUNTS = {"items": 12, "loaded": 12, "empty": 0, "failed": 0, "quarantined_rows": 0}
 RESULT: dict[str, Any] = {
@@ -63,11 +63,11 @@ def test_every_instrument_has_one_line_with_its_price_and_its_span_whole(
 def test_the_table_of_a_demo_says_whether_its_prices_are_simulated(
     simulated: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shown_from(lambda: simulated)
+    set_price_source(lambda: simulated)
     try:
         _show(RESULT, DETAILS, kept=None)
     finally:
-        shown_from(lambda: False)
+        set_price_source(lambda: False)
     shown = capsys.readouterr().out
     assert (shown.splitlines()[0].rstrip() == NOTE) is simulated
     assert shown.count(NOTE) == simulated

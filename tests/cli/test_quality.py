@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from fintrack_tasks.cli.quality import _told, sparkline, summaries
+from fintrack_tasks.cli.quality import _detail_text, sparkline, summaries
 from fintrack_tasks.domain import Instrument, uuid7
 from fintrack_tasks.store import instruments, quality
 from tests.e2e.harness import fintrack
@@ -185,4 +185,4 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, words: list[str], cod
 
 def test_what_no_measure_knows_is_called_unknown() -> None:
     """A series without any bar has no newest one that could be late."""
-    assert _told({"detail": {"1d": {"late_bars": None}, "rows": 3}}) == "1d: late_bars unknown; rows 3"
+    assert _detail_text({"detail": {"1d": {"late_bars": None}, "rows": 3}}) == "1d: late_bars unknown; rows 3"

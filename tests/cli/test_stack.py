@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from fintrack_tasks import flower_login
-from fintrack_tasks.cli.stack import _login_place, _start_ended, market_variables, over
+from fintrack_tasks.cli.stack import _login_location, _start_ended, market_variables, merged_variables
 from fintrack_tasks.domain import Mode
 from fintrack_tasks.embedded import Stack
 from fintrack_tasks.embedded.process import ProcessState, kill, launch
-from fintrack_tasks.embedded.state import Keep, ServerState, StackState, write_dotenv
+from fintrack_tasks.embedded.state import PersistentState, ServerState, StackState, write_dotenv
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.fetch import providers
 from fintrack_tasks.fetch.quota.limits import quotas_of
@@ -58,7 +58,7 @@ def folder_in(state: str, home: Path, alive: Callable[[str], ProcessState]) -> S
     """A stack's folder as it is in that state."""
     if state != "fresh":
         home.mkdir(parents=True)
-        Keep.read(home / "servers.json").write(home / "servers.json")
+        PersistentState.read(home / "servers.json").write(home / "servers.json")
     mode = next((str(mode) for mode in Mode if state.startswith(mode)), "")
     match state.removeprefix(mode).strip():
         case "running":
@@ -120,7 +120,7 @@ def test_what_a_stack_starts_is_wholly_of_its_mode_whatever_the_shell_has_from_b
 ) -> None:
     left = shell_of(shell, tmp_path, alive)
     stack = folder_in(f"{mode} running", tmp_path / "home", alive)
-    child = {**left, **over(left, stack.environment())}
+    child = {**left, **merged_variables(left, stack.environment())}
     assert_whole(Settings.from_mapping(child), mode)
 
 
@@ -159,9 +159,9 @@ def test_where_flowers_login_is_kept_is_told_by_what_it_was_started_with(
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text("FLOWER_BASIC_AUTH=\n", encoding="utf-8")  # as in a copy of the example
     stack.add_environment({"FLOWER_BASIC_AUTH": flower_login.generated(stack.home)})
-    assert _login_place(stack) == str(stack.home / "flower.login")
+    assert _login_location(stack) == str(stack.home / "flower.login")
     stack.add_environment({"FLOWER_BASIC_AUTH": "someone:chosen"})
-    assert _login_place(stack) == "as FLOWER_BASIC_AUTH has it"
+    assert _login_location(stack) == "as FLOWER_BASIC_AUTH has it"
 
 
 # --- Every combination of what is left over, .env and shell --------------------------------------------------------

@@ -27,7 +27,7 @@ import requests
 from celery import Celery
 from confluent_kafka import Consumer, TopicPartition
 
-from fintrack_tasks.cli.simulated import NOTE
+from fintrack_tasks.cli.simulated_notice import NOTE
 from fintrack_tasks.embedded import Stack
 from tests.e2e.conftest import QUICK
 from tests.e2e.harness import ROOT, Pipeline, clean_environment, fintrack

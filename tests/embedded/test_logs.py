@@ -27,7 +27,7 @@ def said(home: Path, name: str = "etl1") -> str:
 
 def test_a_log_within_its_limit_stays(home: Path) -> None:
     (home / "logs" / "etl1.log").write_text("a line\n")
-    assert logs.bound(home, limit=7) == []
+    assert logs.rotate_oversized(home, limit=7) == []
     assert said(home) == "a line\n"
 
 
@@ -35,7 +35,7 @@ def test_what_has_grown_is_kept_twice_and_then_goes(home: Path) -> None:
     log = home / "logs" / "etl1.log"
     for text in ("one\n", "two\n", "three\n", "four\n"):
         log.write_text(text)
-        assert logs.bound(home, limit=1) == ["etl1"]
+        assert logs.rotate_oversized(home, limit=1) == ["etl1"]
     assert log.read_text() == ""
     assert said(home) == "three\nfour\n"
     assert {path.name for path in log.parent.iterdir()} == {"etl1.log", "etl1.log.1", "etl1.log.2"}
@@ -50,7 +50,7 @@ def test_a_process_that_writes_all_the_time_stays_within_bounds_and_loses_no_lin
     seen: set[int] = set()
     while state.running and time.monotonic() < deadline:
         largest = max(largest, (home / "logs" / "talker.log").stat().st_size)
-        logs.bound(home, limit=50_000)
+        logs.rotate_oversized(home, limit=50_000)
         seen |= {int(line) for line in said(home, "talker").split() if line.isdigit() and len(line) == 7}
     seen |= {int(line) for line in said(home, "talker").split() if line.isdigit() and len(line) == 7}
     assert not state.running
@@ -65,7 +65,7 @@ def test_without_room_for_a_copy_the_log_is_cut_all_the_same(home: Path, monkeyp
 
     monkeypatch.setattr(logs.shutil, "copyfileobj", full)
     (home / "logs" / "etl1.log").write_text("a long line\n")
-    assert logs.bound(home, limit=1) == ["etl1"]
+    assert logs.rotate_oversized(home, limit=1) == ["etl1"]
     assert said(home) == ""
     assert [path.name for path in (home / "logs").iterdir()] == ["etl1.log"]
 

@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from fintrack_tasks.embedded.process import ProcessState
-from fintrack_tasks.embedded.state import Keep, ServerState, StackState, locked, write_dotenv, write_private
+from fintrack_tasks.embedded.state import PersistentState, ServerState, StackState, locked, write_dotenv, write_private
 from fintrack_tasks.errors import OutageError
 
 same_folder = hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -53,7 +53,7 @@ def test_a_state_is_read_as_it_was_written(tmp_path: Path, state: StackState) ->
 def test_any_bytes_are_read_as_nothing_known(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "stack.json").write_bytes(content)
     assert StackState.read(tmp_path / "stack.json") == StackState()
-    assert Keep.read(tmp_path / "stack.json").fresh
+    assert PersistentState.read(tmp_path / "stack.json").fresh
 
 
 @same_folder
@@ -63,7 +63,7 @@ def test_any_json_is_read_without_an_error(tmp_path: Path, value: object) -> Non
 
     (tmp_path / "stack.json").write_text(json.dumps(value))
     assert isinstance(StackState.read(tmp_path / "stack.json"), StackState)
-    assert all(Keep.read(tmp_path / "stack.json").passwords.values())
+    assert all(PersistentState.read(tmp_path / "stack.json").passwords.values())
 
 
 @same_folder
@@ -76,12 +76,12 @@ def test_a_state_that_was_cut_off_is_read_as_nothing_known(tmp_path: Path, state
 
 
 def test_missing_passwords_are_made_long_and_different_and_then_kept(tmp_path: Path) -> None:
-    made = Keep.read(tmp_path / "servers.json")
+    made = PersistentState.read(tmp_path / "servers.json")
     assert made.fresh
-    assert len({*made.passwords.values(), *Keep.read(tmp_path / "servers.json").passwords.values()}) == 2 * 4
+    assert len({*made.passwords.values(), *PersistentState.read(tmp_path / "servers.json").passwords.values()}) == 2 * 4
     assert all(len(password) >= 32 for password in made.passwords.values())
     made.write(tmp_path / "servers.json")
-    read = Keep.read(tmp_path / "servers.json")
+    read = PersistentState.read(tmp_path / "servers.json")
     assert (read.passwords, read.fresh) == (made.passwords, False)
     assert not any(password in repr(read) for password in read.passwords.values())
 
@@ -90,12 +90,12 @@ def test_passwords_of_logins_are_added_to_those_of_before(tmp_path: Path) -> Non
     """A folder of the days when everything logged in as the server's owner."""
     file = tmp_path / "servers.json"
     file.write_text('{"passwords": {"postgres": "of-the-owner", "valkey": "of-the-broker"}, "ports": {"valkey": 7}}')
-    read = Keep.read(file)
+    read = PersistentState.read(file)
     assert (read.fresh, read.grown, read.ports) == (False, True, {"valkey": 7})
     assert (read.passwords["postgres"], read.passwords["valkey"]) == ("of-the-owner", "of-the-broker")
     assert len({*read.passwords.values()}) == 4
     read.write(file)
-    again = Keep.read(file)
+    again = PersistentState.read(file)
     assert (again.passwords, again.grown) == (read.passwords, False)
 
 

@@ -48,7 +48,7 @@ def test_a_very_short_secret_is_masked_where_it_stands_alone_and_not_inside_of_w
 def test_a_key_that_came_while_the_process_runs_is_masked_by_maskers_that_were_made_before() -> None:
     masker = Masker()
     assert KEY in masker.text(KEY)
-    masking.learn([KEY])
+    masking.add_secrets([KEY])
     assert masker.text(KEY) == "[masked]"
 
 

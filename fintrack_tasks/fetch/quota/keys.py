@@ -71,7 +71,7 @@ class KeyRing:
             return (PUBLIC,)
         found = dict.fromkeys(key.get_secret_value() for key in self._newest().api_keys(facts.key.variable))
         if found:
-            masking.learn(found)  # a key that came while the process runs is masked in its logs too
+            masking.add_secrets(found)  # a key that came while the process runs is masked in its logs too
             return tuple(Key(_name(text), SecretStr(text)) for text in found)
         if facts.key.optional:
             return (PUBLIC,)

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from fintrack_tasks.cli import app, main, which_stack
+from fintrack_tasks.cli import app, main, stack_hints
 from fintrack_tasks.cli.stack import market_variables
-from fintrack_tasks.cli.which_stack import hint, refuse_second, said_with_hint
+from fintrack_tasks.cli.stack_hints import hint, message_with_hint, refuse_second
 from fintrack_tasks.domain import Mode
 from fintrack_tasks.embedded import Stack
 from fintrack_tasks.embedded.process import find_homes, kill, launch
-from fintrack_tasks.embedded.state import Keep, ServerState, StackState
+from fintrack_tasks.embedded.state import PersistentState, ServerState, StackState
 from fintrack_tasks.errors import OutageError, UsageError
 from tests.e2e.harness import fintrack
 
@@ -27,7 +27,7 @@ def running(tmp_path: Path) -> Iterator[Path]:
     """The folder of a simulated stack of which a process lives; its servers' ports answer nobody."""
     home = tmp_path / "project" / ".fintrack"
     home.mkdir(parents=True)
-    Keep.read(home / "servers.json").write(home / "servers.json")
+    PersistentState.read(home / "servers.json").write(home / "servers.json")
     argv = [sys.executable, "-c", "import time; time.sleep(120)"]
     process = launch("fetch1", argv, home=home, env={}, log=home / "log")
     ports = {"postgres": 1, "valkey": 2, "kafka": 3}
@@ -44,7 +44,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [name for name in os.environ if name.startswith(("FINTRACK_", "DB_", "REDIS_", "KAFKA_"))]:
         monkeypatch.delenv(name)
     # Other stacks may run on this machine, those of other tests among them.
-    monkeypatch.setattr(which_stack, "find_homes", lambda: {each for each in find_homes() if tmp_path in each.parents})
+    monkeypatch.setattr(stack_hints, "find_homes", lambda: {each for each in find_homes() if tmp_path in each.parents})
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -53,7 +53,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_from_another_folder_the_stack_that_runs_is_named(running: Path, here: Path) -> None:
     assert hint() == f"a stack runs in {running}; name it: export FINTRACK_HOME={running}"
-    said = said_with_hint(OutageError("PostgreSQL", "localhost:5432"))
+    said = message_with_hint(OutageError("PostgreSQL", "localhost:5432"))
     assert said == f"PostgreSQL does not answer at localhost:5432; {hint()}"
     assert "fintrack up" not in said
 
@@ -150,9 +150,9 @@ def test_env_from_another_folder_names_the_stack_and_exports_nothing(
 
 def test_a_server_that_may_be_elsewhere_is_not_to_be_started_either(running: Path, here: Path) -> None:
     refused = OutageError("PostgreSQL", "localhost:5432", f"{OutageError.START}; if it runs, it listens elsewhere")
-    assert said_with_hint(refused) == f"PostgreSQL does not answer at localhost:5432; {hint()}"
+    assert message_with_hint(refused) == f"PostgreSQL does not answer at localhost:5432; {hint()}"
     wrong = OutageError("PostgreSQL", "localhost:5432", "check DB_USER and DB_PASSWORD", "refuses the user")
-    assert said_with_hint(wrong) == f"{wrong}; {hint()}"
+    assert message_with_hint(wrong) == f"{wrong}; {hint()}"
 
 
 @pytest.mark.parametrize("command", ["status", "down"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from fintrack_tasks.cli import completion
-from fintrack_tasks.cli.context import opened, utc_now
+from fintrack_tasks.cli.context import open_connections, utc_now
 from fintrack_tasks.cli.output import console, errors, print_json, table
 from fintrack_tasks.domain import AssetClass, Budget, Instrument
 from fintrack_tasks.errors import MissingKeyError, ProviderError, UsageError
@@ -37,7 +37,7 @@ def describe(
         given = [Instrument.of(symbol) for symbol in symbols or ()]
     except ValueError as error:
         raise UsageError(str(error)) from None
-    with opened() as connections:
+    with open_connections() as connections:
         provider = _profiler(connections)
         with connections.database.connection() as conn:
             chosen = given or [known for _, known in instruments.active(conn, [AssetClass.STOCK])]

@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from fintrack_tasks.cli.watch import Followed, Patience, follow
+from fintrack_tasks.cli.run_progress import Patience, RunProgress, follow
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import Event, ItemState, uuid7
 from fintrack_tasks.errors import OutageError
@@ -30,13 +30,13 @@ def summary(items: int = 2, loaded: int = 0, *, closed: bool = False) -> RunSumm
     )  # fmt: skip
 
 
-def seen(loaded: int = 0, due: float | None = None, waiting: int = 0, oldest: int | None = None) -> Followed:
+def seen(loaded: int = 0, due: float | None = None, waiting: int = 0, oldest: int | None = None) -> RunProgress:
     """Two items, so many of them loaded; the first of the others is enqueued again after so many seconds."""
     at = None if due is None else NOW + timedelta(seconds=due)
-    return Followed(1, {UUID(int=1): summary(loaded=loaded)}, waiting, oldest, at)
+    return RunProgress(1, {UUID(int=1): summary(loaded=loaded)}, waiting, oldest, at)
 
 
-def over_after(patience: Patience, state: Followed, seconds: float) -> bool:
+def over_after(patience: Patience, state: RunProgress, seconds: float) -> bool:
     return patience.is_over(state, seconds, NOW + timedelta(seconds=seconds))
 
 
@@ -61,7 +61,7 @@ def test_an_item_that_waits_for_a_quota_is_waited_for() -> None:
 
 
 def test_a_run_that_nobody_begins_is_given_up() -> None:
-    patience, nothing = Patience(deadline=120, began=0), Followed(1)
+    patience, nothing = Patience(deadline=120, began=0), RunProgress(1)
     assert not over_after(patience, nothing, 1)
     assert not over_after(patience, nothing, 190)
     assert over_after(patience, nothing, 200)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from fintrack_tasks import cli
 from fintrack_tasks.cli import app
-from fintrack_tasks.cli.simulated import NOTE
+from fintrack_tasks.cli.simulated_notice import NOTE
 from fintrack_tasks.domain import Kind, Mode
 from fintrack_tasks.store import Database, database_mode
 from fintrack_tasks.store.bars import load_bars

@@ -1,4 +1,4 @@
-"""Why a process ended, as far as anybody can tell: by its status, or by what it wrote last, and never by old lines.
+"""Why a process ended, as far as anybody can report: by its status, or by what it wrote last, and never by old lines.
 
 A log also holds errors that were got over long before, what others wrote to it (PostgreSQL's sessions, of which some
 outlive their server by a moment), and what a farewell says. A process that was killed writes nothing, so that the end
@@ -17,18 +17,18 @@ from typing import Final
 from fintrack_tasks.embedded import process
 from fintrack_tasks.embedded.process import ProcessState
 
-__all__ = ["last_words", "written"]
+__all__ = ["exit_reason", "log_size"]
 
 _COMPLAINT: Final = re.compile(r"(?i)\b(critical|fatal|panic|unrecoverable|[a-z.]*error|exception)\b")
 _FAREWELL: Final = re.compile(r"(?i)shut(ting)? ?down|aborting startup|warm shutdown|cold shutdown|bye bye|exiting")
-_SIGNED: Final = re.compile(r"\S+ \S+ \S+ \[(\d+)\] [A-Z]+:|(\d+):[A-Z] ")
+_PID_PREFIX: Final = re.compile(r"\S+ \S+ \S+ \[(\d+)\] [A-Z]+:|(\d+):[A-Z] ")
 """PostgreSQL and Valkey sign each line with the process that wrote it."""
 _BLOCK: Final = 8192
 _SHOWN: Final = 200
 _SILENT: Final = "without a word, as a killed process ends"
 
 
-def written(one: ProcessState) -> int:
+def log_size(one: ProcessState) -> int:
     """How many bytes stand in the log of a process; 0 where there is none."""
     try:
         return Path(one.log).stat().st_size
@@ -36,7 +36,7 @@ def written(one: ProcessState) -> int:
         return 0
 
 
-def last_words(ended: ProcessState, since: int = 0) -> str:
+def exit_reason(ended: ProcessState, since: int = 0) -> str:
     """Why a process ended: the signal that killed it, its exit code, what it complained of with its last words.
 
     :param since: where its log ended a moment before it did; what stands before is no last word.
@@ -55,7 +55,7 @@ def last_words(ended: ProcessState, since: int = 0) -> str:
 def _records(ended: ProcessState, since: int) -> list[list[str]]:
     """What the process wrote, lines that belong together in one; nothing that others wrote after its last line."""
     records: list[list[str]] = []
-    for line in process.said(ended.log, since, _BLOCK):
+    for line in process.log_lines(ended.log, since, _BLOCK):
         if records and line[:1].isspace():
             records[-1].append(line.strip())
         else:
@@ -66,7 +66,7 @@ def _records(ended: ProcessState, since: int) -> list[list[str]]:
 
 
 def _own(line: str, pid: int) -> bool:
-    signed = _SIGNED.match(line)
+    signed = _PID_PREFIX.match(line)
     return signed is None or pid in (int(each) for each in signed.groups() if each)
 
 

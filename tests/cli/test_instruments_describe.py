@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from fintrack_tasks.cli.simulated import NOTE
+from fintrack_tasks.cli.simulated_notice import NOTE
 from fintrack_tasks.sandbox import Running, running
 from fintrack_tasks.settings import Settings
 from tests.e2e.harness import fintrack

@@ -10,7 +10,7 @@ from fintrack_tasks.embedded import process
 from fintrack_tasks.embedded.ports import choose_port
 from fintrack_tasks.embedded.process import ProcessState
 from fintrack_tasks.embedded.server import PortTakenError, Server
-from fintrack_tasks.embedded.state import Keep, ServerState, StackState
+from fintrack_tasks.embedded.state import PersistentState, ServerState, StackState
 from fintrack_tasks.embedded.wheels import wheel_version
 from fintrack_tasks.errors import OutageError
 
@@ -29,22 +29,22 @@ class Start:
     :param state: what is known to run.
     :param keep: the ports to ask for again; fresh passwords are none that a running server could know.
     :param record: writes the state down; called after each launch, so that a killed start leaves a trace.
-    :param tell: is told in a line what happens.
+    :param report: is told in a line what happens.
     """
 
     def __init__(
         self,
         servers: Sequence[Server],
         state: StackState,
-        keep: Keep,
+        keep: PersistentState,
         record: Callable[[StackState], None],
-        tell: Callable[[str], None],
+        report: Callable[[str], None],
     ) -> None:
         self._servers = servers
         self._state = state
         self._keep = keep
         self._record = record
-        self._tell = tell
+        self._report = report
         self._launched: list[Server] = []
 
     def run(self) -> StackState:
@@ -87,10 +87,10 @@ class Start:
 
     def _launch(self, server: Server, preferred: int | None) -> None:
         end_servers([server], self._state, _UNDO_SECONDS)
-        server.prepare(self._tell)
+        server.prepare(self._report)
         others = frozenset(one.port for name, one in self._state.servers.items() if name != server.name)
         port = choose_port(preferred, others)
-        self._tell(f"starting {server.title} on {server.address(port)}")
+        self._report(f"starting {server.title} on {server.address(port)}")
         started = ServerState(server.launch(port), port, wheel_version(server.wheel), server.data)
         self._state = replace(self._state, servers={**self._state.servers, server.name: started})
         self._record(self._state)

@@ -1,8 +1,8 @@
 """Where PostgreSQL's program and data lie, so that the account it runs as can reach them.
 
 Normally the program stays in its wheel and the data below the stack's folder. Only where root runs the stack below a
-folder that others cannot pass, both move to :func:`~fintrack_tasks.embedded.account.shared_folder`, and a link in the
-stack's folder says where to.
+folder that others cannot traverse, both move to the folder of
+:func:`~fintrack_tasks.embedded.postgres_account.shared_folder`, and a link in the stack's folder points there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from fintrack_tasks.embedded.account import Account, shared_folder
+from fintrack_tasks.embedded.postgres_account import Account, shared_folder
 from fintrack_tasks.embedded.state import locked
 from fintrack_tasks.errors import ConfigurationError
 

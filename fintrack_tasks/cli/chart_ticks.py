@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
 
-__all__ = ["said", "ticks"]
+__all__ = ["ticks", "time_label"]
 
 _MOST: Final = 11
 _APART: Final = 14
@@ -40,7 +40,7 @@ _DAYS: Final[tuple[_Period, ...]] = (
 _LONGER: Final = (*map(_months, (1, 3)), *map(_years, (1, 2, 5, 10, 20)))
 
 
-def said(moment: datetime, *, daily: bool) -> str:
+def time_label(moment: datetime, *, daily: bool) -> str:
     """A bar's time in full."""
     return f"{moment:%Y-%m-%d}" if daily else f"{moment:%Y-%m-%d %H:%M} UTC"
 

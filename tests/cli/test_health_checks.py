@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from fintrack_tasks.cli.workers import _started, check_beat, check_workers, needed
+from fintrack_tasks.cli.health_checks import _start_remedy, check_beat, check_workers, required_queues
 from fintrack_tasks.errors import ConfigurationError, OutageError
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.tasks import heartbeats
@@ -19,19 +19,19 @@ LOCK = "fintrack:redbeat::lock"
 
 
 def test_every_stage_and_every_provider_that_may_be_asked_needs_a_worker() -> None:
-    assert set(needed(Settings())) == {"ops", "publish", "etl"} | FREE
+    assert set(required_queues(Settings())) == {"ops", "publish", "etl"} | FREE
     keyed = Settings.from_mapping({"API_KEY_FINNHUB": "k"})
-    assert set(needed(keyed)) == {"ops", "publish", "etl", "fetch.finnhub"} | FREE
+    assert set(required_queues(keyed)) == {"ops", "publish", "etl", "fetch.finnhub"} | FREE
 
 
 def test_a_provider_on_no_route_needs_no_worker() -> None:
     routes = {f"FINTRACK_ROUTE_{name}": "yahoo_finance" for name in ("STOCK", "CRYPTO", "FOREX", "INDEX")}
-    assert needed(Settings.from_mapping(routes)) == ["ops", "publish", "etl", "fetch.yahoo_finance"]
+    assert required_queues(Settings.from_mapping(routes)) == ["ops", "publish", "etl", "fetch.yahoo_finance"]
 
 
 def test_a_wrong_route_is_named() -> None:
     with pytest.raises(ConfigurationError, match="FINTRACK_ROUTE_STOCK"):
-        needed(Settings.from_mapping({"FINTRACK_ROUTE_STOCK": "nobody"}))
+        required_queues(Settings.from_mapping({"FINTRACK_ROUTE_STOCK": "nobody"}))
 
 
 @pytest.mark.integration
@@ -120,4 +120,4 @@ def test_where_redis_is_full_no_beat_is_told_to_be_started(full: redis.Redis, ex
     ],
 )
 def test_what_serves_servers_elsewhere_is_started_there(address: str, said: str) -> None:
-    assert _started(Settings.from_mapping({"REDIS_URL": address}), "beat").endswith(said)
+    assert _start_remedy(Settings.from_mapping({"REDIS_URL": address}), "beat").endswith(said)

@@ -51,7 +51,7 @@ def group(text: str) -> Commands:
     return Commands(help=text, cls=PlainGroup, no_args_is_help=True, add_completion=False)
 
 
-class _Loaded(Mapping[str, Any]):
+class _LazyCommands(Mapping[str, Any]):
     """Commands by name, each imported when it is looked up. The names alone import nothing."""
 
     def __init__(self, places: Mapping[str, str]) -> None:
@@ -95,7 +95,7 @@ class LazyGroup(PlainGroup):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.commands: Any = _Loaded(self.places)
+        self.commands: Any = _LazyCommands(self.places)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names, in their order."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fintrack_tasks.cli.capacity import looser_quotas, too_many
+from fintrack_tasks.cli.quota_warnings import looser_quotas, overcommitted_quotas
 from fintrack_tasks.domain import Instrument
 from fintrack_tasks.settings import Settings
 from tests.e2e.harness import fintrack
@@ -18,8 +18,8 @@ def stocks(count: int) -> list[Instrument]:
 
 
 def test_511_stocks_do_not_fit_into_five_minutes_of_100_a_minute() -> None:
-    assert too_many(stocks(500), Settings()) == []
-    [line] = too_many(stocks(511), Settings())
+    assert overcommitted_quotas(stocks(500), Settings()) == []
+    [line] = overcommitted_quotas(stocks(511), Settings())
     assert "511 quotes do not fit into a tick of 5 minutes: yahoo_finance allows 500 (100 per 60 s)" in line
     assert "take 5.1 minutes" in line
     assert "YAHOO_FINANCE_QUOTA" in line
@@ -27,7 +27,7 @@ def test_511_stocks_do_not_fit_into_five_minutes_of_100_a_minute() -> None:
 
 def test_each_class_counts_with_the_provider_that_is_asked_for_it_first() -> None:
     pairs = [Instrument.of(f"C{number}-USD") for number in range(400)]
-    assert too_many([*stocks(400), *pairs], Settings()) == []
+    assert overcommitted_quotas([*stocks(400), *pairs], Settings()) == []
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_each_class_counts_with_the_provider_that_is_asked_for_it_first() -> Non
 )
 def test_settings_keys_and_routes_count(variables: dict[str, str], fits: bool) -> None:
     """511 in five minutes: 300 by one key of 60 a minute, 600 by two; nobody is asked without a key."""
-    assert (not too_many(stocks(511), Settings.from_mapping(variables))) is fits
+    assert (not overcommitted_quotas(stocks(511), Settings.from_mapping(variables))) is fits
 
 
 @pytest.mark.integration

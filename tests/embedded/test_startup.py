@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fintrack_tasks.embedded import Stack, start
+from fintrack_tasks.embedded import Stack, startup
 from fintrack_tasks.embedded.kafka import Kafka
 from fintrack_tasks.embedded.process import ProcessState
 from fintrack_tasks.embedded.server import NotReadyError, PortTakenError
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.integration
 def test_a_server_that_hangs_is_explained_and_left_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Stack(home).start()
     pid = StackState.read(home / "stack.json").servers["valkey"].process.pid
-    monkeypatch.setattr(start, "_REUSE_SECONDS", 0.1)
+    monkeypatch.setattr(startup, "_REUSE_SECONDS", 0.1)
     os.kill(pid, signal.SIGSTOP)
     try:
         with pytest.raises(OutageError, match=r"Valkey.*127\.0\.0\.1.*it runs but does not answer.*fintrack down"):
@@ -44,9 +44,9 @@ def test_a_port_lost_between_the_choice_and_the_start_is_replaced(
 ) -> None:
     taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
     numbers = [server.getsockname()[1] for server in taken]
-    choose = start.choose_port
+    choose = startup.choose_port
     monkeypatch.setattr(
-        start, "choose_port", lambda preferred, others: numbers.pop() if numbers else choose(preferred, others)
+        startup, "choose_port", lambda preferred, others: numbers.pop() if numbers else choose(preferred, others)
     )
     try:
         environment = Stack(home).start()

@@ -13,8 +13,8 @@ from typing import Annotated
 import psycopg
 import typer
 
-from fintrack_tasks.cli.context import opened, utc_now
-from fintrack_tasks.cli.instrument_facts import calendar_of, checked, currency_of, name_of
+from fintrack_tasks.cli.context import open_connections, utc_now
+from fintrack_tasks.cli.instrument_arguments import checked_instrument, parse_calendar, parse_currency, parse_name
 from fintrack_tasks.cli.output import console, print_json
 from fintrack_tasks.domain import AssetClass
 from fintrack_tasks.errors import UsageError
@@ -58,24 +58,24 @@ def edit(
     as_json: AsJson = False,
 ) -> None:
     """Change what is known of instruments: currency, calendar, name."""
-    given = {"currency": (currency, currency_of), "calendar": (calendar, calendar_of), "name": (name, name_of)}
+    given = {"currency": (currency, parse_currency), "calendar": (calendar, parse_calendar), "name": (name, parse_name)}
     facts = {what: check(text) for what, (text, check) in given.items() if text is not None}
     if not facts:
         raise UsageError("nothing to change: give --currency, --calendar or --name")
-    with opened() as connections, connections.database.connection() as conn, conn.transaction():
+    with open_connections() as connections, connections.database.connection() as conn, conn.transaction():
         chosen = _registered(conn, symbols, asset_class)
         instruments.edit(conn, [one.number for one in chosen], facts)
         _audit(conn, "instruments.edit", chosen, facts)
-    _tell("edited", chosen, [], as_json, facts)
+    _show("edited", chosen, [], as_json, facts)
 
 
 def _to_state(symbols: list[str], asset_class: AssetClass | None, state: State, done: str, as_json: bool) -> None:
-    with opened() as connections, connections.database.connection() as conn, conn.transaction():
+    with open_connections() as connections, connections.database.connection() as conn, conn.transaction():
         chosen = _registered(conn, symbols, asset_class)
         changed = [one for one in chosen if one.state is not state]
         instruments.set_state(conn, [one.number for one in changed], state)
         _audit(conn, f"instruments.{done}", changed, {})
-    _tell(done, changed, [one for one in chosen if one.state is state], as_json, {})
+    _show(done, changed, [one for one in chosen if one.state is state], as_json, {})
 
 
 def _registered(conn: psycopg.Connection, symbols: Sequence[str], asset_class: AssetClass | None) -> list[Registered]:
@@ -83,7 +83,7 @@ def _registered(conn: psycopg.Connection, symbols: Sequence[str], asset_class: A
 
     :raises UsageError: names those that are not registered.
     """
-    named = list(dict.fromkeys(checked(symbol, asset_class).symbol for symbol in symbols))
+    named = list(dict.fromkeys(checked_instrument(symbol, asset_class).symbol for symbol in symbols))
     found = [one for one in instruments.known_as(conn, named, asset_class) if one.state is not State.KNOWN]
     there = {one.instrument.symbol for one in found}
     if missing := [symbol for symbol in named if symbol not in there]:
@@ -102,7 +102,7 @@ def _audit(conn: psycopg.Connection, action: str, chosen: Sequence[Registered], 
         audit.add(conn, actor, action, one.instrument.symbol, detail, utc_now())
 
 
-def _tell(
+def _show(
     done: str, changed: Sequence[Registered], same: Sequence[Registered], as_json: bool, facts: dict[str, str | None]
 ) -> None:
     names, unchanged = ([one.instrument.symbol for one in group] for group in (changed, same))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fintrack_tasks.embedded import Stack, process
-from fintrack_tasks.embedded.last_words import last_words, written
+from fintrack_tasks.embedded.exit_reason import exit_reason, log_size
 from fintrack_tasks.embedded.process import ProcessState
 
 SILENT = "without a word, as a killed process ends"
@@ -55,7 +55,7 @@ def ran(folder: Path, program: str) -> ProcessState:
     ],
 )
 def test_what_was_got_over_before_or_written_by_others_is_no_reason(lines: tuple[str, ...], tmp_path: Path) -> None:
-    assert last_words(ended(tmp_path, *lines, pid=7)) == SILENT
+    assert exit_reason(ended(tmp_path, *lines, pid=7)) == SILENT
 
 
 @pytest.mark.parametrize(
@@ -90,24 +90,26 @@ def test_what_was_got_over_before_or_written_by_others_is_no_reason(lines: tuple
 def test_what_a_part_complained_of_with_its_last_words_is_the_reason(
     lines: tuple[str, ...], said: str, tmp_path: Path
 ) -> None:
-    assert last_words(ended(tmp_path, *lines, pid=7)) == said
+    assert exit_reason(ended(tmp_path, *lines, pid=7)) == said
 
 
 def test_a_line_from_before_the_last_moments_is_no_last_word(tmp_path: Path) -> None:
     one = ended(tmp_path, "[E 260105 web:1] ValueError: one request, answered long ago")
-    assert last_words(one, written(one)) == SILENT
-    assert "ValueError" in last_words(one, written(one) + 1), "a log that was cut meanwhile is read from its beginning"
+    assert exit_reason(one, log_size(one)) == SILENT
+    assert "ValueError" in exit_reason(one, log_size(one) + 1), (
+        "a log that was cut meanwhile is read from its beginning"
+    )
 
 
 def test_who_was_killed_said_nothing_however_its_log_ends(tmp_path: Path) -> None:
     one = ran(tmp_path, f"import os; print('FATAL: got over', flush=True); os.kill(os.getpid(), {signal.SIGKILL:d})")
-    assert last_words(one) == "killed by signal 9"
+    assert exit_reason(one) == "killed by signal 9"
 
 
 def test_who_ended_by_itself_tells_its_exit_code_and_its_complaint(tmp_path: Path) -> None:
-    assert last_words(ran(tmp_path, "raise SystemExit('OSError: no room')")) == "exit code 1, OSError: no room"
+    assert exit_reason(ran(tmp_path, "raise SystemExit('OSError: no room')")) == "exit code 1, OSError: no room"
     program = "print('OSError: no room'); print('one more line'); raise SystemExit(3)"
-    assert last_words(ran(tmp_path, program)) == "exit code 3, OSError: no room"
+    assert exit_reason(ran(tmp_path, program)) == "exit code 3, OSError: no room"
 
 
 @pytest.mark.integration
@@ -123,4 +125,4 @@ def test_a_killed_postgresql_is_not_explained_by_what_its_sessions_write_as_they
         assert time.monotonic() < until
         time.sleep(0.05)
     session.close()
-    assert last_words(stack.ended()["postgres"]) == SILENT
+    assert exit_reason(stack.ended()["postgres"]) == SILENT

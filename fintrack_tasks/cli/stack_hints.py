@@ -11,22 +11,22 @@ from fintrack_tasks.embedded.process import find_homes
 from fintrack_tasks.errors import FinTrackError, OutageError, UsageError
 from fintrack_tasks.settings import environment, load_settings
 
-__all__ = ["hint", "pointed", "refuse_second", "said_with_hint", "start_or_hint"]
+__all__ = ["hint", "message_with_hint", "refuse_second", "replace_remedy", "start_or_hint"]
 
 _LOGINS: Final = ("DB_USER", "DB_PASSWORD", "DB_READER_USER", "DB_READER_PASSWORD")
 _SERVERS: Final = ("DB_HOST", "DB_PORT", "DB_NAME", *_LOGINS, "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
 _UNNAMED: Final = ".fintrack"
 
 
-def said_with_hint(error: FinTrackError) -> str:
+def message_with_hint(error: FinTrackError) -> str:
     """The error in one line; where a stack runs that was not asked, how to reach it, in place of starting another."""
     found = hint() if isinstance(error, OutageError) else None
     if found is None or not isinstance(error, OutageError):
         return str(error)
-    return pointed(str(error), found)
+    return replace_remedy(str(error), found)
 
 
-def pointed(said: str, found: str) -> str:
+def replace_remedy(said: str, found: str) -> str:
     """What was said of an outage, with the way to the stack that was meant, in place of starting one."""
     return f"{said.partition(f'; {OutageError.START}')[0]}; {found}"
 

@@ -12,13 +12,13 @@ from fintrack_tasks.fetch.providers.base import Quota
 from fintrack_tasks.fetch.quota import limits
 from fintrack_tasks.settings import Settings
 
-__all__ = ["looser_quotas", "too_many"]
+__all__ = ["looser_quotas", "overcommitted_quotas"]
 
 _TICK_SECONDS: Final = 300
 """Between two ticks of the market data (``market-data`` in ``celeryconfig.py``)."""
 
 
-def too_many(instruments: Iterable[Instrument], settings: Settings) -> list[str]:
+def overcommitted_quotas(instruments: Iterable[Instrument], settings: Settings) -> list[str]:
     """A line for each provider that would be asked for more quotes in a tick than its quotas let through.
 
     Every quote counts with the first provider of its route: that is whom it is asked of as long as all is well.
@@ -38,7 +38,7 @@ def looser_quotas(settings: Settings) -> list[str]:
     for name in sorted(settings.provider_quotas.keys() & set(providers.names())):
         facts = providers.provider(name).facts
         held = limits.quotas_of(facts, settings)
-        if any(_most_in(each.seconds, held) > each.limit for each in facts.quotas):
+        if any(_max_requests(each.seconds, held) > each.limit for each in facts.quotas):
             known = " and ".join(f"{each.limit} per {each.seconds:g} s" for each in facts.quotas)
             lines.append(
                 f"{name.upper()}_QUOTA={settings.provider_quotas[name]} lets {name} be asked more often than {known};"
@@ -47,7 +47,7 @@ def looser_quotas(settings: Settings) -> list[str]:
     return lines
 
 
-def _most_in(seconds: float, held: Sequence[Quota]) -> float:
+def _max_requests(seconds: float, held: Sequence[Quota]) -> float:
     """How many requests such quotas let out within so many seconds."""
     return min((each.limit * max(1.0, seconds / each.seconds) for each in held), default=float("inf"))
 

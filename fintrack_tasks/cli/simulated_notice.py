@@ -8,7 +8,7 @@ from typing import Any, Final
 from fintrack_tasks.errors import ConfigurationError
 from fintrack_tasks.settings import load_settings
 
-__all__ = ["NOTE", "framed", "note_once", "shown_from"]
+__all__ = ["NOTE", "note_once", "set_price_source", "with_simulated_field"]
 
 NOTE: Final = "simulated prices: the local market's, not real ones"
 
@@ -30,7 +30,7 @@ class _Frame:
 _frame = _Frame()
 
 
-def shown_from(simulated: Callable[[], bool]) -> None:
+def set_price_source(simulated: Callable[[], bool]) -> None:
     """From now on the prices come from there; it is asked when something is shown."""
     _frame.simulated, _frame.told = simulated, False
 
@@ -43,6 +43,6 @@ def note_once() -> str | None:
     return NOTE
 
 
-def framed(value: Any) -> Any:
+def with_simulated_field(value: Any) -> Any:
     """An object for machines, which says by ``simulated`` that its prices are; without it they are not."""
     return {**value, "simulated": True} if isinstance(value, dict) and _frame.simulated() else value

@@ -19,9 +19,9 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from fintrack_tasks.embedded import Stack, account, placement
-from fintrack_tasks.embedded.account import Account, shared_folder
+from fintrack_tasks.embedded import Stack, postgres_account, postgres_placement
 from fintrack_tasks.embedded.postgres import Postgres
+from fintrack_tasks.embedded.postgres_account import Account, shared_folder
 from fintrack_tasks.embedded.state import StackState
 
 NOBODY = 65534
@@ -96,7 +96,7 @@ def test_a_plain_user_runs_everything_as_itself(new_home: Callable[[Path], Path]
     script = f"""
 import os
 from pathlib import Path
-from fintrack_tasks.embedded import Stack, account, placement
+from fintrack_tasks.embedded import Stack, postgres_account, postgres_placement
 first = Stack(Path({str(home)!r}))
 first.start(); first.health(); first.stop()
 os.chdir("/"); os.setgroups([]); os.setresgid({NOBODY}, {NOBODY}, {NOBODY}); os.setresuid({NOBODY}, {NOBODY}, {NOBODY})
@@ -122,7 +122,7 @@ def test_only_root_hands_postgres_to_another_account(tmp_path: Path) -> None:
 def unknown_name(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A name of an account that is not there, for ours; removed afterwards."""
     name = f"fintrack-test-{uuid4().hex[:12]}"
-    monkeypatch.setattr(account, "_NAME", name)
+    monkeypatch.setattr(postgres_account, "_NAME", name)
     yield name
     subprocess.run(["userdel", name], check=False, capture_output=True)
 
@@ -152,7 +152,7 @@ def test_an_account_asked_for_by_several_at_once_is_made_once(unknown_name: str)
 def test_where_no_account_can_be_made_it_is_nobody_and_that_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(account.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(postgres_account.shutil, "which", lambda *_, **__: None)
     assert Account.for_data(tmp_path / "new") == Account(NOBODY, grp.getgrnam("nogroup").gr_gid)
     told: list[str] = []
     Postgres(tmp_path, "secret", writer="x", reader="y")._settle_account(told.append)
@@ -224,7 +224,7 @@ def test_two_starts_that_clean_at_once_do_not_stumble_over_each_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What one is about to remove, the other has removed just now."""
-    monkeypatch.setattr(placement.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(postgres_placement.tempfile, "gettempdir", lambda: str(tmp_path))
     for number in range(3):
         left = tmp_path / "shared" / f"stack-{number}" / "postgres" / "pg_wal" / "archive_status"
         left.mkdir(parents=True)
@@ -235,6 +235,6 @@ def test_two_starts_that_clean_at_once_do_not_stumble_over_each_other(
         plain(path)
         plain(path)  # as the slower of two finds it
 
-    monkeypatch.setattr(placement.shutil, "rmtree", raced)
-    placement._clean(tmp_path / "shared")
+    monkeypatch.setattr(postgres_placement.shutil, "rmtree", raced)
+    postgres_placement._clean(tmp_path / "shared")
     assert list((tmp_path / "shared").iterdir()) == []

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fintrack_tasks.cli.axis_ticks import ticks
+from fintrack_tasks.cli.chart_ticks import ticks
 
 START = datetime(2023, 11, 15, tzinfo=UTC)
 

@@ -19,7 +19,7 @@ from fintrack_tasks.settings import Settings
 from fintrack_tasks.store.connection import Database
 from fintrack_tasks.store.runs import RunSummary, run_summary
 
-__all__ = ["Followed", "Patience", "counts", "follow"]
+__all__ = ["Patience", "RunProgress", "counts", "follow"]
 
 _POLL_SECONDS: Final = 0.15
 _SILENCE_SECONDS: Final = 10.0
@@ -29,7 +29,7 @@ _RECOVERY_SECONDS: Final = 75.0
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
+class RunProgress:
     """How far some runs have come.
 
     :ivar summaries: those of the runs that have begun.
@@ -73,7 +73,7 @@ class Patience:
         self._oldest: int | None = None
         self._asked = began
 
-    def is_over(self, seen: Followed, clock: float, now: datetime) -> bool:
+    def is_over(self, seen: RunProgress, clock: float, now: datetime) -> bool:
         """Whether nothing happens any more that could bring the runs to their end."""
         state = (tuple(seen.summaries.values()), seen.waiting, seen.due, seen.oldest if seen.ended else None)
         if state != self._seen:
@@ -83,7 +83,7 @@ class Patience:
         still = _RECOVERY_SECONDS if seen.ended else self._deadline + _RECOVERY_SECONDS
         return clock - self._moved > still
 
-    def doubts_kafka(self, seen: Followed, clock: float) -> bool:
+    def doubts_kafka(self, seen: RunProgress, clock: float) -> bool:
         """Whether the outbox has stood still for so long, with nothing else left to do, that Kafka should be asked."""
         if not seen.ended or seen.oldest != self._oldest:
             self._oldest, self._asked = seen.oldest, clock
@@ -101,7 +101,7 @@ def follow(
     timeout: float,
     silence: float = _SILENCE_SECONDS,
     refusal: Callable[[UUID], FinTrackError | None] = lambda _: None,
-) -> Followed:
+) -> RunProgress:
     """Wait until the runs are complete and their events have left the outbox; how far they came when that is in vain.
 
     :param timeout: seconds in all.
@@ -132,14 +132,14 @@ def follow(
             time.sleep(_POLL_SECONDS)  # the ledger is polled: a person watches, nothing waits on this
 
 
-def _look(database: Database, runs: Sequence[UUID]) -> Followed:
+def _look(database: Database, runs: Sequence[UUID]) -> RunProgress:
     with database.connection() as conn:
         found = {run: summary for run in runs if (summary := run_summary(conn, run))}
         waiting, oldest = events_waiting(conn, runs)
-        return Followed(len(runs), found, waiting, oldest, next_deadline(conn, runs))
+        return RunProgress(len(runs), found, waiting, oldest, next_deadline(conn, runs))
 
 
-def _outage(settings: Settings, seen: Followed, *, stands: bool) -> OutageError | None:
+def _outage(settings: Settings, seen: RunProgress, *, stands: bool) -> OutageError | None:
     """Why events stay in the outbox; nothing as long as Kafka answers and something moves."""
     from fintrack_tasks.publish.kafka import Cluster, ensure_topics  # noqa: PLC0415  Kafka's client, where it is in doubt
 
@@ -166,7 +166,7 @@ def _bars() -> Progress:
     )
 
 
-def _show(bars: Progress, rows: Sequence[Any], runs: Sequence[UUID], seen: Followed) -> None:
+def _show(bars: Progress, rows: Sequence[Any], runs: Sequence[UUID], seen: RunProgress) -> None:
     for row, run in zip(rows, runs, strict=True):
         if summary := seen.summaries.get(run):
             note = f"{summary.failed} failed" if summary.failed else ""

@@ -9,12 +9,12 @@ from fintrack_tasks.domain import AssetClass, Instrument
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.symbols import CURRENCIES, PRICED_IN
 
-__all__ = ["LONGEST_NAME", "calendar_of", "checked", "currency_of", "name_of"]
+__all__ = ["LONGEST_NAME", "checked_instrument", "parse_calendar", "parse_currency", "parse_name"]
 
 LONGEST_NAME: Final = 200
 
 
-def checked(
+def checked_instrument(
     symbol: str,
     asset_class: str | None = None,
     currency: str | None = None,
@@ -34,11 +34,11 @@ def checked(
         made = Instrument.of(symbol, kind)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    facts = currency_of(currency), calendar_of(calendar), name_of(name)
+    facts = parse_currency(currency), parse_calendar(calendar), parse_name(name)
     return Instrument(made.symbol, made.asset_class, *facts)
 
 
-def currency_of(text: str | None) -> str | None:
+def parse_currency(text: str | None) -> str | None:
     """The code of a currency of prices.
 
     :raises UsageError: for what is none.
@@ -49,7 +49,7 @@ def currency_of(text: str | None) -> str | None:
     return code or None
 
 
-def calendar_of(text: str | None) -> str | None:
+def parse_calendar(text: str | None) -> str | None:
     """The name of a calendar.
 
     :raises UsageError: for what is none.
@@ -67,7 +67,7 @@ def calendar_of(text: str | None) -> str | None:
     )
 
 
-def name_of(text: str | None) -> str | None:
+def parse_name(text: str | None) -> str | None:
     """A name for people.
 
     :raises UsageError: for one that is too long, or holds what no terminal should see.

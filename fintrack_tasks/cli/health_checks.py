@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from typing import Final
 
 from fintrack_tasks import outages
-from fintrack_tasks.cli.context import opened, redis_outage
+from fintrack_tasks.cli.context import open_connections, redis_outage
 from fintrack_tasks.connections import Connections
 from fintrack_tasks.errors import OutageError
 from fintrack_tasks.fetch import route
 from fintrack_tasks.settings import Settings, load_settings
 from fintrack_tasks.store import outbox
 
-__all__ = ["check_beat", "check_local_stack", "check_outbox", "check_workers", "needed", "require_workers"]
+__all__ = ["check_beat", "check_local_stack", "check_outbox", "check_workers", "require_workers", "required_queues"]
 
 _ROUND_SECONDS: Final = 1.0
 _PATIENCE_SECONDS: Final = 3.0
@@ -27,7 +27,7 @@ _LATE_SECONDS: Final = 15.0
 """A beat renews its lock with each tick, at least every five seconds."""
 
 
-def needed(settings: Settings) -> list[str]:
+def required_queues(settings: Settings) -> list[str]:
     """The queues that somebody must serve: each stage's own, and that of every provider that may be asked."""
     names = {name for row in route.table(settings) for name in row["providers"]}
     return ["ops", "publish", "etl", *(f"fetch.{name}" for name in sorted(names))]
@@ -38,7 +38,7 @@ def require_workers(connections: Connections) -> None:
 
     :raises OutageError: names the queues that no worker serves.
     """
-    _crew(connections)
+    _responding_workers(connections)
 
 
 def check_workers() -> str:
@@ -46,9 +46,9 @@ def check_workers() -> str:
 
     :raises OutageError: names the queues that no worker serves.
     """
-    with opened(load_settings()) as connections:
-        crew = _crew(connections)
-        _refuse_silence(connections, crew)
+    with open_connections(load_settings()) as connections:
+        crew = _responding_workers(connections)
+        _raise_for_silent(connections, crew)
     return f"{len(crew)} answer and serve every queue: {', '.join(sorted(crew))}"
 
 
@@ -76,10 +76,10 @@ def check_outbox() -> str:
 
     :raises OutageError: when events wait and none was acknowledged of late.
     """
-    with opened(load_settings()) as connections, connections.database.connection() as conn:
+    with open_connections(load_settings()) as connections, connections.database.connection() as conn:
         waiting, seconds = outbox.standstill(conn, datetime.now(tz=UTC))
         if seconds > _STANDSTILL_SECONDS:
-            _refuse_full_redis(connections, "a worker", "the outbox", "the drains are not enqueued")
+            _raise_if_redis_full(connections, "a worker", "the outbox", "the drains are not enqueued")
     if seconds > _STANDSTILL_SECONDS:
         events = "1 event waits" if waiting == 1 else f"{waiting} events wait"
         remedy = f"{events}, and none went out for {seconds:.0f} s: see Kafka, and the workers of the queue publish"
@@ -87,24 +87,24 @@ def check_outbox() -> str:
     return f"{waiting} events wait"
 
 
-def _crew(connections: Connections) -> set[str]:
+def _responding_workers(connections: Connections) -> set[str]:
     """The workers that serve what is needed and answer."""
-    queues = needed(connections.settings)
+    queues = required_queues(connections.settings)
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
-        serving = _serving(connections, queues)
+        serving = _workers_by_queue(connections, queues)
         unserved = [queue for queue, names in serving.items() if not names]
         if not unserved:
             return set().union(*serving.values())
         if time.monotonic() > deadline:
             what = f"the queue{'s' * (len(unserved) > 1)} {', '.join(unserved)}"
-            _refuse_full_redis(connections, "a Celery worker", what, "no worker can say that it lives")
-            remedy = _started(connections.settings, f"worker -Q {','.join(unserved)}")
+            _raise_if_redis_full(connections, "a Celery worker", what, "no worker can say that it lives")
+            remedy = _start_remedy(connections.settings, f"worker -Q {','.join(unserved)}")
             raise OutageError("a Celery worker", what, remedy)
         time.sleep(_PAUSE_SECONDS)  # a worker says every two seconds what it serves
 
 
-def _refuse_full_redis(connections: Connections, who: str, where: str, meanwhile: str) -> None:
+def _raise_if_redis_full(connections: Connections, who: str, where: str, meanwhile: str) -> None:
     """Say so where Redis answers and takes no writes: then no process is missing, and to start one would not help.
 
     :raises OutageError: with what ails Redis as its remedy.
@@ -117,19 +117,19 @@ def _refuse_full_redis(connections: Connections, who: str, where: str, meanwhile
         raise OutageError(who, where, remedy) from None
 
 
-def _started(settings: Settings, command: str) -> str:
+def _start_remedy(settings: Settings, command: str) -> str:
     """How what is missing is started: here, or where the servers are others' than a local stack's."""
     here = outages.is_here(settings.redis_url.get_secret_value().rpartition("@")[2])
     return OutageError.START if here else f"start it where the workers run: celery -A fintrack_tasks {command}"
 
 
-def _refuse_silence(connections: Connections, crew: set[str]) -> None:
+def _raise_for_silent(connections: Connections, crew: set[str]) -> None:
     """Name the workers that others stand in for, but that froze, or died and were not started again."""
-    from fintrack_tasks.tasks import heartbeats, unacknowledged  # noqa: PLC0415  see _serving
+    from fintrack_tasks.tasks import heartbeats, unacknowledged  # noqa: PLC0415  see _workers_by_queue
 
-    queues = needed(connections.settings)
+    queues = required_queues(connections.settings)
     claimed = set().union(*heartbeats.living(connections.redis, queues).values())
-    mute = claimed - crew - set().union(*_serving(connections, queues).values())
+    mute = claimed - crew - set().union(*_workers_by_queue(connections, queues).values())
     silent = {name: f" for {seconds:.0f} s" for name, seconds in unacknowledged.missing(connections.redis).items()}
     silent |= dict.fromkeys(mute, "")
     if silent:
@@ -139,7 +139,7 @@ def _refuse_silence(connections: Connections, crew: set[str]) -> None:
         )
 
 
-def _serving(connections: Connections, queues: list[str]) -> dict[str, set[str]]:
+def _workers_by_queue(connections: Connections, queues: list[str]) -> dict[str, set[str]]:
     """For each queue the workers that have said of late that they serve it, and answer now."""
     from fintrack_tasks import plain_messages  # noqa: PLC0415  Celery, for those alone who ask the workers
     from fintrack_tasks.app import app as celery  # noqa: PLC0415
@@ -162,17 +162,17 @@ def check_beat() -> str:
 
     :raises OutageError: when none holds it, or the one that holds it does not tick.
     """
-    from fintrack_tasks.app import app as celery  # noqa: PLC0415  see _serving
+    from fintrack_tasks.app import app as celery  # noqa: PLC0415  see _workers_by_queue
     from fintrack_tasks.tasks.schedule import schedule_of  # noqa: PLC0415  RedBeat is slow to import
 
     conf = schedule_of(celery)
-    with opened(load_settings()) as connections:
+    with open_connections(load_settings()) as connections:
         left = int(connections.redis.pttl(conf.lock_key)) / 1000
         since = max(0.0, conf.lock_timeout - left)
         if left <= 0 or since > _LATE_SECONDS:
-            _refuse_full_redis(connections, "beat", _LOCK, "the lock cannot be renewed")
+            _raise_if_redis_full(connections, "beat", _LOCK, "the lock cannot be renewed")
     if left <= 0:
-        raise OutageError("beat", _LOCK, _started(connections.settings, "beat"))
+        raise OutageError("beat", _LOCK, _start_remedy(connections.settings, "beat"))
     if since > _LATE_SECONDS:
         raise OutageError("beat", _LOCK, f"not renewed for {since:.0f} s: it is frozen or held up; see its log")
     return f"renewed the schedule's lock {since:.0f} s ago"
