@@ -3,13 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from fintrack_tasks.app import app
 from fintrack_tasks.connections import Connections
+from fintrack_tasks.domain import Item
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.tasks import base
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A message that Celery would have handed to the broker."""
+
+    task: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    options: dict[str, Any]
+
+
+class Outgoing(list[Sent]):
+    """Every message in order; :attr:`items` are those of the messages to fetch tasks."""
+
+    @property
+    def items(self) -> list[Item]:
+        return [Item.from_message(each.args[0]) for each in self if each.task.startswith("fintrack.fetch.")]
+
+
+@pytest.fixture
+def outgoing(monkeypatch: pytest.MonkeyPatch) -> Outgoing:
+    """Collects what is sent at the one place where Celery publishes, in place of a broker."""
+    found = Outgoing()
+
+    def publish(_producer: Any, task: str, message: Any, **options: Any) -> None:
+        args, kwargs, _ = message.body
+        found.append(Sent(task, list(args), dict(kwargs), {**message.headers, **message.properties, **options}))
+
+    monkeypatch.setattr(app.amqp, "send_task_message", publish)
+    return found
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -23,17 +24,17 @@ from fintrack_tasks.settings import Settings
 from fintrack_tasks.signatures import Signer
 from fintrack_tasks.store import Database
 from fintrack_tasks.store.database_mode import admit
-from fintrack_tasks.tasks import ingest, jobs, stage_messages
+from fintrack_tasks.tasks import base, ingest, stage_messages
+from tests.tasks.conftest import Outgoing
 
 ITEM = Item(UUID(int=1), UUID(int=2), Kind.QUOTE, Instrument.of("AAPL"), 1)
 
 
 @pytest.fixture
-def failed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def failed(monkeypatch: pytest.MonkeyPatch, outgoing: Outgoing) -> list[str]:
     """The reasons with which items are ended."""
     reasons: list[str] = []
     monkeypatch.setattr(pipeline, "fail_item", lambda _item, reason, *_args, **_kw: reasons.append(reason))
-    monkeypatch.setattr(ingest, "publish_soon", lambda: None)
     monkeypatch.setattr(stage_messages, "are_ours", lambda *_: True)
     return reasons
 
@@ -69,32 +70,33 @@ def test_anything_else_ends_the_item_with_a_reason(failed: list[str], defect: Ex
 
 
 def test_an_item_that_nobody_can_answer_ends_with_the_variable_that_would_help(
-    failed: list[str], use: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+    failed: list[str], use: Callable[[Any], Any], outgoing: Outgoing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others of its run go on."""
     lacking = Settings.from_mapping({"FINTRACK_ROUTE_STOCK": "finnhub", "FINTRACK_ROUTE_INDEX": "coinbase"})
-    use(Connections(lacking))
-    sent: list[Any] = []
-    monkeypatch.setattr(ingest, "_send", lambda message, provider, **_: sent.append((message["symbol"], provider)))
+    use(SimpleNamespace(settings=lacking, database=None, signer=Signer(lambda: [b"k" * 32])))
     monkeypatch.setattr(ingest, "_ended", lambda *_: None)
     items = [Item(UUID(int=n), UUID(int=2), Kind.QUOTE, Instrument.of(s), n) for n, s in ((3, "AAPL"), (4, "^VIX"))]
     crypto = Item(UUID(int=5), UUID(int=2), Kind.QUOTE, Instrument.of("BTC-USD"), 5)
     assert ingest.enqueue([*items, crypto]) == 1
     assert failed == ["missing_key", "no_provider"]
-    assert sent == [("BTC-USD", "coinbase")]
+    assert [(each.task, each.args[0]["symbol"]) for each in outgoing] == [("fintrack.fetch.coinbase", "BTC-USD")]
 
 
-def test_what_goes_on_is_sent_before_what_is_new(use: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_goes_on_is_sent_before_what_is_new(
+    use: Callable[[Any], Any], outgoing: Outgoing, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A redirected item keeps its place, and a ticket's time is not spent behind a long queue."""
-    options: list[dict[str, Any]] = []
     task = ingest.fetch_tasks["yahoo_finance"]
-    monkeypatch.setattr(task, "apply_async", lambda *_args, **named: options.append(named))
     outcome = pipeline.Retry("yahoo_finance", 12.5, 1)
     monkeypatch.setattr(pipeline, "fetch_item", lambda *_args, **_named: outcome)
     none = dict.fromkeys(("database", "http", "gate", "settings"))
     use(SimpleNamespace(**none, signer=Signer(lambda: [b"k" * 32])))
     task.run(ITEM.to_message(), stage_messages.signature_of(ITEM.to_message()))
-    assert (options[0]["priority"], options[0]["countdown"], options[0]["retries"]) == (ingest.FIRST, 12.5, 1)
+    [sent] = outgoing
+    assert (sent.task, sent.options["priority"], sent.options["retries"]) == (task.name, ingest.FIRST, 1)
+    due = datetime.fromisoformat(sent.options["eta"]) - base.utc_now()
+    assert timedelta(seconds=10) < due <= timedelta(seconds=12.5)
 
 
 @pytest.mark.parametrize(
@@ -133,14 +135,12 @@ def test_a_stage_that_is_called_alone_stays_alone(monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture
 def own(
-    use: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch, stack: dict[str, str], database_settings: Settings
+    use: Callable[[Any], Any], outgoing: Outgoing, stack: dict[str, str], database_settings: Settings
 ) -> Iterator[Connections]:
     """The tasks on a database of their own, asking Yahoo at its own address."""
     given = {name: value for name, value in stack.items() if not name.endswith("_BASE_URL")}
     ours = Settings.from_mapping({**given, "DB_NAME": database_settings.db_name, "YAHOO_FINANCE_QUOTA": "unlimited"})
     made = use(Connections(ours))
-    for module in (ingest, jobs):
-        monkeypatch.setattr(module, "publish_soon", lambda: None)
     yield made
     made.close()
 
@@ -148,16 +148,14 @@ def own(
 @pytest.mark.integration
 @pytest.mark.parametrize("simulated", [True, False])
 def test_an_answer_of_the_local_market_for_a_live_database_ends_its_item_and_leaves_nothing_behind(
-    own: Connections, database: Database, monkeypatch: pytest.MonkeyPatch, simulated: bool
+    own: Connections, database: Database, outgoing: Outgoing, simulated: bool
 ) -> None:
     """And a real one for the local market's database. Whoever is asked next stands under the same wrong settings."""
-    sent: list[Item] = []
-    monkeypatch.setattr(jobs, "enqueue", lambda items: sent.extend(items) or len(sent))
     run = str(uuid4())
     tasks.fetch_market_data(["AAPL"], run_id=run)
     admit(database, simulated=not simulated)
     meta = {"symbol": "AAPL", "currency": "USD", "regularMarketPrice": 187.5, "regularMarketTime": 1_795_800_000}
-    message = sent[0].to_message()
+    message = outgoing.items[0].to_message()
     with responses.RequestsMock() as provider:
         provider.get(
             "https://query1.finance.yahoo.com/v8/finance/chart/AAPL",

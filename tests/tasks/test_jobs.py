@@ -11,14 +11,14 @@ from uuid import uuid4
 import pytest
 
 from fintrack_tasks import tasks
-from fintrack_tasks.connections import Connections
 from fintrack_tasks.domain import Instrument
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.queries import runs
 from fintrack_tasks.store import Database, instruments, run_items
 from fintrack_tasks.store.database_mode import admit
 from fintrack_tasks.store.runs import finish_runs
-from fintrack_tasks.tasks import jobs, orphaned_items
+from fintrack_tasks.tasks import orphaned_items
+from tests.tasks.conftest import Outgoing
 
 
 @pytest.mark.parametrize(
@@ -40,36 +40,24 @@ def test_impossible_arguments_are_refused_without_a_broker(job: str, arguments: 
         getattr(tasks, job).delay(*arguments, **named)
 
 
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch, process: Connections) -> list[Any]:
-    """The jobs on a database of their own; what they would send to the broker is collected."""
-    collected: list[Any] = []
-
-    def enqueue(items: Any) -> int:
-        collected.extend(items)
-        return len(items)
-
-    monkeypatch.setattr(jobs, "enqueue", enqueue)
-    monkeypatch.setattr(jobs, "publish_soon", lambda: None)
-    return collected
-
-
 @pytest.mark.integration
+@pytest.mark.usefixtures("process")
 def test_a_dispatch_that_is_delivered_again_finds_its_run_and_sends_nothing(
-    sent: list[Any], database: Database
+    outgoing: Outgoing, database: Database
 ) -> None:
     run = str(uuid4())
     first = tasks.fetch_market_data(["AAPL", "MSFT", "AAPL"], run_id=run)
     assert first == {"run_id": run, "items": 2}
-    assert [item.instrument.symbol for item in sent] == ["AAPL", "MSFT"]
+    assert [item.instrument.symbol for item in outgoing.items] == ["AAPL", "MSFT"]
     assert tasks.fetch_market_data(["AAPL", "MSFT"], run_id=run) == {"run_id": run, "items": 0, "repeated": True}
-    assert len(sent) == 2
+    assert len(outgoing.items) == 2
     with database.connection() as conn:
         assert len(runs.newest_runs(conn, 10)) == 1
 
 
 @pytest.mark.integration
-@pytest.mark.usefixtures("sent")
+@pytest.mark.usefixtures("process")
+@pytest.mark.usefixtures("outgoing")
 def test_a_caller_is_told_that_the_prices_are_simulated(database: Database) -> None:
     admit(database, simulated=True)
     told = tasks.fetch_market_data(["AAPL"])
@@ -78,58 +66,67 @@ def test_a_caller_is_told_that_the_prices_are_simulated(database: Database) -> N
 
 
 @pytest.mark.integration
+@pytest.mark.usefixtures("process")
 def test_a_dispatch_that_was_cut_off_enqueues_what_nobody_has_begun(
-    sent: list[Any], database: Database, monkeypatch: pytest.MonkeyPatch
+    outgoing: Outgoing, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its worker was killed while it enqueued: the items waited for their deadlines before."""
     run = str(uuid4())
     tasks.fetch_market_data(["AAPL", "MSFT"], run_id=run)
     with database.connection() as conn:
-        conn.execute("UPDATE fintrack.run_items SET attempts = 1 WHERE id = %s", (sent[0].id,))
+        conn.execute("UPDATE fintrack.run_items SET attempts = 1 WHERE id = %s", (outgoing.items[0].id,))
     request = tasks.fetch_market_data.request
     monkeypatch.setattr(request, "delivery_info", {"redelivered": True}, raising=False)
     assert tasks.fetch_market_data(["AAPL", "MSFT"], run_id=run)["items"] == 1
-    assert [(item.instrument.symbol, item.generation) for item in sent[2:]] == [("MSFT", sent[1].generation + 1)]
+    assert [(item.instrument.symbol, item.generation) for item in outgoing.items[2:]] == [
+        ("MSFT", outgoing.items[1].generation + 1)
+    ]
     with database.connection() as conn:
-        assert run_items.begin(conn, sent[1]).stale
-        assert not run_items.begin(conn, sent[2]).stale
+        assert run_items.begin(conn, outgoing.items[1]).stale
+        assert not run_items.begin(conn, outgoing.items[2]).stale
 
 
 @pytest.mark.integration
+@pytest.mark.usefixtures("process")
 def test_a_dispatch_that_comes_again_leaves_alone_what_waits_already(
-    sent: list[Any], monkeypatch: pytest.MonkeyPatch
+    outgoing: Outgoing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its acknowledgement was lost again and again: each time the whole run came anew, behind stale messages."""
     run = str(uuid4())
     tasks.fetch_market_data(["AAPL", "MSFT"], run_id=run)
-    waiting = [{"body": base64.b64encode(json.dumps([[item.to_message(), ""], {}, {}]).encode())} for item in sent[:1]]
+    waiting = [
+        {"body": base64.b64encode(json.dumps([[item.to_message(), ""], {}, {}]).encode())}
+        for item in outgoing.items[:1]
+    ]
     monkeypatch.setattr(orphaned_items, "_messages", lambda *_: iter(waiting))
     monkeypatch.setattr(tasks.fetch_market_data.request, "delivery_info", {"redelivered": True}, raising=False)
     assert tasks.fetch_market_data(["AAPL", "MSFT"], run_id=run)["items"] == 1
-    assert [item.instrument.symbol for item in sent[2:]] == ["MSFT"]
+    assert [item.instrument.symbol for item in outgoing.items[2:]] == ["MSFT"]
 
 
 @pytest.mark.integration
+@pytest.mark.usefixtures("process")
 def test_a_tick_that_is_delivered_again_does_not_take_its_own_run_for_another(
-    sent: list[Any], database: Database
+    outgoing: Outgoing, database: Database
 ) -> None:
     with database.connection() as conn:
         instruments.add(conn, [Instrument.of("AAPL")])
     run = str(uuid4())
     tasks.fetch_market_data(scheduled=True, run_id=run)
     assert tasks.fetch_market_data(scheduled=True, run_id=run) == {"run_id": run, "items": 0, "repeated": True}
-    assert len(sent) == 1
+    assert len(outgoing.items) == 1
 
 
 @pytest.mark.integration
-def test_a_tick_that_finds_its_job_still_running_is_recorded_as_skipped(sent: list[Any], database: Database) -> None:
+@pytest.mark.usefixtures("process")
+def test_a_tick_that_finds_its_job_still_running_is_recorded_as_skipped(outgoing: Outgoing, database: Database) -> None:
     with database.connection() as conn:
         instruments.add(conn, [Instrument.of("AAPL")])
     tasks.fetch_market_data(["MSFT"])  # started by a person: it holds no tick back
     assert "skipped" not in tasks.fetch_market_data(scheduled=True)
     skipped = tasks.fetch_market_data(scheduled=True)
     assert skipped["skipped"] is True
-    assert len(sent) == 2
+    assert len(outgoing.items) == 2
     with database.connection() as conn:
         newest = {str(run.run_id): run for run in runs.newest_runs(conn, 10)}[skipped["run_id"]]
     assert newest.state == "skipped"
@@ -139,7 +136,8 @@ def test_a_tick_that_finds_its_job_still_running_is_recorded_as_skipped(sent: li
 
 
 @pytest.mark.integration
-def test_a_run_with_nothing_to_do_ends_at_once(sent: list[Any], database: Database) -> None:
+@pytest.mark.usefixtures("process")
+def test_a_run_with_nothing_to_do_ends_at_once(outgoing: Outgoing, database: Database) -> None:
     assert tasks.fetch_market_data()["items"] == 0  # nothing is registered
     with database.connection() as conn:
         [closed] = finish_runs(conn, datetime.now(tz=UTC))

@@ -17,19 +17,21 @@ from fintrack_tasks.store.quotes import load_quote
 from fintrack_tasks.tasks import quality
 from fintrack_tasks.tasks.quality import measure_quality, measure_soon, train_anomaly_models
 from tests.store.items import NOW, event, make_run, quote
+from tests.tasks.conftest import Outgoing
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch, process: Connections, broker: redis.Redis) -> Iterator[list[tuple[str, Any]]]:
-    """The tasks on a database of their own; what they would send to the broker is collected."""
-    collected: list[tuple[str, Any]] = []
-    for task in (measure_quality, train_anomaly_models):
-        monkeypatch.setattr(task, "apply_async", lambda args=(), name=task.name, **_: collected.append((name, args)))
+def sent(process: Connections, outgoing: Outgoing, broker: redis.Redis) -> Iterator[Outgoing]:
+    """The tasks on a database of their own, and what they sent."""
     broker.delete(quality._MEASURING.key)
-    yield collected
+    yield outgoing
     broker.delete(quality._MEASURING.key)
+
+
+def called(sent: Outgoing) -> list[tuple[str, Any]]:
+    return [(each.task, tuple(each.args)) for each in sent]
 
 
 def ended_run(conn: psycopg.Connection, symbols: list[str]) -> None:
@@ -40,7 +42,7 @@ def ended_run(conn: psycopg.Connection, symbols: list[str]) -> None:
 
 
 def test_a_run_that_has_ended_enqueues_one_measuring_and_none_without_one(
-    sent: list[tuple[str, Any]], conn: psycopg.Connection
+    sent: Outgoing, conn: psycopg.Connection
 ) -> None:
     measure_soon()
     make_run(conn, ["AAPL"])
@@ -49,7 +51,7 @@ def test_a_run_that_has_ended_enqueues_one_measuring_and_none_without_one(
     ended_run(conn, ["MSFT"])
     for _ in range(3):
         measure_soon()
-    assert sent == [("fintrack.measure_quality", ())]
+    assert called(sent) == [("fintrack.measure_quality", ())]
     assert measure_quality() == {"instruments": 1}
     measure_soon()
     assert len(sent) == 1
@@ -59,23 +61,23 @@ def test_a_run_that_has_ended_enqueues_one_measuring_and_none_without_one(
 
 
 def test_what_is_left_after_two_minutes_is_another_message(
-    sent: list[tuple[str, Any]], conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    sent: Outgoing, conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quality, "_AT_MOST", 0.0)
     monkeypatch.setattr("fintrack_tasks.pipeline.quality._PAGE", 2)
     ended_run(conn, ["AAPL", "MSFT", "IBM"])
     assert [measure_quality() for _ in range(4)] == [{"instruments": n} for n in (2, 1, 0, 0)]
-    assert sent == [("fintrack.measure_quality", ())] * 3
+    assert called(sent) == [("fintrack.measure_quality", ())] * 3
     sent.clear()
     conn.execute("UPDATE fintrack.instruments SET is_active = true")
     numbers = [n for (n,) in conn.execute("SELECT id FROM fintrack.instruments ORDER BY id").fetchall()]
     assert train_anomaly_models() == {"instruments": 1}
-    assert sent == [("fintrack.train_anomaly_models", (numbers[0],))]
+    assert called(sent) == [("fintrack.train_anomaly_models", (numbers[0],))]
     assert train_anomaly_models(after=numbers[-1]) == {"instruments": 0}
 
 
 def test_a_broker_that_is_away_fails_no_publishing(
-    sent: list[tuple[str, Any]], conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    sent: Outgoing, conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(**_: object) -> None:
         raise kombu.exceptions.OperationalError("no connection")

@@ -14,15 +14,9 @@ from fintrack_tasks.store import lost_items
 from fintrack_tasks.tasks import base, ingest, stage_messages
 from tests.store import items as made
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("outgoing")]
 
 STAGES = {"fintrack.validate": ingest.validate, "fintrack.transform": ingest.transform, "fintrack.load": ingest.load}
-
-
-@pytest.fixture(autouse=True)
-def unpublished(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No drain of the outbox is sent to the broker."""
-    monkeypatch.setattr(ingest, "publish_soon", lambda: None)
 
 
 @pytest.fixture
