@@ -1,4 +1,4 @@
-"""Flower that was told to end is gone within seconds, whatever its broker does.
+"""A bound on Flower's shutdown: it exits within seconds of SIGTERM, whatever its broker does.
 
 It has nothing in hand. But Python waits at its end for the threads in which Flower asks the broker, and one that hangs
 holds them for as long as it likes.

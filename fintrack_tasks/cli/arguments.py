@@ -1,4 +1,4 @@
-"""What several commands take: a symbol that is known, a moment, a span."""
+"""Arguments that several commands share: a symbol that is stored, a time; and messages about them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the las
 
 
 def find_instrument(conn: psycopg.Connection, symbol: str) -> tuple[int, Instrument]:
-    """The number and the facts of a symbol that was fetched at some time.
+    """The id and the instrument of a symbol that was registered or fetched before.
 
     :raises UsageError: for what is no symbol, and for one that nobody ever fetched.
     """

@@ -1,4 +1,4 @@
-"""Where the axis of times is marked: where a year, a quarter, a month, a week, a day or an hour begins.
+"""Ticks and labels of a chart's time axis, at the beginnings of years, quarters, months, weeks, days or hours.
 
 Bars stand side by side whatever time lies between them, so that a mark belongs to the first bar of its period.
 """
@@ -41,7 +41,7 @@ _LONGER: Final = (*map(_months, (1, 3)), *map(_years, (1, 2, 5, 10, 20)))
 
 
 def time_label(moment: datetime, *, daily: bool) -> str:
-    """A bar's time in full."""
+    """A bar's date, or its date and time in UTC."""
     return f"{moment:%Y-%m-%d}" if daily else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 

@@ -1,4 +1,4 @@
-"""How commands are put together: groups whose help is plain, and one whose commands are imported when they are called.
+"""Typer groups: one with plain help, and one whose commands are imported only when they are called.
 
 Every command brings its own libraries along (PostgreSQL's client, Celery, NumPy); the list of commands needs none.
 """

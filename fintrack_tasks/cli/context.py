@@ -1,4 +1,4 @@
-"""What commands need to begin: settings of the running stack, connections, and errors in one line."""
+"""What every command works with: connections by the current settings, the clock, and outages of Redis as our errors."""
 
 from __future__ import annotations
 

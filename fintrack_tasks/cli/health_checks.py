@@ -1,4 +1,4 @@
-"""Whether every queue is served and the schedule is kept: asked by ``health``, and by ``run`` before it enqueues."""
+"""Checks of workers, beat, outbox and local stack, for ``health``, and for ``run`` before it enqueues."""
 
 from __future__ import annotations
 

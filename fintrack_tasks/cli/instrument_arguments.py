@@ -1,4 +1,4 @@
-"""What a person says of an instrument, checked before anything is written: class, currency, calendar, name."""
+"""Parsers of an instrument's options: asset class, currency, calendar, name. Errors are usage errors."""
 
 from __future__ import annotations
 

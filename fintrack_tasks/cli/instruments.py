@@ -1,4 +1,4 @@
-"""``fintrack instruments``: what the schedule fetches."""
+"""``fintrack instruments add|list|import``: the instruments that the schedule fetches."""
 
 from __future__ import annotations
 

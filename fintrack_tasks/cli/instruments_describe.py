@@ -1,4 +1,4 @@
-"""``fintrack instruments describe``: what a provider knows of an instrument, into the table of instruments."""
+"""``fintrack instruments describe``: names and currencies of instruments, fetched from a provider and stored."""
 
 from __future__ import annotations
 

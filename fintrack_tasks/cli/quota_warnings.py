@@ -1,4 +1,4 @@
-"""Whether quotas fit: the registered instruments into a tick under them, and an operator's own into a provider's."""
+"""Warnings about quotas: too many instruments for a tick, and configured quotas above a provider's own."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ NOTHING_IN_SPAN: Final = (
 
 
 class RefusedError(FinTrackError):
-    """A job's task ended with an error that is none of ours."""
+    """A job's task ended with an error outside the project's tree of errors."""
 
 
 class Job(StrEnum):
@@ -97,7 +97,7 @@ def run(
 
 
 def follow_run(name: str, named: dict[str, Any], began: float, *, timeout: float, as_json: bool) -> None:
-    """Enqueue a job, follow it, show what came of it.
+    """Enqueue a job, follow it to its end and show its results.
 
     :param began: the monotonic time from which its seconds are counted.
     :raises typer.Exit: with 3 when items failed or are still on their way.
@@ -142,7 +142,7 @@ def listed(text: str | None) -> list[str] | None:
 
 
 def enqueue_job(name: str, **named: Any) -> UUID:
-    """Send a job's task under a run id of our choosing: the run is followed in the ledger, the task by its result."""
+    """Send a job's task with a new run id as its task id: the run is followed in the ledger, the task by its result."""
     from fintrack_tasks import tasks  # noqa: PLC0415  registers every task; the other commands do not need them
 
     run_id = uuid7(utc_now().timestamp())
@@ -184,19 +184,7 @@ def _show(
     nothing: str = NOTHING,
 ) -> None:
     if as_json:
-        print_json(
-            {
-                "jobs": {summary.job: counts(summary)},
-                "rows": rows,
-                "events": sent,
-                "seconds": round(seconds, 3),
-                "run_id": str(summary.run_id),
-                "state": summary.state,
-                "note": summary.reason,
-                "failures": [{k: item[k] for k in ("symbol", "reason", "detail")} for item in failures],
-                "short_consensus": [{k: item[k] for k in ("symbol", "detail")} for item in short],
-            }
-        )
+        _print_json(summary, rows, sent, failures, short, seconds)
         return
     console.print(
         table(
@@ -211,6 +199,36 @@ def _show(
         errors.print(nothing, markup=False, soft_wrap=True)
     console.print()
     console.print(table("written", [*rows, *(f"events in {t}" for t in sent)], [[*rows.values(), *sent.values()]]))
+    _print_items(failures, short)
+    if waiting := summary.items - summary.loaded - summary.empty - summary.failed:
+        console.print(f"{waiting} items are still on their way; follow them with: fintrack runs show {summary.run_id}")
+
+
+def _print_json(
+    summary: RunSummary,
+    rows: dict[str, int],
+    sent: dict[str, int],
+    failures: list[dict[str, Any]],
+    short: list[dict[str, Any]],
+    seconds: float,
+) -> None:
+    print_json(
+        {
+            "jobs": {summary.job: counts(summary)},
+            "rows": rows,
+            "events": sent,
+            "seconds": round(seconds, 3),
+            "run_id": str(summary.run_id),
+            "state": summary.state,
+            "note": summary.reason,
+            "failures": [{k: item[k] for k in ("symbol", "reason", "detail")} for item in failures],
+            "short_consensus": [{k: item[k] for k in ("symbol", "detail")} for item in short],
+        }
+    )
+
+
+def _print_items(failures: list[dict[str, Any]], short: list[dict[str, Any]]) -> None:
+    """Tables of at most 20 failed items, and of 20 quotes whose consensus had fewer providers than requested."""
     if failures:
         console.print()
         console.print(
@@ -224,5 +242,3 @@ def _show(
         console.print()
         rows_of = [[item["symbol"], item["detail"]] for item in short[:20]]
         console.print(table("answered by fewer providers than were asked for", ["symbol", "answered"], rows_of))
-    if waiting := summary.items - summary.loaded - summary.empty - summary.failed:
-        console.print(f"{waiting} items are still on their way; follow them with: fintrack runs show {summary.run_id}")

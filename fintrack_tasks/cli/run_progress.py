@@ -1,4 +1,4 @@
-"""Follow runs in the ledger until every item has ended and Kafka has heard of it, with a progress bar for a person."""
+"""Follow runs in the ledger until all items have ended and their events are published, with a progress bar."""
 
 from __future__ import annotations
 

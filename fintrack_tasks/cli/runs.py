@@ -1,4 +1,4 @@
-"""``fintrack runs``: what the ledger says."""
+"""``fintrack runs``: lists runs of the ledger and the items of one; ``fintrack run`` starts one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose prices a command shows: what it says of simulated ones begins with that, and has a field of it in JSON."""
+"""The notice above a command's output, and the JSON field, that mark simulated prices."""
 
 from __future__ import annotations
 

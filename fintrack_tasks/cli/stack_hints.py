@@ -1,4 +1,4 @@
-"""Which local stack a command looks at, and the hint where that is not the one that runs."""
+"""Hints for a command that looked at another local stack, or other servers, than the one that runs."""
 
 from __future__ import annotations
 

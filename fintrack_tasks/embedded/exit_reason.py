@@ -1,4 +1,4 @@
-"""Why a process ended, as far as anybody can report: by its status, or by what it wrote last, and never by old lines.
+"""Why a process ended, by its exit status or the last lines that it wrote itself; older lines are never taken.
 
 A log also holds errors that were got over long before, what others wrote to it (PostgreSQL's sessions, of which some
 outlive their server by a moment), and what a farewell says. A process that was killed writes nothing, so that the end

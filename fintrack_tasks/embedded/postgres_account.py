@@ -1,4 +1,4 @@
-"""Whom PostgreSQL runs as. It refuses root, so that root hands it to an account of its own, without any rights.
+"""The system account that PostgreSQL runs as where we are root: PostgreSQL refuses to run as root.
 
 It is a system account that is made when it is first needed, since ``nobody`` is shared: whoever else runs as that could
 read the data and stop the server. Only where no account can be made (a read-only system, no ``useradd``) it is

@@ -1,4 +1,4 @@
-"""One start of the servers: reuse what answers, launch the rest side by side, and undo all of it when one fails."""
+"""One start of the servers: reuse those that answer, launch the others in parallel, undo all when one fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written down about a stack: atomically, readable by its owner alone, and never trusted when read.
+"""The files that hold a stack's state: written atomically, readable by the owner alone, validated when read.
 
 ``stack.json`` lives from start to stop: processes, ports, versions, extra environment. ``servers.json`` outlives a
 stop: the passwords, and the ports to ask for again. ``stack.env`` is the environment as a dotenv file.

@@ -1,4 +1,4 @@
-"""Whether what the pipeline needs is well: each check bounded in time, all of them at once."""
+"""``HealthChecker``: concurrent checks of servers, providers, disk and memory, each bounded in time."""
 
 from __future__ import annotations
 

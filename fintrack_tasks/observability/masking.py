@@ -1,4 +1,4 @@
-"""Secrets out of everything that is written down: known values in any spelling, and what its place betrays."""
+"""Masking of secrets in logs and stored text: known values in any encoding, and values beside names of secrets."""
 
 from __future__ import annotations
 
