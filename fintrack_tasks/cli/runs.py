@@ -17,7 +17,7 @@ from fintrack_tasks.cli.run_progress import counts
 from fintrack_tasks.domain import ItemState
 from fintrack_tasks.errors import UsageError
 from fintrack_tasks.queries import runs
-from fintrack_tasks.store.runs import run_summary
+from fintrack_tasks.store.runs import RunSummary, run_summary
 
 app = group("Runs and their items.")
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
@@ -77,18 +77,14 @@ def show(
     for item in found:
         item["waits_for"] = waits_for(item, now)
     if as_json:
-        print_json(
-            {
-                "run_id": run_id,
-                "job": summary.job,
-                "state": summary.state,
-                "note": summary.reason,
-                **counts(summary),
-                "item_list": found,
-            }
-        )
+        fields = {"run_id": run_id, "job": summary.job, "state": summary.state, "note": summary.reason}
+        print_json({**fields, **counts(summary), "item_list": found})
         return
-    title = f"run {run_id}: {summary.state}"
+    _print_run(summary, found)
+
+
+def _print_run(summary: RunSummary, items: list[dict[str, Any]]) -> None:
+    title = f"run {summary.run_id}: {summary.state}"
     console.print(table(title, ["job", *counts(summary)], [[summary.job, *counts(summary).values()]]))
     if summary.reason:
         console.print(f"note: {summary.reason}", markup=False, soft_wrap=True)
@@ -105,9 +101,9 @@ def show(
         "detail",
     )
     spare = ("attempts", "rows_quarantined", "interval", "rows_loaded", "provider")
-    for item in found:
+    for item in items:
         item["reason"] = item["reason"] or item["waits_for"]
-    console.print(table("items", names, [[item.get(name) for name in names] for item in found], spare))
+    console.print(table("items", names, [[item.get(name) for name in names] for item in items], spare))
 
 
 def waits_for(item: Mapping[str, Any], now: datetime) -> str | None:

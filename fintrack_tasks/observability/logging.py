@@ -29,7 +29,6 @@ _FILES: Final = 5
 
 def configure_logging(settings: Settings) -> None:
     """Send every log line, ours and the libraries', through one formatter. Calling it again replaces the former."""
-    masker = Masker(secrets_of(settings))
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -41,20 +40,9 @@ def configure_logging(settings: Settings) -> None:
     ]
     if settings.simulated:
         shared.append(_simulated)
-
-    def mask(_: Any, __: str, event: EventDict) -> EventDict:
-        # Names that structlog itself uses begin with an underscore; they are removed before rendering.
-        return {k: v if k.startswith("_") else masker.value(v, k) for k, v in event.items()}
-
-    renderer: Processor = (
-        structlog.processors.JSONRenderer(default=str)
-        if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty() and settings.log_file is None)
-    )
-    one_line: list[Processor] = [] if settings.log_format == "json" else [_on_one_line]  # JSON has escapes of its own
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, mask, *one_line, renderer],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(settings)],
     )
     structlog.configure(
         processors=[
@@ -78,6 +66,20 @@ def configure_logging(settings: Settings) -> None:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     for name in ("celery.worker.strategy", "celery.app.trace"):  # our own tasks say what became of each item
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def _renderers(settings: Settings) -> list[Processor]:
+    """What makes text of an event: secrets masked, then JSON, or one line for a console."""
+    masker = Masker(secrets_of(settings))
+
+    def mask(_: Any, __: str, event: EventDict) -> EventDict:
+        # Names that structlog itself uses begin with an underscore; they are removed before rendering.
+        return {k: v if k.startswith("_") else masker.value(v, k) for k, v in event.items()}
+
+    if settings.log_format == "json":  # JSON has escapes of its own
+        return [mask, structlog.processors.JSONRenderer(default=str)]
+    colors = sys.stderr.isatty() and settings.log_file is None
+    return [mask, _on_one_line, structlog.dev.ConsoleRenderer(colors=colors)]
 
 
 def _simulated(_: Any, __: str, event: EventDict) -> EventDict:
