@@ -18,15 +18,15 @@ SECONDS: Final = 5.0
 
 
 def limit_shutdown() -> None:
-    """Count from the next SIGTERM on, and leave what it does as it is: called once Flower has said what that is."""
-    told = signal.getsignal(signal.SIGTERM)
-    if not callable(told) or threading.current_thread() is not threading.main_thread():
+    """Exit at most :data:`SECONDS` after the next SIGTERM; call it once Flower has installed its own handler."""
+    handler = signal.getsignal(signal.SIGTERM)
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
         return
 
     def end(number: int, frame: Any) -> Any:
         last = threading.Timer(SECONDS, os._exit, (0,))
         last.daemon = True
         last.start()
-        return told(number, frame)
+        return handler(number, frame)
 
     signal.signal(signal.SIGTERM, end)

@@ -42,7 +42,7 @@ def redis_outage(settings: Settings) -> Iterator[None]:
 
 
 def _lost() -> tuple[type[Exception], ...]:
-    """What the clients of Redis raise; one that was not imported raised nothing."""
+    """The exceptions of the clients of Redis that are imported; the others cannot have raised any."""
     named = (("redis.exceptions", ("RedisError",)), ("kombu.exceptions", ("OperationalError",)))
     imported = [(sys.modules[module], names) for module, names in named if module in sys.modules]
     return tuple(getattr(module, name) for module, names in imported for name in names)

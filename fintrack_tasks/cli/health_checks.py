@@ -28,13 +28,13 @@ _LATE_SECONDS: Final = 15.0
 
 
 def required_queues(settings: Settings) -> list[str]:
-    """The queues that somebody must serve: each stage's own, and that of every provider that may be asked."""
+    """The queues that must have a worker: those of the stages, and of every provider on a route."""
     names = {name for row in route.table(settings) for name in row["providers"]}
     return ["ops", "publish", "etl", *(f"fetch.{name}" for name in sorted(names))]
 
 
 def require_workers(connections: Connections) -> None:
-    """Refuse to enqueue what nobody would work on.
+    """Refuse to enqueue when a queue has no worker.
 
     :raises OutageError: names the queues that no worker serves.
     """
@@ -88,7 +88,7 @@ def check_outbox() -> str:
 
 
 def _responding_workers(connections: Connections) -> set[str]:
-    """The workers that serve what is needed and answer."""
+    """The names of the workers that answer; together they serve every required queue."""
     queues = required_queues(connections.settings)
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
@@ -105,7 +105,7 @@ def _responding_workers(connections: Connections) -> set[str]:
 
 
 def _raise_if_redis_full(connections: Connections, who: str, where: str, meanwhile: str) -> None:
-    """Say so where Redis answers and takes no writes: then no process is missing, and to start one would not help.
+    """Raise when Redis answers but refuses writes: then no process is missing, and starting one would not help.
 
     :raises OutageError: with what ails Redis as its remedy.
     """
@@ -118,13 +118,13 @@ def _raise_if_redis_full(connections: Connections, who: str, where: str, meanwhi
 
 
 def _start_remedy(settings: Settings, command: str) -> str:
-    """How what is missing is started: here, or where the servers are others' than a local stack's."""
+    """How to start a missing process: on this machine, or where the workers of a remote Redis run."""
     here = outages.is_here(settings.redis_url.get_secret_value().rpartition("@")[2])
     return OutageError.START if here else f"start it where the workers run: celery -A fintrack_tasks {command}"
 
 
 def _raise_for_silent(connections: Connections, crew: set[str]) -> None:
-    """Name the workers that others stand in for, but that froze, or died and were not started again."""
+    """Raise for workers that stopped sending heartbeats or answers, although others serve the same queues."""
     from fintrack_tasks.tasks import heartbeats, unacknowledged  # noqa: PLC0415  see _workers_by_queue
 
     queues = required_queues(connections.settings)
@@ -140,7 +140,7 @@ def _raise_for_silent(connections: Connections, crew: set[str]) -> None:
 
 
 def _workers_by_queue(connections: Connections, queues: list[str]) -> dict[str, set[str]]:
-    """For each queue the workers that have said of late that they serve it, and answer now."""
+    """For each queue the workers with a recent heartbeat for it that answer a ping now."""
     from fintrack_tasks import plain_messages  # noqa: PLC0415  Celery, for those alone who ask the workers
     from fintrack_tasks.app import app as celery  # noqa: PLC0415
     from fintrack_tasks.tasks import heartbeats  # noqa: PLC0415  registers every task; the other commands do not need them

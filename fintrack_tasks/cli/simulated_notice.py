@@ -21,7 +21,7 @@ def _by_settings() -> bool:
 
 
 class _Frame:
-    """What is known of the prices of this process' command."""
+    """Whether the prices of this process' command are simulated, and whether the notice was printed."""
 
     simulated: Callable[[], bool] = staticmethod(_by_settings)
     told = False
@@ -31,12 +31,12 @@ _frame = _Frame()
 
 
 def set_price_source(simulated: Callable[[], bool]) -> None:
-    """From now on the prices come from there; it is asked when something is shown."""
+    """Set the function that says whether prices are simulated; it is called when something is printed."""
     _frame.simulated, _frame.told = simulated, False
 
 
 def note_once() -> str | None:
-    """What goes ahead of a command's first line, if anything."""
+    """The notice before a command's first line; ``None`` when printed before, or when prices are real."""
     if _frame.told or not _frame.simulated():
         return None
     _frame.told = True
@@ -44,5 +44,5 @@ def note_once() -> str | None:
 
 
 def with_simulated_field(value: Any) -> Any:
-    """An object for machines, which says by ``simulated`` that its prices are; without it they are not."""
+    """A JSON object with ``"simulated": true`` added where prices are simulated; anything else unchanged."""
     return {**value, "simulated": True} if isinstance(value, dict) and _frame.simulated() else value

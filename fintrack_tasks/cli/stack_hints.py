@@ -19,7 +19,7 @@ _UNNAMED: Final = ".fintrack"
 
 
 def message_with_hint(error: FinTrackError) -> str:
-    """The error in one line; where a stack runs that was not asked, how to reach it, in place of starting another."""
+    """The error in one line. Where another stack runs, it says how to reach that one instead of starting one."""
     found = hint() if isinstance(error, OutageError) else None
     if found is None or not isinstance(error, OutageError):
         return str(error)
@@ -27,12 +27,12 @@ def message_with_hint(error: FinTrackError) -> str:
 
 
 def replace_remedy(said: str, found: str) -> str:
-    """What was said of an outage, with the way to the stack that was meant, in place of starting one."""
+    """A message about an outage, its remedy (start a stack) replaced by the hint ``found``."""
     return f"{said.partition(f'; {OutageError.START}')[0]}; {found}"
 
 
 def start_or_hint() -> str:
-    """What to do where no stack runs in the folder that was looked into."""
+    """The remedy where no stack runs in the configured folder."""
     return hint() or OutageError.START
 
 

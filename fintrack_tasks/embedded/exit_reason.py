@@ -29,7 +29,7 @@ _SILENT: Final = "without a word, as a killed process ends"
 
 
 def log_size(one: ProcessState) -> int:
-    """How many bytes stand in the log of a process; 0 where there is none."""
+    """Bytes in the log of a process; 0 where there is none."""
     try:
         return Path(one.log).stat().st_size
     except OSError:
@@ -71,7 +71,7 @@ def _own(line: str, pid: int) -> bool:
 
 
 def _before_farewell(records: Sequence[list[str]]) -> list[list[str]]:
-    """The last record before those that say good-bye; nothing where none does."""
+    """The last record before the shutdown messages at the end; empty where the log does not end with any."""
     farewell = list(takewhile(lambda record: _FAREWELL.search(record[0]), reversed(records)))
     return list(records[: len(records) - len(farewell)][-1:]) if farewell else []
 

@@ -1,4 +1,4 @@
-"""What of a stack ends by itself is started again, with growing pauses, and written down with its reason.
+"""The supervisor of a stack: restarts what ended by itself, with growing pauses, and records the reasons.
 
 ``up`` does so while it stays; ``up --detach`` leaves ``python -m fintrack_tasks.embedded.supervise HOME``, a process of
 the stack like the others, which ends with it. A crash loop is slowed down to two starts a minute and never given up:
