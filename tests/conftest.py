@@ -46,13 +46,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(module, path.stem)
 
 
-LONGEST_FIRST = ("e2e", "embedded", "integration", "cli", "publish", "test_installed.py", "pipeline", "tasks", "store")
+LONGEST_FIRST = ("embedded", "integration", "cli", "publish", "test_installed.py", "pipeline", "tasks", "store")
 """Files are handed to the workers of a parallel run one by one: a long one at the end would leave the others idle."""
+LAST = "e2e"
+"""Its whole pipeline, once started, runs beside whatever follows it until the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    ranks = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: ranks.get(item.path.relative_to(HERE).parts[0], len(ranks)))
+    ranks = {name: rank for rank, name in enumerate(LONGEST_FIRST)} | {LAST: len(LONGEST_FIRST) + 1}
+    items.sort(key=lambda item: ranks.get(item.path.relative_to(HERE).parts[0], len(LONGEST_FIRST)))
 
 
 @pytest.fixture(autouse=True)

@@ -113,9 +113,9 @@ def test_rates_are_updated_and_shown_as_of_a_time(tmp_path: Path, where: dict[st
     ],
 )
 def test_an_amount_is_shown_with_as_many_decimals_as_anybody_can_use(value: str, shown: str) -> None:
-    assert fx._shown(Decimal(value)) == shown
+    assert fx._amount_text(Decimal(value)) == shown
 
 
 def test_a_machine_gets_fifteen_digits_of_what_a_division_left() -> None:
-    assert fx._plain(Decimal(1) / 155) == "0.00645161290322581"
-    assert fx._plain(Decimal("270.2750")) == "270.2750"
+    assert fx._decimal_text(Decimal(1) / 155) == "0.00645161290322581"
+    assert fx._decimal_text(Decimal("270.2750")) == "270.2750"
