@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from fintrack_tasks import pipeline
@@ -16,6 +17,7 @@ from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database, run_items
 from fintrack_tasks.store.payloads import Payload
 from fintrack_tasks.transform import clean_batch
+from tests.e2e.harness import fintrack
 from tests.store.items import make_run
 
 LONDON = "Europe/London"
@@ -53,3 +55,10 @@ def ingest(database: Database, settings: Settings, body: bytes, now: datetime) -
     ended = pipeline.load_item(item, clean_batch(batch), context=StageContext(database, settings, now))
     assert ended.state == "loaded"
     return item
+
+
+def told(home: Path, where: dict[str, str], *words: str, code: int = 0) -> dict[str, Any]:
+    finished = fintrack(home, *words, "--json", check=False, environment=where)
+    assert finished.returncode == code, finished.stderr
+    assert "Traceback" not in finished.stderr
+    return dict(json.loads(finished.stdout.splitlines()[-1]))

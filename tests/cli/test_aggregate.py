@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,32 +13,13 @@ import pytest
 from fintrack_tasks import pipeline
 from fintrack_tasks.domain import Batch, Interval, Kind, TimeRange, to_micros
 from fintrack_tasks.pipeline.context import StageContext
-from fintrack_tasks.sandbox import Running, running
 from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database
-from tests.cli.prices import DAYS, chart, ingest
+from tests.cli.prices import DAYS, chart, ingest, told
 from tests.e2e.harness import fintrack
 from tests.store.items import NOW, make_run
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Running]:
-    with running(seed=7) as server:
-        yield server
-
-
-@pytest.fixture
-def where(database_settings: Settings, stack: dict[str, str], sandbox: Running) -> dict[str, str]:
-    return {**stack, **sandbox.environment, "DB_NAME": database_settings.db_name, "ECB_QUOTA": "unlimited"}
-
-
-def told(home: Path, where: dict[str, str], *words: str, code: int = 0) -> dict[str, Any]:
-    finished = fintrack(home, *words, "--json", check=False, environment=where)
-    assert finished.returncode == code, finished.stderr
-    assert "Traceback" not in finished.stderr
-    return dict(json.loads(finished.stdout.splitlines()[-1]))
 
 
 def test_aggregate_prints_the_weeks(

@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from fintrack_tasks.cli import fx
-from fintrack_tasks.sandbox import Running, running
-from fintrack_tasks.settings import Settings
 from fintrack_tasks.store import Database
+from tests.cli.prices import told
 from tests.e2e.harness import fintrack
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Running]:
-    with running(seed=7) as server:
-        yield server
-
-
-@pytest.fixture
-def where(database_settings: Settings, stack: dict[str, str], sandbox: Running) -> dict[str, str]:
-    return {**stack, **sandbox.environment, "DB_NAME": database_settings.db_name, "ECB_QUOTA": "unlimited"}
-
-
-def told(home: Path, where: dict[str, str], *words: str, code: int = 0) -> dict[str, Any]:
-    finished = fintrack(home, *words, "--json", check=False, environment=where)
-    assert finished.returncode == code, finished.stderr
-    assert "Traceback" not in finished.stderr
-    return dict(json.loads(finished.stdout.splitlines()[-1]))
 
 
 @pytest.mark.parametrize(

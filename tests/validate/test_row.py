@@ -15,33 +15,8 @@ from fintrack_tasks.validate import Limits, ValidationContext, check_batch, spli
 from fintrack_tasks.validate.row import check_row
 from fintrack_tasks.validate.rules import unstorable
 from fintrack_tasks.validate.shapes import SHAPES
+from tests.validate.batches import CELLS, NOW, STAMPS, bars, quote, rules
 from tests.validate.published_prices import BILLS, JNJ, OIL, dated_bars
-
-NOW = datetime(2024, 6, 3, 15, 0, tzinfo=UTC)
-
-
-def quote(**cells: Any) -> Batch:
-    row = {"timestamp": to_micros(NOW), "price": "189.50", "volume": "1000", **cells}
-    return Batch(Kind.QUOTE, "AAPL", "yahoo_finance", {name: [cell] for name, cell in row.items()})
-
-
-def bars(rows: int = 4, **columns: list[Any]) -> Batch:
-    first = to_micros(NOW - timedelta(days=rows))
-    day = 86_400_000_000
-    made: dict[str, list[Any]] = {
-        "timestamp": [first + place * day for place in range(rows)],
-        "open": ["10"] * rows,
-        "high": ["12.5"] * rows,
-        "low": ["9"] * rows,
-        "close": ["11"] * rows,
-        "adj_close": ["10.9"] * rows,
-        "volume": ["100"] * rows,
-    }
-    return Batch(Kind.BARS, "AAPL", "yahoo_finance", {**made, **columns}, interval=Interval.D1)
-
-
-def rules(batch: Batch, limits: Limits | None = None) -> list[tuple[str, int | None]]:
-    return [(one.rule, one.row) for one in check_batch(batch, NOW, limits or Limits())]
 
 
 @pytest.mark.parametrize("price", ["0", "-1", "-0.0", "nan", "inf", "-Infinity", "1e999", None])
@@ -115,31 +90,6 @@ def test_an_ohlc_tolerance_is_relative() -> None:
     batch = bars(1, close=["12.5001"])
     assert rules(batch) == [("ohlc", 0)]
     assert rules(batch, Limits(ohlc_tolerance=1e-4)) == []
-
-
-CELLS = st.one_of(
-    st.none(),
-    st.decimals(-5, 5, places=1).map(str),
-    st.sampled_from(["nan", "inf", "-inf", "1e999", "-1e999", "1e-999", "0", "-0", "", " 1 ", "1_0", "٣", "abc", "+2"]),
-    st.floats(),
-    st.integers(-3, 3),
-    st.booleans(),
-    st.text(max_size=3),
-    st.lists(st.integers(), max_size=1),
-)
-
-
-STAMPS = st.one_of(
-    st.integers(to_micros(NOW) - 3, to_micros(NOW) + 3),
-    st.integers(to_micros(NOW) + 299_999_998, to_micros(NOW) + 300_000_003),
-    st.integers(),
-    st.sampled_from([2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 10**40]),
-    st.none(),
-    st.booleans(),
-    st.floats(),
-    st.text(max_size=2),
-    st.lists(st.integers(), max_size=1),
-)
 
 
 @given(st.dictionaries(st.sampled_from(QUOTE_COLUMNS), st.one_of(CELLS, STAMPS)))
